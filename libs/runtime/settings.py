@@ -1,0 +1,90 @@
+"""What every service reads from its environment. One subclass per service, read by `app.py`."""
+
+import os
+import re
+import socket
+from typing import Any, ClassVar, Final, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as SourceError
+
+_PASSWORD_IN_URL: Final = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]*@")
+_QUOTED: Final = re.compile(r'"(\w+)"')
+_HIDDEN: Final = "(hidden)"
+
+
+class SettingsError(Exception):
+    """The environment makes no valid configuration; the text is one sentence for a person."""
+
+
+def _replica_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+class ServiceSettings(BaseSettings):
+    """Subclasses set `model_config = SettingsConfigDict(env_prefix="LEDGER_")` and add fields."""
+
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(frozen=True, extra="ignore")
+
+    database_dsn: SecretStr
+    database_pool_size: int = Field(default=10, ge=1, le=500)
+    kafka_bootstrap: str = Field(min_length=1)
+    internal_secret: SecretStr
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    replica: str = Field(default_factory=_replica_name, min_length=1)
+
+    @classmethod
+    def load(cls) -> Self:
+        """The settings in this process's environment.
+
+        Raises:
+            SettingsError: a variable is missing or does not fit; the text never holds its value.
+        """
+        try:
+            return cls()  # type: ignore[call-arg]  # the fields come from the environment
+        except ValidationError as error:
+            raise SettingsError(cls._sentence(error)) from None
+        except SourceError as error:
+            # Lists and objects are read as JSON; the library's text quotes the field's name alone.
+            name = _QUOTED.search(str(error))
+            variable = cls._variable((name[1] if name else "settings",))
+            raise SettingsError(f"Correct {variable}: write it as JSON.") from None
+
+    def describe(self) -> dict[str, Any]:
+        """Every setting as it may be printed at the start: secrets only as set or empty."""
+        return {name: _printable(getattr(self, name)) for name in type(self).model_fields}
+
+    @classmethod
+    def _sentence(cls, error: ValidationError) -> str:
+        problems = error.errors(include_input=False, include_url=False, include_context=False)
+        missing = sorted(
+            cls._variable(item["loc"]) for item in problems if item["type"] == "missing"
+        )
+        if missing:
+            return f"Set {', '.join(missing)}: the service cannot start without {_it(missing)}."
+        first = problems[0]
+        return (
+            f"Correct {cls._variable(first['loc'])}: {first['msg'][:1].lower()}{first['msg'][1:]}."
+        )
+
+    @classmethod
+    def _variable(cls, location: tuple[int | str, ...]) -> str:
+        name = str(location[0]) if location else "settings"
+        if name.isupper():  # an alias, which stands here as the whole variable already
+            return name
+        return f"{cls.model_config['env_prefix']}{name}".upper()
+
+
+def _it(names: list[str]) -> str:
+    return "it" if len(names) == 1 else "them"
+
+
+def _printable(value: object) -> object:
+    if isinstance(value, SecretStr):
+        return _HIDDEN if value.get_secret_value() else "(empty)"
+    if isinstance(value, str):
+        return _PASSWORD_IN_URL.sub(rf"\1:{_HIDDEN}@", value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_printable(item) for item in value]
+    return value
