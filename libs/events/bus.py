@@ -1,0 +1,280 @@
+"""Kafka, through FastStream and aiokafka: raw batches in, idempotent batches out.
+
+FastStream's own consume loop is not used: it would acknowledge by its own rules, and sleeps after an empty poll. The
+subscriber is opened without a handler and read by our transactional consumer, which keeps positions in Postgres.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.partitioner import murmur2
+from faststream.kafka import KafkaBroker
+from faststream.middlewares import AckPolicy
+
+from libs.events.topic_ids import TopicIds
+from libs.events.transport import (
+    Assigned,
+    BusError,
+    IncomingMessage,
+    OutgoingMessage,
+    Partition,
+)
+
+MESSAGE_BYTES_MAX = 1_000_000
+FETCH_BYTES_MAX = 8_000_000
+RETRY_BACKOFF_MS = 20
+SESSION_TIMEOUT_MS = 10_000
+HEARTBEAT_INTERVAL_MS = 2_000
+
+Chunks: TypeAlias = "dict[tuple[str, int], list[int]]"
+
+
+class KafkaBus:
+    """One process's connection to Kafka."""
+
+    def __init__(self, bootstrap: str, *, client_id: str) -> None:
+        self._bootstrap = bootstrap
+        self._client_id = client_id
+        self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
+        self._subscriptions: list[KafkaSubscription] = []
+
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> Sequence[BaseException | None]:
+        """Publish with acks=all and idempotence; see `Bus.publish`."""
+        try:
+            producer = await self._started_producer()
+            chunks = await _by_partition(producer, messages)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise BusError(f"Kafka at {self._bootstrap} cannot be reached: {error}") from error
+        outcomes: list[BaseException | None] = [None] * len(messages)
+        await asyncio.gather(
+            *(
+                _send_partition(producer, topic, partition, indices, messages, outcomes)
+                for (topic, partition), indices in chunks.items()
+            )
+        )
+        return outcomes
+
+    async def subscribe(
+        self, *, group: str, topics: Iterable[str], assigned: Assigned
+    ) -> "KafkaSubscription":
+        """Join a consumer group; see `Bus.subscribe`."""
+        subscription = KafkaSubscription(
+            self._bootstrap, self._client_id, group, tuple(topics), assigned
+        )
+        await subscription.open()
+        self._subscriptions.append(subscription)
+        return subscription
+
+    async def close(self) -> None:
+        """Leave all groups and flush what is being published."""
+        for subscription in self._subscriptions:
+            await subscription.close()
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            await producer.stop()
+
+    async def _started_producer(self) -> AIOKafkaProducer:
+        async with self._starting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    bootstrap_servers=self._bootstrap,
+                    client_id=self._client_id,
+                    acks="all",
+                    enable_idempotence=True,
+                    linger_ms=0,  # more would be waited for at low load
+                    max_batch_size=MESSAGE_BYTES_MAX,
+                    max_request_size=MESSAGE_BYTES_MAX + 48_576,
+                    retry_backoff_ms=RETRY_BACKOFF_MS,
+                )
+                await producer.start()
+                self._producer = producer
+        return self._producer
+
+
+class KafkaSubscription:
+    """A member of a consumer group."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        client_id: str,
+        group: str,
+        topics: tuple[str, ...],
+        assigned: Assigned,
+    ) -> None:
+        self._broker = KafkaBroker(
+            bootstrap, client_id=client_id, consumer_only=True, apply_types=False, logger=None
+        )
+        self._subscriber = self._broker.subscriber(
+            *topics,
+            group_id=group,
+            batch=True,
+            ack_policy=AckPolicy.MANUAL,
+            auto_offset_reset="none",  # a position outside of the log is an alarm, never a silent jump
+            listener=_Listener(self),
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
+            max_partition_fetch_bytes=FETCH_BYTES_MAX,
+        )
+        self._topics = topics
+        self._topic_ids = TopicIds(bootstrap, client_id)
+        self._assigned = assigned
+        self._partitions: dict[TopicPartition, Partition] = {}
+
+    async def open(self) -> None:
+        """Join the group.
+
+        Raises:
+            BusError: Kafka cannot be reached.
+        """
+        try:
+            await self._topic_ids.open()
+            await self._broker.start()
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self.close()
+            raise BusError(f"Kafka cannot be reached: {error}") from error
+
+    async def close(self) -> None:
+        """Leave the group."""
+        await self._broker.stop()
+        await self._topic_ids.close()
+
+    async def fetch(self, *, records_max: int, timeout_seconds: float) -> Sequence[IncomingMessage]:
+        """The next messages; see `Subscription.fetch`."""
+        try:
+            batches = await self._consumer.getmany(
+                timeout_ms=int(timeout_seconds * 1000), max_records=records_max
+            )
+        except (KafkaError, OSError) as error:
+            raise BusError(f"fetching failed: {error!r}") from error
+        return [
+            IncomingMessage(partition, record.offset, record.key, record.value)
+            for topic_partition, records in batches.items()
+            if (partition := self._partitions.get(topic_partition)) is not None
+            for record in records
+        ]
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Read a partition from here on; no-op when it has been taken away meanwhile."""
+        try:
+            self._consumer.seek(TopicPartition(partition.topic, partition.partition), offset)
+        except IllegalStateError:
+            return
+
+    async def report(self, next_offsets: Mapping[Partition, int]) -> None:
+        """Commit offsets for lag tools. A failure changes nothing for us."""
+        offsets = {
+            TopicPartition(partition.topic, partition.partition): offset
+            for partition, offset in next_offsets.items()
+        }
+        try:
+            await self._consumer.commit(offsets)
+        except (KafkaError, OSError):
+            return
+
+    async def take_over(self, topic_partitions: Iterable[TopicPartition]) -> None:
+        """Start newly assigned partitions where the consumer says."""
+        assigned = sorted(topic_partitions)
+        if not assigned:
+            return
+        consumer = self._consumer
+        ids = await self._topic_ids.of({each.topic for each in assigned})
+        self._partitions = {
+            each: Partition(each.topic, ids[each.topic], each.partition) for each in assigned
+        }
+        begins = await consumer.beginning_offsets(assigned)
+        ends = await consumer.end_offsets(assigned)
+        logs = {self._partitions[each]: range(begins[each], ends[each] + 1) for each in assigned}
+        starts = await self._assigned(logs)
+        for each, partition in self._partitions.items():
+            start = starts.get(partition)
+            if start is None:
+                consumer.seek(each, ends[each])
+                consumer.pause(each)
+            else:
+                consumer.seek(each, start)
+
+    @property
+    def _consumer(self) -> AIOKafkaConsumer:
+        consumer = self._subscriber.consumer
+        if consumer is None:
+            raise BusError("the subscription is closed")
+        return consumer
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
+    """Told by aiokafka of partitions that come and go, before the first fetch of the new ones."""
+
+    def __init__(self, subscription: KafkaSubscription) -> None:
+        self._subscription = subscription
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Nothing to hand back: positions are in Postgres, and fenced there."""
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        await self._subscription.take_over(assigned)
+
+
+async def _by_partition(producer: AIOKafkaProducer, messages: Sequence[OutgoingMessage]) -> Chunks:
+    """Indices of the messages of each partition, in order."""
+    chunks: Chunks = defaultdict(list)
+    counts: dict[str, int] = {}
+    for index, message in enumerate(messages):
+        if message.topic not in counts:
+            counts[message.topic] = len(await producer.partitions_for(message.topic))
+        chunks[message.topic, _partition_of(message.key or b"", counts[message.topic])].append(
+            index
+        )
+    return chunks
+
+
+@lru_cache(maxsize=65_536)
+def _partition_of(key: bytes, count: int) -> int:
+    """The partition that Kafka's default partitioner gives a key (murmur2 over the bytes, sign bit cleared)."""
+    return int((murmur2(key) & 0x7FFFFFFF) % count)
+
+
+async def _send_partition(
+    producer: AIOKafkaProducer,
+    topic: str,
+    partition: int,
+    indices: Sequence[int],
+    messages: Sequence[OutgoingMessage],
+    outcomes: list[BaseException | None],
+) -> None:
+    """Publish one partition's messages batch after batch: a failed batch stops the later ones, which keeps the order."""
+    pending = list(indices)
+    while pending:
+        batch: Any = producer.create_batch()
+        taken = 0
+        for index in pending:
+            message = messages[index]
+            if (
+                batch.append(
+                    key=message.key,
+                    value=message.value,
+                    timestamp=None,
+                    headers=list(message.headers),
+                )
+                is None
+            ):
+                break
+            taken += 1
+        try:
+            if not taken:
+                raise BusError(
+                    f"a message of {len(messages[pending[0]].value or b'')} bytes is too large for {topic}"
+                )
+            delivery = await producer.send_batch(batch, topic, partition=partition)
+            await delivery
+        except (KafkaError, BusError, OSError, TimeoutError) as error:
+            for index in pending:
+                outcomes[index] = error
+            return
+        pending = pending[taken:]

@@ -1,0 +1,141 @@
+"""Events of a generation: the gateway asks, the generation service answers exactly once."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+from uuid import UUID
+
+from msgspec import Struct
+
+from libs.events.names import EventType, Topic
+from libs.events.payload import Payload
+
+
+class FailureCode(StrEnum):
+    """Why a generation failed, for machines."""
+
+    BAD_REQUEST = "bad_request"
+    AUTH = "auth"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    MODERATION = "moderation"
+    CREDIT = "credit"
+    RATE_LIMIT = "rate_limit"
+    TOO_LARGE = "too_large"
+    TIMEOUT = "timeout"
+    SERVER = "server"
+    BAD_OUTPUT = "bad_output"
+    DEADLINE = "deadline"
+    CANCELLED = "cancelled"
+    UNPROCESSABLE = "unprocessable"
+
+
+class RequestFacts(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
+    """What was asked and at what price. Every answer repeats it, so that no reader needs a join."""
+
+    job_id: UUID
+    account_id: UUID  # who pays: a user or a workspace
+    user_id: UUID  # who acts
+    workspace_id: UUID | None = None
+    operation: str
+    provider: str
+    model: str  # as the client sent it
+    prompt: str
+    options: dict[str, Any]
+    input_keys: tuple[str, ...] = ()
+    unit_credits: int
+    units: int
+    price_book_version: int
+    requested_at: datetime
+    deadline_at: datetime
+
+    @property
+    def credits_held(self) -> int:
+        """Credits that admission set aside for the job."""
+        return self.unit_credits * self.units
+
+
+class StoredImage(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
+    """A picture in object storage, under the key of the attempt that made it."""
+
+    key: str
+    sha256: str  # lower-case hex
+    content_type: str
+    size_bytes: int
+    width: int
+    height: int
+
+
+class JobEvent(Payload, frozen=True, kw_only=True):
+    """An event about one job."""
+
+    topic: ClassVar[Topic] = Topic.GENERATION
+
+    job_id: UUID
+    account_id: UUID
+
+    @property
+    def subject(self) -> str:
+        return str(self.job_id)
+
+    @property
+    def account(self) -> UUID:
+        return self.account_id
+
+
+class GenerationRequested(JobEvent, frozen=True, kw_only=True):
+    """A job was admitted: its price is held, generation may start."""
+
+    event_type: ClassVar[EventType] = EventType.GENERATION_REQUESTED
+
+    request: RequestFacts
+
+
+class GenerationCancelRequested(JobEvent, frozen=True, kw_only=True):
+    """The user wants the job to end. The answer is GenerationFailed{cancelled}, or Completed if that was too late."""
+
+    event_type: ClassVar[EventType] = EventType.GENERATION_CANCEL_REQUESTED
+
+    user_id: UUID
+
+
+class GenerationStarted(JobEvent, frozen=True, kw_only=True):
+    """A worker took the job. A passing signal for progress displays; nothing may depend on it."""
+
+    event_type: ClassVar[EventType] = EventType.GENERATION_STARTED
+    topic: ClassVar[Topic] = Topic.PROGRESS
+
+    attempt: int
+
+
+class GenerationCompleted(JobEvent, frozen=True, kw_only=True):
+    """The one answer to a request that delivered something: pictures in storage, or text for `describe`."""
+
+    event_type: ClassVar[EventType] = EventType.GENERATION_COMPLETED
+
+    request: RequestFacts
+    attempt_id: UUID
+    images: tuple[StoredImage, ...]
+    texts: tuple[str, ...] = ()
+    delivered_units: int
+    seed: int | None = None
+    queued_ms: int
+    provider_ms: int
+    upload_ms: int
+    input_tokens: int = 0
+    output_tokens: int = 0
+    provider_cost_microusd: int = 0
+
+
+class GenerationFailed(JobEvent, frozen=True, kw_only=True):
+    """The one answer to a request that delivered nothing. Without `request` when the request could not be read."""
+
+    event_type: ClassVar[EventType] = EventType.GENERATION_FAILED
+
+    request: RequestFacts | None
+    code: FailureCode
+    message: str  # safe to show to the user
+    attempt_id: UUID | None = None
+    queued_ms: int = 0
+    provider_ms: int = 0
+    provider_cost_microusd: int = 0

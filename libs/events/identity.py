@@ -1,0 +1,28 @@
+"""Events of users and workspaces, written by the gateway. E-mails and credentials never stand here."""
+
+from typing import ClassVar
+from uuid import UUID
+
+from libs.events.names import EventType, Topic
+from libs.events.payload import Payload
+
+
+class UserRegistered(Payload, frozen=True, kw_only=True):
+    """A user exists, and with them a credit account of the same id, opened with these credits and this overdraft limit."""
+
+    event_type: ClassVar[EventType] = EventType.USER_REGISTERED
+    topic: ClassVar[Topic] = Topic.IDENTITY
+
+    user_id: UUID
+    account_id: UUID
+    role: str
+    signup_credits: int
+    grace: int
+
+    @property
+    def subject(self) -> str:
+        return str(self.user_id)
+
+    @property
+    def account(self) -> UUID:
+        return self.account_id

@@ -1,0 +1,74 @@
+"""Every string that Kafka sees: topics, event types, consumer groups, headers."""
+
+from enum import StrEnum
+
+
+class Topic(StrEnum):
+    """Streams kept for ever, keyed by account id (operations: by subject); progress alone is short-lived."""
+
+    IDENTITY = "daygen.identity"
+    GENERATION = "daygen.generation"
+    CREDITS = "daygen.credits"
+    GALLERY = "daygen.gallery"
+    BILLING = "daygen.billing"
+    OPERATIONS = "daygen.operations"
+    PROGRESS = "daygen.progress"
+
+    @property
+    def dead_letters(self) -> str:
+        """The topic's twin for messages that a consumer has parked."""
+        return dead_letters_of(self.value)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the stream is history (unlimited retention) rather than a passing signal."""
+        return self is not Topic.PROGRESS
+
+
+def dead_letters_of(topic: str) -> str:
+    """Name of a topic's dead-letter twin."""
+    return f"{topic}.dlq"
+
+
+class EventType(StrEnum):
+    """CloudEvents `type` of each event: noun, then a verb in the past. Never renamed once published."""
+
+    USER_REGISTERED = "daygen.user.registered"
+    GENERATION_REQUESTED = "daygen.generation.requested"
+    GENERATION_CANCEL_REQUESTED = "daygen.generation.cancel_requested"
+    GENERATION_STARTED = "daygen.generation.started"
+    GENERATION_COMPLETED = "daygen.generation.completed"
+    GENERATION_FAILED = "daygen.generation.failed"
+    CREDITS_GRANTED = "daygen.credits.granted"
+    CREDITS_RESERVED = "daygen.credits.reserved"
+    CREDITS_CAPTURED = "daygen.credits.captured"
+    CREDITS_RELEASED = "daygen.credits.released"
+    GALLERY_ITEMS_ADDED = "daygen.gallery.items_added"
+    USAGE_RECORDED = "daygen.usage.recorded"
+    MESSAGE_PARKED = "daygen.message.parked"
+
+
+class Service(StrEnum):
+    """The services: their names are also their Postgres schemas and roles, and their consumer groups' stems."""
+
+    GATEWAY = "gateway"
+    GENERATION = "generation"
+    LEDGER = "ledger"
+    GALLERY = "gallery"
+    BILLING = "billing"
+
+    @property
+    def source(self) -> str:
+        """CloudEvents `source` of what the service publishes."""
+        return f"/daygen/{self.value}"
+
+    @property
+    def consumer_group(self) -> str:
+        """Kafka consumer group of the service's projections."""
+        return f"daygen.{self.value}"
+
+
+HEADER_CONTENT_TYPE = "content-type"
+HEADER_DEAD_LETTER_CONSUMER = "daygen-consumer"
+HEADER_DEAD_LETTER_REASON = "daygen-reason"
+CONTENT_TYPE_CLOUDEVENT = b"application/cloudevents+json; charset=UTF-8"

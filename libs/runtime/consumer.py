@@ -1,0 +1,294 @@
+"""The transactional consumer: a batch, its inbox ids, its effects, its events and its position commit together.
+
+Kafka keeps no position of ours. The position in Postgres moves only from where this consumer expected it, so a zombie that
+still holds fetched messages after a rebalance changes nothing.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from random import Random
+
+import structlog
+from msgspec import Struct
+
+from libs.events.envelope import Event
+from libs.events.names import EventType, Topic
+from libs.events.payload import Payload
+from libs.events.registry import REGISTRY, Registry, UndecodableEventError
+from libs.events.transport import Bus, BusError, IncomingMessage, OpenSubscription, Partition
+from libs.runtime import parked, positions
+from libs.runtime.clock import Clock
+from libs.runtime.db import Database, Transaction
+from libs.runtime.faults import Backoff, is_deterministic
+from libs.runtime.ids import Ids
+from libs.runtime.inbox import admit
+from libs.runtime.metrics import StreamMetrics
+from libs.runtime.parked import Parking
+
+Handler = Callable[[Transaction, Sequence[Event[Payload]]], Awaitable[None]]
+"""Applies a whole batch: order kept per account and topic, several accounts, topics and types mixed.
+
+Set-based: a few statements per batch, never one per event. Repeats under one event id are gone; natural keys must make
+repeats under a new id harmless.
+"""
+
+RECORDS_MAX = 500
+FETCH_SECONDS = 1.0
+REPORT_SECONDS = 1.0
+
+logger = structlog.get_logger(__name__)
+
+
+class Intake(Struct, frozen=True, kw_only=True):
+    """A message as far as it could be read: an event of ours to handle, or the reason why it cannot be."""
+
+    message: IncomingMessage
+    event: Event[Payload] | None = None
+    fault: UndecodableEventError | None = None
+    event_type: str | None = None
+    order_key: str | None = None
+
+
+class Consumer:
+    """Reads topics as one member of a group and applies them to the service's own tables."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        topics: Collection[Topic],
+        types: Collection[EventType],
+        handler: Handler,
+        database: Database,
+        bus: Bus,
+        clock: Clock,
+        ids: Ids,
+        random: Random,
+        metrics: StreamMetrics,
+        registry: Registry = REGISTRY,
+    ) -> None:
+        self._name = name
+        self._topics = tuple(topic.value for topic in topics)
+        self._kept_topics = {topic.value for topic in topics if topic.is_kept}
+        self._types = frozenset(event_type.value for event_type in types)
+        self._handler = handler
+        self._database = database
+        self._bus = bus
+        self._clock = clock
+        self._ids = ids
+        self._random = random
+        self._metrics = metrics
+        self._registry = registry
+        self._expected: dict[Partition, int] = {}
+
+    async def run(self) -> None:
+        """Consume until cancelled; whatever fails and may pass is tried again without end."""
+        backoff = Backoff()
+        while True:
+            try:
+                subscription = await self._bus.subscribe(
+                    group=self._name, topics=self._topics, assigned=self._assigned
+                )
+            except BusError as error:
+                logger.warning("consumer_cannot_subscribe", consumer=self._name, error=str(error))
+                await self._pause(backoff)
+                continue
+            backoff.reset()
+            try:
+                await self._read(subscription)
+            finally:
+                await subscription.close()
+
+    async def _read(self, subscription: OpenSubscription) -> None:
+        backoff = Backoff()
+        report_at = 0.0
+        while True:
+            try:
+                messages = await subscription.fetch(
+                    records_max=RECORDS_MAX, timeout_seconds=FETCH_SECONDS
+                )
+            except BusError as error:
+                logger.warning("consumer_cannot_fetch", consumer=self._name, error=str(error))
+                await self._pause(backoff)
+                continue
+            backoff.reset()
+            if messages:
+                await self.consume(subscription, messages)
+            if messages and self._clock.monotonic() >= report_at:
+                await subscription.report(self._expected)
+                report_at = self._clock.monotonic() + REPORT_SECONDS
+
+    async def consume(
+        self, subscription: OpenSubscription, messages: Sequence[IncomingMessage]
+    ) -> None:
+        """Apply fetched messages exactly once, or find that another consumer already has."""
+        messages = [
+            each for each in messages if each.offset >= self._expected.get(each.partition, 0)
+        ]
+        if not messages:
+            return
+        following = {each.partition: each.offset + 1 for each in messages}
+        intakes = [intake for each in messages if (intake := self._take_in(each)) is not None]
+        self._metrics.consumed.labels(self._name, "skipped").inc(len(messages) - len(intakes))
+        backoff = Backoff()
+        is_isolating = False
+        while True:
+            try:
+                with self._metrics.batch_seconds.labels(self._name).time():
+                    await self._commit(intakes, following, is_isolating=is_isolating)
+            except positions.FencedError:
+                self._metrics.fenced.labels(self._name).inc()
+                logger.warning("consumer_fenced", consumer=self._name)
+                await self._reposition(subscription, list(following))
+                return
+            except Exception as error:  # which of them pass is decided in one place, faults.py
+                if is_deterministic(error) and not is_isolating:
+                    is_isolating = True
+                    continue
+                self._metrics.retries.labels(self._name).inc()
+                logger.warning("consumer_retries", consumer=self._name, error=repr(error))
+                await self._pause(backoff)
+            else:
+                self._expected.update(following)
+                return
+
+    def _take_in(self, message: IncomingMessage) -> Intake | None:
+        """Read a message; None when it is of a known type that this consumer does not handle."""
+        try:
+            envelope = self._registry.read_envelope(message.value or b"")
+        except UndecodableEventError as fault:
+            return Intake(message=message, fault=fault)
+        if envelope.type not in self._types and envelope.type in self._registry.models:
+            return None
+        try:
+            event = self._registry.open(envelope)
+        except UndecodableEventError as fault:
+            return Intake(
+                message=message, fault=fault, event_type=envelope.type, order_key=envelope.subject
+            )
+        return Intake(
+            message=message, event=event, event_type=envelope.type, order_key=envelope.subject
+        )
+
+    async def _commit(
+        self, intakes: Sequence[Intake], following: Mapping[Partition, int], *, is_isolating: bool
+    ) -> None:
+        async with self._database.transaction() as transaction:
+            await positions.advance(transaction, self._name, self._expected, following)
+            ready, parkings = await self._sort(transaction, intakes)
+            if is_isolating:
+                parkings += await self._apply_one_by_one(transaction, ready)
+            elif ready:
+                await self._handler(transaction, [event for _, event in ready])
+            parkings.sort(key=lambda each: (each.message.partition, each.message.offset))
+            await parked.park(transaction, self._name, parkings, now=self._clock.now())
+        applied = self._metrics.consumed
+        applied.labels(self._name, "applied").inc(len(ready))
+        applied.labels(self._name, "parked").inc(len(parkings))
+
+    async def _sort(
+        self, transaction: Transaction, intakes: Sequence[Intake]
+    ) -> tuple[list[tuple[Intake, Event[Payload]]], list[Parking]]:
+        """Split a batch into what is to be applied and what is to be set aside; repeats fall out."""
+        ids = [intake.event.id for intake in intakes if intake.event is not None]
+        fresh = await admit(transaction, self._name, ids)
+        keys = [intake.order_key for intake in intakes if intake.order_key is not None]
+        blocked = await parked.blocked_keys(transaction, self._name, keys)
+        ready: list[tuple[Intake, Event[Payload]]] = []
+        parkings: list[Parking] = []
+        for intake in intakes:
+            event = intake.event
+            if event is None:
+                fault = intake.fault or UndecodableEventError("malformed", "not an event")
+                parkings.append(self._parking(intake, fault.reason, fault.detail))
+                blocked.update([intake.order_key] if intake.order_key else ())
+            elif event.id in fresh:
+                fresh.discard(event.id)  # a second copy in the same batch is a repeat too
+                if intake.order_key in blocked:
+                    detail = f"an earlier message of {intake.order_key} is parked"
+                    parkings.append(self._parking(intake, parked.REASON_BEHIND, detail))
+                else:
+                    ready.append((intake, event))
+        return ready, parkings
+
+    async def _apply_one_by_one(
+        self, transaction: Transaction, ready: Sequence[tuple[Intake, Event[Payload]]]
+    ) -> list[Parking]:
+        """Find the poison in a batch that failed as a whole; the rest of it is applied."""
+        parkings: list[Parking] = []
+        blocked: set[str | None] = set()
+        for intake, event in ready:
+            if intake.order_key in blocked:
+                detail = f"an earlier message of {intake.order_key} is parked"
+                parkings.append(self._parking(intake, parked.REASON_BEHIND, detail))
+                continue
+            try:
+                async with transaction.savepoint():
+                    await self._handler(transaction, [event])
+            except Exception as error:
+                if not is_deterministic(error):
+                    raise
+                logger.error(
+                    "event_parked", consumer=self._name, event_id=str(event.id), error=repr(error)
+                )
+                code = getattr(error, "code", None) or type(error).__name__
+                parkings.append(self._parking(intake, str(code), str(error)))
+                blocked.add(intake.order_key)
+        return parkings
+
+    def _parking(self, intake: Intake, reason: str, detail: str) -> Parking:
+        return Parking(
+            parked_id=self._ids.new(),
+            message=intake.message,
+            event_id=None if intake.event is None else intake.event.id,
+            event_type=intake.event_type,
+            order_key=intake.order_key,
+            reason=reason,
+            detail=detail,
+        )
+
+    async def _assigned(self, logs: Mapping[Partition, range]) -> Mapping[Partition, int]:
+        """Where to start reading newly assigned partitions; one whose position makes no sense is not read at all."""
+        stored = await self._stored_positions(list(logs))
+        self._expected = dict(stored)
+        starts: dict[Partition, int] = {}
+        stopped = 0
+        for partition, log in logs.items():
+            position = stored[partition]
+            if position < log.start and partition.topic not in self._kept_topics:
+                starts[partition] = log.start  # a passing signal may have expired unread
+            elif position in log:
+                starts[partition] = position
+            else:
+                stopped += 1
+                logger.critical(
+                    "partition_stopped",
+                    consumer=self._name,
+                    topic=partition.topic,
+                    partition=partition.partition,
+                    position=position,
+                    log_start=log.start,
+                    log_end=log.stop - 1,
+                )
+        self._metrics.stopped_partitions.labels(self._name).set(stopped)
+        return starts
+
+    async def _reposition(
+        self, subscription: OpenSubscription, partitions: Sequence[Partition]
+    ) -> None:
+        """Go to where the other consumer has left the positions."""
+        for partition, offset in (await self._stored_positions(partitions)).items():
+            self._expected[partition] = offset
+            subscription.seek(partition, offset)
+
+    async def _stored_positions(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        backoff = Backoff()
+        while True:
+            try:
+                async with self._database.read() as connection:
+                    return await positions.load(connection, self._name, partitions)
+            except Exception as error:  # without a position nothing can go on, so this waits
+                logger.warning("positions_not_read", consumer=self._name, error=repr(error))
+                await self._pause(backoff)
+
+    async def _pause(self, backoff: Backoff) -> None:
+        await self._clock.sleep(backoff.next_seconds(self._random.random()))

@@ -1,0 +1,154 @@
+"""The service's own Postgres: a pool, and transactions that carry their events and wake-ups with them."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+from uuid import UUID
+
+import asyncpg
+from asyncpg import Record
+from asyncpg.pool import PoolConnectionProxy
+
+from libs.events.envelope import Event, PayloadT
+from libs.events.payload import Payload
+from libs.runtime.emitter import Emitter
+from libs.runtime.outbox import RELAY_CHANNEL, OutboxRow, append, row_of
+from libs.runtime.wakeups import Wakeups
+
+Connection: TypeAlias = "PoolConnectionProxy[Record]"
+
+COMMAND_TIMEOUT_SECONDS = 60.0
+CONNECT_TIMEOUT_SECONDS = 10.0
+
+# Our statements are written for index scans on tables that grow. A statement prepared while its table was still empty
+# would keep a sequential plan for the life of its connection; and compiling plans costs more than our short ones run.
+SESSION = {"enable_seqscan": "off", "jit": "off", "timezone": "UTC"}
+
+
+class Transaction:
+    """One database transaction: rows, outgoing events and wake-ups become visible together or not at all."""
+
+    def __init__(self, connection: Connection, emitter: Emitter) -> None:
+        self.connection = connection
+        self._emitter = emitter
+        self._outbox: list[OutboxRow] = []
+        self._wakes: list[tuple[str, str]] = []
+        self._after_commit: list[Callable[[], None]] = []
+
+    def publish(
+        self,
+        data: PayloadT,
+        *,
+        cause: Event[Payload] | None = None,
+        correlation_id: UUID | None = None,
+        traceparent: str | None = None,
+    ) -> Event[PayloadT]:
+        """Queue an event for the outbox: an answer to `cause`, or the root of a new chain.
+
+        Raises:
+            EventTooLargeError: no topic would take it.
+        """
+        event = self._emitter.event(
+            data, cause=cause, correlation_id=correlation_id, traceparent=traceparent
+        )
+        self._outbox.append(row_of(event))
+        return event
+
+    def send(self, row: OutboxRow) -> None:
+        """Queue a raw message for the outbox."""
+        self._outbox.append(row)
+
+    def wake(self, channel: str, key: str = "") -> None:
+        """Wake the listeners of a channel, here and in the service's other processes, after the commit."""
+        self._wakes.append((channel, key))
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """Run an action of this process once the transaction has committed."""
+        self._after_commit.append(action)
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """A part of the transaction that can fail alone, its events and wake-ups with it."""
+        marks = len(self._outbox), len(self._wakes), len(self._after_commit)
+        try:
+            async with self.connection.transaction():
+                yield
+        except BaseException:
+            for queue, mark in zip(
+                (self._outbox, self._wakes, self._after_commit), marks, strict=True
+            ):
+                del queue[mark:]  # type: ignore[attr-defined]
+            raise
+
+    async def flush(self) -> None:
+        """Write the queued events: the last statement before the commit, because it takes the locks of their keys."""
+        if self._outbox:
+            await append(self.connection, self._outbox)
+            self.wake(RELAY_CHANNEL)
+
+    def committed(self, wakeups: Wakeups) -> None:
+        """Tell everybody who waits for what this transaction has changed."""
+        for channel, key in dict.fromkeys(self._wakes):
+            wakeups.wake(channel, key)
+        for action in self._after_commit:
+            action()
+
+
+class Database:
+    """A service's schema, reached through a pool of connections under the service's own role."""
+
+    def __init__(
+        self, dsn: str, *, schema: str, pool_size: int, emitter: Emitter, wakeups: Wakeups
+    ) -> None:
+        self._dsn = dsn
+        self._schema = schema
+        self._pool_size = pool_size
+        self._emitter = emitter
+        self._wakeups = wakeups
+        self._pool: asyncpg.Pool[Record] | None = None
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            OSError, asyncpg.PostgresError: the database cannot be reached.
+        """
+        self._pool = await asyncpg.create_pool(
+            self._dsn,
+            min_size=2,
+            max_size=self._pool_size,
+            command_timeout=COMMAND_TIMEOUT_SECONDS,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            server_settings={
+                "search_path": self._schema,
+                "application_name": f"daygen-{self._schema}",
+                **SESSION,
+            },
+        )
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            await pool.close()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Connection]:
+        """A connection outside any transaction, for reading."""
+        async with self._connected().acquire() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """A transaction: committed at the end of the block, rolled back when it raises."""
+        async with self._connected().acquire() as connection:
+            transaction = Transaction(connection, self._emitter)
+            async with connection.transaction():
+                yield transaction
+                await transaction.flush()
+        transaction.committed(self._wakeups)
+
+    def _connected(self) -> "asyncpg.Pool[Record]":
+        if self._pool is None:
+            raise asyncpg.InterfaceError("the database is not open")
+        return self._pool

@@ -1,0 +1,118 @@
+"""Messages that a consumer could not handle, set aside as rows so that their stream goes on.
+
+A later event with the same order key is parked behind an open row, and follows it in order when it is redriven.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from libs.events.envelope import ENCODED_BYTES_MAX
+from libs.events.names import (
+    HEADER_DEAD_LETTER_CONSUMER,
+    HEADER_DEAD_LETTER_REASON,
+    dead_letters_of,
+)
+from libs.events.operations import MessageParked
+from libs.events.transport import IncomingMessage
+from libs.runtime.db import Transaction
+from libs.runtime.outbox import OutboxRow
+
+DETAIL_CHARACTERS_MAX = 500
+REASON_BEHIND = "behind"
+
+BLOCKED = """
+    SELECT DISTINCT order_key FROM parked
+     WHERE consumer = $1 AND resolved_at IS NULL AND order_key = ANY($2::text[])
+"""
+PARK = """
+    INSERT INTO parked (parked_id, consumer, topic, topic_id, partition, next_offset, event_id, event_type,
+                        order_key, key, encoded, reason, detail, parked_at)
+    SELECT parked_id, $1, topic, topic_id, partition, next_offset, event_id, event_type,
+           order_key, key, encoded, reason, detail, $2
+      FROM unnest($3::uuid[], $4::text[], $5::uuid[], $6::integer[], $7::bigint[], $8::uuid[], $9::text[],
+                  $10::text[], $11::bytea[], $12::bytea[], $13::text[], $14::text[]) WITH ORDINALITY
+           AS row (parked_id, topic, topic_id, partition, next_offset, event_id, event_type,
+                   order_key, key, encoded, reason, detail, place)
+     ORDER BY place
+"""
+
+
+class Parking(Struct, frozen=True, kw_only=True):
+    """A message to set aside, and why."""
+
+    parked_id: UUID
+    message: IncomingMessage
+    event_id: UUID | None
+    event_type: str | None
+    order_key: str | None
+    reason: str
+    detail: str
+
+
+async def blocked_keys(
+    transaction: Transaction, consumer: str, order_keys: Iterable[str]
+) -> set[str]:
+    """Those of the order keys that have an open parked row."""
+    rows = await transaction.connection.fetch(BLOCKED, consumer, list(set(order_keys)))
+    return {row["order_key"] for row in rows}
+
+
+async def park(
+    transaction: Transaction, consumer: str, parkings: Sequence[Parking], *, now: datetime
+) -> None:
+    """Set messages aside; copies leave for the dead-letter topics, and an event tells of each."""
+    if not parkings:
+        return
+    messages = [each.message for each in parkings]
+    await transaction.connection.execute(
+        PARK,
+        consumer,
+        now,
+        [each.parked_id for each in parkings],
+        [message.partition.topic for message in messages],
+        [message.partition.topic_id for message in messages],
+        [message.partition.partition for message in messages],
+        [message.offset for message in messages],
+        [each.event_id for each in parkings],
+        [each.event_type for each in parkings],
+        [each.order_key for each in parkings],
+        [message.key for message in messages],
+        [message.value for message in messages],
+        [each.reason for each in parkings],
+        [each.detail[:DETAIL_CHARACTERS_MAX] for each in parkings],
+    )
+    for each in parkings:
+        _announce(transaction, consumer, each)
+
+
+def _announce(transaction: Transaction, consumer: str, parking: Parking) -> None:
+    message = parking.message
+    value = message.value
+    if value is not None and len(value) > ENCODED_BYTES_MAX:
+        value = None  # the row has it whole; a message that no topic takes would block the relay
+    transaction.send(
+        OutboxRow(
+            event_id=None,
+            topic=dead_letters_of(message.partition.topic),
+            key=message.key,
+            encoded=value,
+            headers={
+                HEADER_DEAD_LETTER_CONSUMER: consumer,
+                HEADER_DEAD_LETTER_REASON: parking.reason,
+            },
+        )
+    )
+    transaction.publish(
+        MessageParked(
+            consumer=consumer,
+            parked_id=parking.parked_id,
+            message_topic=message.partition.topic,
+            message_partition=message.partition.partition,
+            message_offset=message.offset,
+            reason=parking.reason,
+            detail=parking.detail[:DETAIL_CHARACTERS_MAX],
+        )
+    )

@@ -1,0 +1,133 @@
+"""Publishes the outbox: in order per key, also with several replicas, at least once.
+
+Each replica holds a lease on a share of the key hashes. A crash between publishing and marking publishes a row again; so
+does a replica that lost its lease in the middle. Both start at the first unmarked row of a key, so the first copies of a
+key's events always stand in order, and the readers' inboxes drop the rest.
+"""
+
+from collections.abc import Sequence
+from random import Random
+
+import msgspec
+import structlog
+from asyncpg import Record
+
+from libs.events.transport import Bus, OutgoingMessage
+from libs.runtime.clock import Clock
+from libs.runtime.db import Database
+from libs.runtime.faults import Backoff
+from libs.runtime.metrics import StreamMetrics
+from libs.runtime.outbox import EXTEND, RELAY_CHANNEL
+from libs.runtime.wakeups import Wakeups
+
+ROWS_MAX = 500
+LEASE_SECONDS = 15.0
+RENEW_SECONDS = 5.0  # also the slow poll that finds rows whose wake-up was lost in a crash
+EXTEND_SECONDS = 60.0
+
+HOLD = "SELECT hold_relay_shares($1, make_interval(secs => $2))"
+PENDING = """
+    SELECT order_number, topic, key, headers, encoded
+      FROM (SELECT order_number FROM outbox_pending
+             WHERE share = ANY($1::smallint[]) ORDER BY order_number LIMIT $2) AS next
+      JOIN outbox USING (order_number)
+     ORDER BY order_number
+"""
+PUBLISHED = "DELETE FROM outbox_pending WHERE order_number = ANY($1::bigint[])"
+
+logger = structlog.get_logger(__name__)
+
+
+class Relay:
+    """The relay of one process of a service."""
+
+    def __init__(
+        self,
+        *,
+        replica: str,
+        database: Database,
+        bus: Bus,
+        wakeups: Wakeups,
+        clock: Clock,
+        random: Random,
+        metrics: StreamMetrics,
+    ) -> None:
+        self._replica = replica
+        self._database = database
+        self._bus = bus
+        self._wakeups = wakeups
+        self._clock = clock
+        self._random = random
+        self._metrics = metrics
+        self._shares: list[int] = []
+        self._renew_at = self._extend_at = -1.0
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        backoff = Backoff()
+        with self._wakeups.listen(RELAY_CHANNEL) as wakeup:
+            while True:
+                try:
+                    await self._keep_house()
+                    published = await self.publish_pending()
+                except Exception as error:  # whatever it is, nothing may end the relay
+                    self._metrics.publish_failures.inc()
+                    logger.warning("relay_failed", error=repr(error))
+                    await self._clock.sleep(backoff.next_seconds(self._random.random()))
+                    continue
+                backoff.reset()
+                if published < ROWS_MAX:
+                    await wakeup.wait(max(0.0, self._renew_at - self._clock.monotonic()))
+
+    async def publish_pending(self) -> int:
+        """Publish the next rows and mark them; answers how many there were.
+
+        Raises:
+            BusError and others: not all were published; the ones that were are marked.
+        """
+        async with self._database.read() as connection:
+            rows = await connection.fetch(PENDING, self._shares, ROWS_MAX)
+            if not rows:
+                return 0
+            outcomes = await self._bus.publish([_message(row) for row in rows])
+            stored = [
+                row["order_number"]
+                for row, error in zip(rows, outcomes, strict=True)
+                if error is None
+            ]
+            await connection.execute(PUBLISHED, stored)
+        self._metrics.published.inc(len(stored))
+        self._raise_first(outcomes)
+        return len(rows)
+
+    async def hold_shares(self) -> list[int]:
+        """Renew the leases; take over expired ones up to a fair part of all."""
+        async with self._database.read() as connection:
+            self._shares = await connection.fetchval(HOLD, self._replica, LEASE_SECONDS)
+        return self._shares
+
+    async def _keep_house(self) -> None:
+        now = self._clock.monotonic()
+        if now >= self._extend_at:
+            async with self._database.read() as connection:
+                await connection.execute(EXTEND)
+            self._extend_at = now + EXTEND_SECONDS
+        if now >= self._renew_at:
+            await self.hold_shares()
+            self._renew_at = now + RENEW_SECONDS
+
+    @staticmethod
+    def _raise_first(outcomes: Sequence[BaseException | None]) -> None:
+        for error in outcomes:
+            if error is not None:
+                raise error
+
+
+def _message(row: Record) -> OutgoingMessage:
+    headers: dict[str, str] = msgspec.json.decode(row["headers"] or "{}", type=dict[str, str])
+    return OutgoingMessage(
+        row["topic"],
+        row["key"],
+        row["encoded"],
+        tuple((name, value.encode()) for name, value in headers.items()),
+    )

@@ -1,0 +1,193 @@
+"""A running service: its parts in order of start, its background work, and its graceful end."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random, SystemRandom
+
+import asyncpg
+import structlog
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from libs.events.bus import KafkaBus
+from libs.events.names import EventType, Service, Topic
+from libs.events.transport import Bus
+from libs.runtime.clock import Clock, SystemClock
+from libs.runtime.consumer import Consumer, Handler
+from libs.runtime.db import Database
+from libs.runtime.emitter import Emitter
+from libs.runtime.faults import Backoff
+from libs.runtime.ids import Ids, SystemIds
+from libs.runtime.metrics import StreamMetrics
+from libs.runtime.migrate import migrate
+from libs.runtime.relay import Relay
+from libs.runtime.settings import ServiceSettings
+from libs.runtime.wakeups import Wakeups
+
+RUNTIME_MIGRATIONS = Path(__file__).parent / "migrations"
+
+# Finding 3 of the measurements: with the default thresholds the collector costs more than decoding does.
+GC_THRESHOLDS = (100_000, 50, 100)
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a service takes from outside: replaced by tests and simulators."""
+
+    clock: Clock
+    random: Random
+    ids: Ids
+    bus: Bus
+
+    @classmethod
+    def real(cls, service: Service, settings: ServiceSettings) -> "Parts":
+        """The machine's clock and randomness, and Kafka."""
+        clock, random = SystemClock(), SystemRandom()
+        bus = KafkaBus(
+            settings.kafka_bootstrap, client_id=f"daygen-{service.value}-{settings.replica}"
+        )
+        return cls(clock=clock, random=random, ids=SystemIds(clock, random), bus=bus)
+
+
+class Runtime:
+    """Everything that every service has: database, outbox relay, wake-ups, consumers, background work."""
+
+    def __init__(
+        self, service: Service, settings: ServiceSettings, parts: Parts, *, migrations: Path
+    ) -> None:
+        self.service = service
+        self.clock, self.random, self.ids, self.bus = (
+            parts.clock,
+            parts.random,
+            parts.ids,
+            parts.bus,
+        )
+        self.registry = CollectorRegistry()
+        self.metrics = StreamMetrics(self.registry)
+        self._dsn = settings.database_dsn.get_secret_value()
+        self._migrations = migrations
+        self.wakeups = Wakeups(
+            self._dsn, schema=service.value, process_id=self.ids.new(), clock=self.clock
+        )
+        self.database = Database(
+            self._dsn,
+            schema=service.value,
+            pool_size=settings.database_pool_size,
+            emitter=Emitter(service.source, self.clock, self.ids),
+            wakeups=self.wakeups,
+        )
+        self.relay = Relay(
+            replica=settings.replica,
+            database=self.database,
+            bus=self.bus,
+            wakeups=self.wakeups,
+            clock=self.clock,
+            random=self.random,
+            metrics=self.metrics,
+        )
+        self._work: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("wakeups", self.wakeups.run),
+            ("relay", self.relay.run),
+        ]
+        self._before: list[Callable[[], Awaitable[None]]] = []
+
+    def consume(
+        self, topics: Collection[Topic], types: Collection[EventType], handler: Handler
+    ) -> Consumer:
+        """Apply the given event types of the given topics to this service's tables."""
+        consumer = Consumer(
+            name=self.service.consumer_group,
+            topics=topics,
+            types=types,
+            handler=handler,
+            database=self.database,
+            bus=self.bus,
+            clock=self.clock,
+            ids=self.ids,
+            random=self.random,
+            metrics=self.metrics,
+        )
+        self.background("consumer", consumer.run)
+        return consumer
+
+    def background(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run work beside the requests; cancelled at the end, started again if it fails."""
+        self._work.append((name, work))
+
+    def before_serving(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Run a step once the database is migrated and before anything else starts."""
+        self._before.append(step)
+
+    async def is_database_ready(self) -> None:
+        """Raises when the database does not answer."""
+        async with self.database.read() as connection:
+            await connection.execute("SELECT 1")
+
+    @asynccontextmanager
+    async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
+        """Start, serve, stop: the lifespan of the service's HTTP application."""
+        await self._open_database()
+        for step in self._before:
+            await step()
+        tasks = [
+            asyncio.create_task(self._keep_running(name, work), name=name)
+            for name, work in self._work
+        ]
+        _tune_garbage_collector()
+        logger.info("service_started", service=self.service.value)
+        try:
+            yield
+        finally:
+            # Last started, first stopped: whoever feeds on the others goes before them.
+            for task in reversed(tasks):
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            await self.bus.close()
+            await self.database.close()
+            logger.info("service_stopped", service=self.service.value)
+
+    async def _open_database(self) -> None:
+        """Connect and migrate; a database that is not there yet is waited for."""
+        backoff = Backoff(first_seconds=0.1, most_seconds=2.0)
+        while True:
+            try:
+                await self._migrate()
+                await self.database.open()
+            except (
+                OSError,
+                TimeoutError,
+                asyncpg.PostgresConnectionError,
+                asyncpg.CannotConnectNowError,
+            ) as error:
+                logger.warning("database_not_reached", error=str(error))
+                await self.clock.sleep(backoff.next_seconds(self.random.random()))
+            else:
+                return
+
+    async def _migrate(self) -> None:
+        connection = await asyncpg.connect(self._dsn, timeout=10)
+        try:
+            await migrate(connection, self.service.value, [RUNTIME_MIGRATIONS, self._migrations])
+        finally:
+            await connection.close()
+
+    async def _keep_running(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        backoff = Backoff(first_seconds=0.2, most_seconds=10.0)
+        while True:
+            try:
+                await work()
+            except Exception:  # background work must not die quietly
+                logger.exception("background_work_failed", work=name)
+            await self.clock.sleep(backoff.next_seconds(self.random.random()))
+
+
+def _tune_garbage_collector() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)

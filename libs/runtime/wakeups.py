@@ -1,0 +1,134 @@
+"""Wakes whoever waits for a change: in this process at once, in the service's other processes by NOTIFY.
+
+NOTIFY inside a transaction would hold a lock of the whole cluster until its commit. So it is sent after the commit, over a
+connection of its own, and many wake-ups leave as one. A crash between commit and NOTIFY is covered by the waiters'
+own slow timeouts.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import structlog
+
+from libs.runtime.clock import Clock
+
+PAYLOAD_BYTES_MAX = 7_000  # Postgres allows 8,000
+RECONNECT_SECONDS = 1.0
+
+logger = structlog.get_logger(__name__)
+
+
+class Wakeup:
+    """A waiter's side of a channel. What happens between two waits is remembered, so no wake-up is missed."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def fire(self) -> None:
+        """Let the waiter go on."""
+        self._event.set()
+
+    async def wait(self, timeout_seconds: float | None = None) -> bool:
+        """Wait for the next wake-up. False: the time was up first."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        self._event.clear()
+        return True
+
+
+class Wakeups:
+    """The wake-ups of one process, joined with those of the service's other processes."""
+
+    def __init__(self, dsn: str, *, schema: str, process_id: UUID, clock: Clock) -> None:
+        self._dsn = dsn
+        self._postgres_channel = f"daygen_{schema}"
+        self._process_id = str(process_id)
+        self._clock = clock
+        self._listeners: defaultdict[tuple[str, str], set[Wakeup]] = defaultdict(set)
+        self._unsent: dict[tuple[str, str], None] = {}
+        self._work = asyncio.Event()
+
+    @contextmanager
+    def listen(self, channel: str, key: str = "") -> Iterator[Wakeup]:
+        """Hear the wake-ups of a key; with no key, all of the channel."""
+        wakeup = Wakeup()
+        listeners = self._listeners[channel, key]
+        listeners.add(wakeup)
+        try:
+            yield wakeup
+        finally:
+            listeners.discard(wakeup)
+            if not listeners:
+                self._listeners.pop((channel, key), None)
+
+    def wake(self, channel: str, key: str = "") -> None:
+        """Wake this process's listeners now, the others' soon."""
+        self._fire(channel, key)
+        self._unsent[channel, key] = None
+        self._work.set()
+
+    async def run(self) -> None:
+        """Exchange wake-ups with the other processes until cancelled; a lost connection is made again."""
+        while True:
+            try:
+                await self._exchange()
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                logger.warning("wakeups_disconnected", error=str(error))
+            await self._clock.sleep(RECONNECT_SECONDS)
+
+    async def _exchange(self) -> None:
+        connection = await asyncpg.connect(self._dsn, timeout=10, command_timeout=30)
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda _: (lost.set(), self._work.set()))
+        try:
+            await connection.add_listener(self._postgres_channel, self._heard)
+            self._fire_all()  # something may have happened while nobody listened
+            while not lost.is_set():
+                await self._work.wait()
+                self._work.clear()
+                while self._unsent:
+                    payload = self._next_payload()
+                    await connection.execute(
+                        "SELECT pg_notify($1, $2)", self._postgres_channel, payload
+                    )
+        finally:
+            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await connection.close(timeout=2)
+
+    def _next_payload(self) -> str:
+        """As many unsent wake-ups as fit into one notification."""
+        pairs: list[tuple[str, str]] = []
+        size_bytes = 0
+        while self._unsent and size_bytes < PAYLOAD_BYTES_MAX - 200:
+            pair = next(iter(self._unsent))
+            del self._unsent[pair]
+            pairs.append(pair)
+            size_bytes += len(pair[0]) + len(pair[1]) + 8
+        return msgspec.json.encode([self._process_id, pairs]).decode()
+
+    def _heard(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
+        sender, pairs = msgspec.json.decode(str(payload), type=tuple[str, list[tuple[str, str]]])
+        if sender != self._process_id:
+            for channel, key in pairs:
+                self._fire(channel, key)
+
+    def _fire(self, channel: str, key: str) -> None:
+        for wakeup in self._listeners.get((channel, key), ()):
+            wakeup.fire()
+        if key:
+            for wakeup in self._listeners.get((channel, ""), ()):
+                wakeup.fire()
+
+    def _fire_all(self) -> None:
+        for wakeups in self._listeners.values():
+            for wakeup in wakeups:
+                wakeup.fire()

@@ -1,0 +1,1 @@
+"""The five services. They meet only through events; none imports another."""
