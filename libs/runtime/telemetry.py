@@ -1,0 +1,236 @@
+"""Logs as JSON lines with stable keys and no secrets, and the W3C trace context that events carry.
+
+Keys: ts level service event, then as known: route method status user_id workspace_id job_id
+provider latency_ms error_code trace_id event_id request_id. Bind what holds for a whole request or
+message with `structlog.contextvars.bound_contextvars`; pass the rest to the log call.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from random import Random
+from typing import Any, BinaryIO, Final, Self
+
+import msgspec
+import structlog
+from structlog.contextvars import bound_contextvars
+from structlog.types import EventDict, Processor, WrappedLogger
+
+_HIDDEN: Final = "(hidden)"
+_SECRET_WORDS: Final = frozenset(
+    {"authorization", "cookie", "passwd", "password", "prompt", "secret", "ticket", "token"}
+)
+_SECRET_NAMES: Final = frozenset({"access_key", "api_key", "private_key", "signing_key"})
+_WORD: Final = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
+# What gives a secret away inside a text: a header, a query, a DSN, a bare JWT.
+_SECRET_TEXT: Final = re.compile(
+    r"(?P<scheme>\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}"
+    r"|(?P<query>\b(?:ticket|token|password|secret|api_key)=)[^\s&\"',;]+"
+    r"|(?P<userinfo>://[^/@:\s]*:)[^/@\s]+(?=@)"
+    r"|\beyJ[\w-]+\.[\w-]+\.[\w-]*",
+    re.IGNORECASE,
+)
+_LIBRARIES: Final = (
+    "uvicorn",
+    "uvicorn.error",
+    "uvicorn.asgi",
+    "aiokafka",
+    "faststream",
+    "asyncio",
+)
+_FIRST_KEYS: Final = ("ts", "level", "service", "event")
+
+
+def configure_logging(service: str, level: str, output: BinaryIO | None = None) -> None:
+    """Send every log of this process, ours and the libraries', to `output` (default: stdout).
+
+    Called once by whoever starts the process. Uvicorn's own access log is shut off, because it
+    writes query strings; `libs/runtime/http` logs each request instead.
+    """
+    stream = output or sys.stdout.buffer
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        _ServiceName(service),
+        redact,
+    ]
+    structlog.configure(
+        processors=[*shared, render],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        logger_factory=structlog.BytesLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    _route_libraries(shared, level, stream)
+
+
+def _route_libraries(shared: list[Processor], level: str, stream: BinaryIO) -> None:
+    """Let the standard library's loggers end in the same renderer."""
+    handler = logging.StreamHandler(_TextToBytes(stream))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[_LoggerName(), *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _render_text],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    for name in _LIBRARIES:
+        library = logging.getLogger(name)
+        library.handlers.clear()
+        library.propagate = True
+    # Clients of the network tell of each request at INFO; only what went wrong is of interest.
+    for name in ("aiokafka", "botocore", "aiobotocore", "httpx"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    access = logging.getLogger("uvicorn.access")
+    access.handlers.clear()
+    access.propagate = False
+
+
+class _TextToBytes:
+    """The byte stream as the text stream that a standard handler writes to."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        self._stream.write(text.encode())
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+class _ServiceName:
+    """Names the service, unless the context already does: several may share one process."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event.setdefault("service", self._service)
+        return event
+
+
+class _LoggerName:
+    """Tells which library speaks."""
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        record = event.get("_record")
+        if isinstance(record, logging.LogRecord):
+            event["logger"] = record.name
+        return event
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Hide secrets by the name of their key, and those that stand inside a text."""
+    return {name: _redacted(name, value) for name, value in event.items()}
+
+
+def _redacted(name: str, value: Any) -> Any:
+    if name.startswith("_"):  # structlog's own, removed before rendering
+        return value
+    if is_secret(name):
+        return _HIDDEN
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, Mapping):
+        return {str(key): _redacted(str(key), item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redacted("", item) for item in value]
+    return value
+
+
+def is_secret(name: str) -> bool:
+    """Whether a key of this name holds what must not be written down."""
+    words = [word.lower() for word in _WORD.findall(name)]
+    return not _SECRET_WORDS.isdisjoint(words) or "_".join(words) in _SECRET_NAMES
+
+
+def scrub(text: str) -> str:
+    """A text without the credentials in it."""
+    return _SECRET_TEXT.sub(
+        lambda found: f"{found['scheme'] or found['query'] or found['userinfo'] or ''}{_HIDDEN}",
+        text,
+    )
+
+
+_encoder: Final = msgspec.json.Encoder(enc_hook=str)
+
+
+def render(_logger: WrappedLogger, _method: str, event: EventDict) -> bytes:
+    """One JSON line, the keys that every line has first."""
+    first = {name: event.pop(name) for name in _FIRST_KEYS if name in event}
+    return _encoder.encode(first | dict(event))
+
+
+def _render_text(logger: WrappedLogger, method: str, event: EventDict) -> str:
+    return render(logger, method, event).decode()
+
+
+class Traceparent(msgspec.Struct, frozen=True):
+    """A place in a distributed trace: the `traceparent` of W3C Trace Context, level 1."""
+
+    trace_id: str
+    parent_id: str
+    flags: str = "01"
+
+    @classmethod
+    def new(cls, random: Random) -> Self:
+        """The root of a new trace. An id of zeros is invalid, hence never drawn."""
+        return cls(_hex_id(random, 128), _hex_id(random, 64))
+
+    @classmethod
+    def parse(cls, header: str | None) -> Self | None:
+        """What a caller sent, or nothing if it is not well-formed: a bad one is ignored."""
+        found = _TRACEPARENT.fullmatch(header or "")
+        if (
+            found is None
+            or found["version"] == "ff"
+            or (found["version"] == "00" and found["more"])
+        ):
+            return None
+        if not found["trace"].strip("0") or not found["parent"].strip("0"):
+            return None
+        return cls(found["trace"], found["parent"], found["flags"])
+
+    def child(self, random: Random) -> Self:
+        """The next step of the same trace."""
+        return type(self)(self.trace_id, _hex_id(random, 64), self.flags)
+
+    def __str__(self) -> str:
+        return f"00-{self.trace_id}-{self.parent_id}-{self.flags}"
+
+
+_TRACEPARENT: Final = re.compile(
+    r"(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<parent>[0-9a-f]{16})"
+    r"-(?P<flags>[0-9a-f]{2})(?P<more>-.*)?"
+)
+_current: ContextVar[Traceparent | None] = ContextVar("traceparent", default=None)
+
+
+def _hex_id(random: Random, bits: int) -> str:
+    return f"{random.getrandbits(bits) or 1:0{bits // 4}x}"
+
+
+def current_traceparent() -> str | None:
+    """The `traceparent` to put on an event or an outgoing request made here."""
+    trace = _current.get()
+    return None if trace is None else str(trace)
+
+
+@contextmanager
+def tracing(trace: Traceparent) -> Iterator[None]:
+    """Everything inside belongs to `trace`: its id is on the log lines, and events inherit it."""
+    token = _current.set(trace)
+    try:
+        with bound_contextvars(trace_id=trace.trace_id):
+            yield
+    finally:
+        _current.reset(token)
