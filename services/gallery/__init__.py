@@ -1,0 +1,1 @@
+"""The gallery alone decides which pictures a user has, and serves them."""

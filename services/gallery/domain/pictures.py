@@ -1,0 +1,142 @@
+"""What a delivered picture becomes: an object that may be served, and an item that shows it."""
+
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from msgspec import Struct
+
+from libs.events.envelope import Event
+from libs.events.generation import GenerationCompleted
+from libs.events.payload import Payload
+
+EXTENSIONS = {
+    "image/png": "png",
+    "image/jpeg": "jpg",
+    "image/webp": "webp",
+    "image/gif": "gif",
+    "image/avif": "avif",
+}
+"""Own table: the standard library's answer depends on the machine's files."""
+
+
+class Asset(Struct, frozen=True, kw_only=True, gc=False):
+    """An object in storage."""
+
+    key: str
+    sha256: str
+    content_type: str
+    size_bytes: int
+    width: int
+    height: int
+    stored_at: datetime
+
+
+class Item(Struct, frozen=True, kw_only=True, gc=False):
+    """A picture in a user's gallery."""
+
+    id: UUID
+    user_id: UUID
+    account_id: UUID
+    workspace_id: UUID | None
+    job_id: UUID
+    picture_index: int
+    asset_key: str
+    file_name: str
+    operation: str
+    provider: str
+    model: str
+    prompt: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class ListedItem(Struct, frozen=True, kw_only=True, gc=False):
+    """An item as its owner's list shows it, with what it must tell of its object."""
+
+    id: UUID
+    job_id: UUID
+    asset_key: str
+    file_name: str
+    content_type: str
+    size_bytes: int
+    model: str
+    prompt: str
+    is_public: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class Confirmation(Struct, frozen=True, kw_only=True, gc=False):
+    """The gallery's answer for one completed job."""
+
+    job_id: UUID
+    account_id: UUID
+    user_id: UUID
+    items: int
+    event_id: UUID
+    correlation_id: UUID
+    confirmed_at: datetime
+
+
+def item_id(job_id: UUID, picture_index: int) -> UUID:
+    """The same picture has the same id in every rebuild."""
+    return uuid5(job_id, f"picture/{picture_index}")
+
+
+def item_ids(completed: GenerationCompleted) -> tuple[UUID, ...]:
+    return tuple(item_id(completed.job_id, index) for index in range(len(completed.images)))
+
+
+def file_name(job_id: UUID, picture_index: int, content_type: str) -> str:
+    """Under which name a picture is saved: unlike keys, fit for a download folder."""
+    return f"daygen-{job_id}-{picture_index + 1}.{EXTENSIONS.get(content_type, 'bin')}"
+
+
+def confirmation(event: Event[Payload], completed: GenerationCompleted) -> Confirmation:
+    return Confirmation(
+        job_id=completed.job_id,
+        account_id=completed.account_id,
+        user_id=completed.request.user_id,
+        items=len(completed.images),
+        event_id=event.id,
+        correlation_id=event.correlation_id,
+        confirmed_at=event.time,
+    )
+
+
+def assets(event: Event[Payload], completed: GenerationCompleted) -> list[Asset]:
+    return [
+        Asset(
+            key=image.key,
+            sha256=image.sha256,
+            content_type=image.content_type,
+            size_bytes=image.size_bytes,
+            width=image.width,
+            height=image.height,
+            stored_at=event.time,
+        )
+        for image in completed.images
+    ]
+
+
+def items(event: Event[Payload], completed: GenerationCompleted) -> list[Item]:
+    request = completed.request
+    return [
+        Item(
+            id=item_id(completed.job_id, index),
+            user_id=request.user_id,
+            account_id=completed.account_id,
+            workspace_id=request.workspace_id,
+            job_id=completed.job_id,
+            picture_index=index,
+            asset_key=image.key,
+            file_name=file_name(completed.job_id, index, image.content_type),
+            operation=request.operation,
+            provider=request.provider,
+            model=request.model,
+            prompt=request.prompt,
+            created_at=event.time,
+            updated_at=event.time,
+        )
+        for index, image in enumerate(completed.images)
+    ]

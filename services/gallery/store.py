@@ -1,0 +1,89 @@
+"""Every SQL statement of the gallery."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from msgspec.structs import astuple
+
+from libs.runtime.db import Connection
+from libs.runtime.paging import Position
+from services.gallery.domain.pictures import Asset, Confirmation, Item, ListedItem
+
+# The columns of each insert stand in the order of the struct's fields.
+
+CONFIRM_JOBS = """
+    INSERT INTO confirmation
+        (job_id, account_id, user_id, items, event_id, correlation_id, confirmed_at)
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::integer[], $5::uuid[], $6::uuid[],
+                         $7::timestamptz[])
+    ON CONFLICT (job_id) DO NOTHING
+    RETURNING job_id
+"""
+
+# Two items may show one object; its key stands for its content, so the first description is right.
+ADD_ASSETS = """
+    INSERT INTO asset (key, sha256, content_type, size_bytes, width, height, stored_at)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::integer[],
+                         $6::integer[], $7::timestamptz[])
+    ON CONFLICT (key) DO NOTHING
+"""
+
+ADD_ITEMS = """
+    INSERT INTO item
+        (id, user_id, account_id, workspace_id, job_id, picture_index, asset_key, file_name,
+         operation, provider, model, prompt, created_at, updated_at)
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::integer[],
+                         $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
+                         $13::timestamptz[], $14::timestamptz[])
+"""
+
+LIST_ITEMS = """
+    SELECT item.id, item.job_id, item.asset_key, item.file_name, asset.content_type,
+           asset.size_bytes, item.model, item.prompt, item.is_public, item.created_at,
+           item.updated_at
+      FROM item JOIN asset ON asset.key = item.asset_key
+     WHERE item.user_id = $1 AND (item.created_at, item.id) < ($2, $3)
+     ORDER BY item.created_at DESC, item.id DESC
+     LIMIT $4
+"""
+
+FIND_SHOWN_ASSET = """
+    SELECT key, sha256, content_type, size_bytes, width, height, stored_at
+      FROM asset
+     WHERE key = $1 AND EXISTS (SELECT 1 FROM item WHERE item.asset_key = asset.key)
+"""
+
+
+async def confirm_jobs(
+    connection: Connection, confirmations: Sequence[Confirmation]
+) -> frozenset[UUID]:
+    """Write one confirmation per job; returns the jobs that had none."""
+    if not confirmations:
+        return frozenset()
+    columns = zip(*map(astuple, confirmations), strict=True)
+    rows = await connection.fetch(CONFIRM_JOBS, *columns)
+    return frozenset(row["job_id"] for row in rows)
+
+
+async def add_assets(connection: Connection, assets: Sequence[Asset]) -> None:
+    if assets:
+        await connection.execute(ADD_ASSETS, *zip(*map(astuple, assets), strict=True))
+
+
+async def add_items(connection: Connection, items: Sequence[Item]) -> None:
+    if items:
+        await connection.execute(ADD_ITEMS, *zip(*map(astuple, items), strict=True))
+
+
+async def list_items(
+    connection: Connection, user_id: UUID, after: Position, limit: int
+) -> list[ListedItem]:
+    """A user's pictures, newest first, from behind a position on."""
+    rows = await connection.fetch(LIST_ITEMS, user_id, after.at, after.id, limit)
+    return [ListedItem(**row) for row in rows]
+
+
+async def find_shown_asset(connection: Connection, key: str) -> Asset | None:
+    """The object of this key, if a picture shows it."""
+    row = await connection.fetchrow(FIND_SHOWN_ASSET, key)
+    return None if row is None else Asset(**row)

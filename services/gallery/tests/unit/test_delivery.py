@@ -1,0 +1,131 @@
+"""How an asset is served: full, in part, not again."""
+
+import pytest
+
+from libs.events.testing import NOW, stored_image
+from services.gallery.domain.delivery import (
+    ByteRange,
+    Conditions,
+    UnsatisfiableRangeError,
+    decide_delivery,
+    parse_range,
+)
+from services.gallery.domain.pictures import Asset
+
+IMAGE = stored_image(b"0123456789")
+ASSET = Asset(
+    key=IMAGE.key,
+    sha256=IMAGE.sha256,
+    content_type="image/png",
+    size_bytes=10,
+    width=4,
+    height=4,
+    stored_at=NOW,
+)
+TAG = f'"{IMAGE.sha256}"'
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "last"),
+    [
+        ("bytes=0-0", 0, 0),
+        ("bytes=0-3", 0, 3),
+        ("bytes=4-", 4, 9),
+        ("bytes=9-9", 9, 9),
+        ("bytes=4-4000", 4, 9),
+        ("bytes=-3", 7, 9),
+        ("bytes=-10", 0, 9),
+        ("bytes=-4000", 0, 9),
+        ("Bytes = 1-2", 1, 2),
+    ],
+)
+def test_a_range_is_cut_to_the_object(header: str, first: int, last: int) -> None:
+    assert parse_range(header, 10) == ByteRange(first, last)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "bytes",
+        "bytes=",
+        "bytes=-",
+        "bytes=3-2",
+        "bytes=a-b",
+        "bytes=0-1,3-4",
+        "bytes=--1",
+        "bytes=1.5-2",
+        "bytes=\u00b2-",
+        "lines=0-1",
+        f"bytes=0-{'9' * 5000}",
+    ],
+)
+def test_a_range_that_cannot_be_read_is_ignored(header: str) -> None:
+    assert parse_range(header, 10) is None
+
+
+@pytest.mark.parametrize("header", ["bytes=10-", "bytes=10-20", "bytes=-0", "bytes=999999999999-"])
+def test_a_range_without_a_byte_is_refused(header: str) -> None:
+    with pytest.raises(UnsatisfiableRangeError):
+        parse_range(header, 10)
+
+
+@pytest.mark.parametrize("header", ["bytes=0-", "bytes=-1", "bytes=0-0"])
+def test_an_empty_object_has_no_range(header: str) -> None:
+    with pytest.raises(UnsatisfiableRangeError):
+        parse_range(header, 0)
+
+
+def test_a_whole_asset_is_described_by_its_row() -> None:
+    delivery = decide_delivery(ASSET, Conditions())
+    assert delivery.status == 200
+    assert delivery.sent == ByteRange(0, 9)
+    assert delivery.headers == {
+        "ETag": TAG,
+        "Cache-Control": "public, max-age=31536000, immutable",
+        "Accept-Ranges": "bytes",
+        "Access-Control-Allow-Origin": "*",
+        "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range, ETag",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Type": "image/png",
+        "Content-Length": "10",
+    }
+
+
+def test_a_part_says_where_it_lies() -> None:
+    delivery = decide_delivery(ASSET, Conditions(range="bytes=2-5"))
+    assert delivery.status == 206
+    assert delivery.sent == ByteRange(2, 5)
+    assert delivery.headers["Content-Range"] == "bytes 2-5/10"
+    assert delivery.headers["Content-Length"] == "4"
+
+
+def test_a_refused_range_says_how_long_the_asset_is_and_is_not_cached() -> None:
+    delivery = decide_delivery(ASSET, Conditions(range="bytes=10-"))
+    assert delivery.status == 416
+    assert delivery.sent is None
+    assert delivery.headers["Content-Range"] == "bytes */10"
+    assert delivery.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("tags", [TAG, f"W/{TAG}", f'"other", {TAG}', "*", f' {TAG} ,"other"'])
+def test_what_a_client_holds_is_not_sent_again(tags: str) -> None:
+    delivery = decide_delivery(ASSET, Conditions(if_none_match=tags, range="bytes=0-1"))
+    assert delivery.status == 304
+    assert delivery.sent is None
+    assert delivery.headers["ETag"] == TAG
+    assert "Content-Length" not in delivery.headers
+
+
+@pytest.mark.parametrize("tags", ['"other"', IMAGE.sha256, ""])
+def test_what_a_client_does_not_hold_is_sent(tags: str) -> None:
+    assert decide_delivery(ASSET, Conditions(if_none_match=tags)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("if_range", "status"),
+    [(TAG, 206), (f"W/{TAG}", 200), ('"other"', 200), ("Fri, 02 Jan 2026 03:04:05 GMT", 200)],
+)
+def test_a_continued_download_needs_the_same_content(if_range: str, status: int) -> None:
+    delivery = decide_delivery(ASSET, Conditions(range="bytes=2-5", if_range=if_range))
+    assert delivery.status == status
