@@ -1,0 +1,29 @@
+"""What billing does when other services have spoken: projections, and the answers to them."""
+
+from collections.abc import Sequence
+
+from libs.events.billing import UsageRecorded
+from libs.events.envelope import Event
+from libs.events.names import EventType, Topic
+from libs.events.payload import Payload
+from libs.runtime.db import Transaction
+from services.billing import projections
+
+TOPICS = (Topic.GENERATION,)
+EVENT_TYPES = (EventType.GENERATION_COMPLETED, EventType.GENERATION_FAILED)
+
+
+async def record(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
+    """Record a batch of finished jobs, and confirm each new one."""
+    recorded = await projections.record_finished_jobs(transaction.connection, events)
+    for event, usage in recorded:
+        transaction.publish(
+            UsageRecorded(
+                job_id=usage.job_id,
+                account_id=usage.account_id,
+                usage_id=usage.id,
+                outcome=usage.outcome,
+                credits=usage.credits,
+            ),
+            cause=event,
+        )

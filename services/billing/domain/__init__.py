@@ -1,0 +1,1 @@
+"""Rules of billing: what a finished job counts as. No I/O."""

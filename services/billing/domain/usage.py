@@ -1,0 +1,119 @@
+"""What a finished job counts as in the usage trail."""
+
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from msgspec import Struct
+
+from libs.events.billing import UsageOutcome
+from libs.events.envelope import Event
+from libs.events.generation import GenerationCompleted, GenerationFailed, RequestFacts
+from libs.events.payload import Payload
+
+
+class Usage(Struct, frozen=True, kw_only=True, gc=False):
+    """One finished job. What only the request tells is None where the request could not be read."""
+
+    id: UUID
+    job_id: UUID
+    account_id: UUID
+    user_id: UUID | None
+    workspace_id: UUID | None
+    operation: str | None
+    provider: str | None
+    model: str | None
+    price_book_version: int | None
+    requested_at: datetime | None
+    units_requested: int | None
+    units_delivered: int
+    credits: int
+    outcome: UsageOutcome
+    error_code: str | None
+    input_tokens: int
+    output_tokens: int
+    queued_ms: int
+    provider_ms: int
+    provider_cost_microusd: int
+    event_id: UUID
+    correlation_id: UUID
+    occurred_at: datetime
+
+
+def usage_id(job_id: UUID) -> UUID:
+    """The same job has the same usage row in every rebuild."""
+    return uuid5(job_id, "usage")
+
+
+def credits_charged(request: RequestFacts, delivered_units: int) -> int:
+    """What was delivered is charged, and never more than was asked for."""
+    return request.unit_credits * min(delivered_units, request.units)
+
+
+def usage_of(event: Event[Payload]) -> Usage | None:
+    """The usage that an event tells of; None where it is not the end of a job."""
+    match event.data:
+        case GenerationCompleted() as completed:
+            return _usage_of_completed(event, completed)
+        case GenerationFailed() as failed:
+            return _usage_of_failed(event, failed)
+        case _:
+            return None
+
+
+def _usage_of_completed(event: Event[Payload], completed: GenerationCompleted) -> Usage:
+    request = completed.request
+    return Usage(
+        id=usage_id(completed.job_id),
+        job_id=completed.job_id,
+        account_id=completed.account_id,
+        user_id=request.user_id,
+        workspace_id=request.workspace_id,
+        operation=request.operation,
+        provider=request.provider,
+        model=request.model,
+        price_book_version=request.price_book_version,
+        requested_at=request.requested_at,
+        units_requested=request.units,
+        units_delivered=completed.delivered_units,
+        credits=credits_charged(request, completed.delivered_units),
+        outcome=UsageOutcome.COMPLETED,
+        error_code=None,
+        input_tokens=completed.input_tokens,
+        output_tokens=completed.output_tokens,
+        queued_ms=completed.queued_ms,
+        provider_ms=completed.provider_ms,
+        provider_cost_microusd=completed.provider_cost_microusd,
+        event_id=event.id,
+        correlation_id=event.correlation_id,
+        occurred_at=event.time,
+    )
+
+
+def _usage_of_failed(event: Event[Payload], failed: GenerationFailed) -> Usage:
+    """A failed job is free, though it may have cost us: provider time and money are kept."""
+    request = failed.request
+    return Usage(
+        id=usage_id(failed.job_id),
+        job_id=failed.job_id,
+        account_id=failed.account_id,
+        user_id=request.user_id if request else None,
+        workspace_id=request.workspace_id if request else None,
+        operation=request.operation if request else None,
+        provider=request.provider if request else None,
+        model=request.model if request else None,
+        price_book_version=request.price_book_version if request else None,
+        requested_at=request.requested_at if request else None,
+        units_requested=request.units if request else None,
+        units_delivered=0,
+        credits=0,
+        outcome=UsageOutcome.FAILED,
+        error_code=failed.code.value,
+        input_tokens=0,
+        output_tokens=0,
+        queued_ms=failed.queued_ms,
+        provider_ms=failed.provider_ms,
+        provider_cost_microusd=failed.provider_cost_microusd,
+        event_id=event.id,
+        correlation_id=event.correlation_id,
+        occurred_at=event.time,
+    )
