@@ -1,0 +1,53 @@
+"""Marks by folder, and the real parts that integration tests share: one start for a whole run."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from infra.kafka import topics
+from infra.local.cluster import LocalCluster
+from infra.postgres import roles
+
+KINDS = ("unit", "integration", "e2e")
+TEMPLATE = "daygen_template"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for kind in KINDS:
+            if kind in item.path.parts:
+                item.add_marker(kind)
+
+
+@pytest.fixture(scope="session")
+async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalCluster]:
+    """Real Postgres, Kafka and S3, in a home that lives as long as the run."""
+    root: Path = tmp_path_factory.mktemp("cluster")
+    async with LocalCluster(root) as parts:
+        admin = parts.postgres_dsn(database="postgres")
+        await roles.ensure_database(admin, TEMPLATE)
+        await roles.ensure_schemas(parts.postgres_dsn(database=TEMPLATE))
+        yield parts
+
+
+@pytest.fixture
+async def database_name(cluster: LocalCluster) -> AsyncIterator[str]:
+    """An empty database of this test alone, with every service's role and schema."""
+    admin = cluster.postgres_dsn(database="postgres")
+    name = f"test_{uuid4().hex}"
+    await roles.ensure_database(admin, name, template=TEMPLATE)
+    # Rights on a database are not copied with its template.
+    await roles.ensure_schemas(cluster.postgres_dsn(database=name))
+    yield name
+    await roles.drop_database(admin, name)
+
+
+@pytest.fixture
+async def topic_prefix(cluster: LocalCluster) -> AsyncIterator[str]:
+    """Every topic of the bus, empty, under a prefix of this test alone."""
+    prefix = f"{uuid4().hex[:12]}."
+    await topics.ensure(cluster.kafka_bootstrap, partitions=3, prefix=prefix)
+    yield prefix
+    await topics.delete(cluster.kafka_bootstrap, prefix=prefix)

@@ -1,0 +1,1 @@
+"""What DayGen runs on: the embedded parts and the set-up of Kafka and Postgres."""

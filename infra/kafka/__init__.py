@@ -1,0 +1,1 @@
+"""Topics of the bus, for any broker."""

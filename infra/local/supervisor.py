@@ -1,0 +1,169 @@
+"""Starts programs in the order of their needs, starts again what dies, ends all of them."""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from infra.local.problem import Problem
+from infra.local.process import (
+    Program,
+    describe,
+    end_leftovers,
+    last_lines,
+    spawn,
+    stop,
+)
+
+READY_POLL_SECONDS = 0.05
+BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+HEALTHY_AFTER_SECONDS = 30.0
+
+Report = Callable[[str], None]
+
+
+class Phase(StrEnum):
+    """Where a program is in its life."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    READY = "ready"
+    CRASHED = "crashed"
+    STOPPED = "stopped"
+
+
+@dataclass(slots=True, eq=False)
+class Unit:
+    """A program and its present process."""
+
+    program: Program
+    phase: Phase = Phase.WAITING
+    process: asyncio.subprocess.Process | None = None
+    restarts: int = 0
+    first_ready: asyncio.Event = field(default_factory=asyncio.Event)
+    watcher: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        running = self.process is not None and self.process.returncode is None
+        return self.process.pid if running and self.process else None
+
+
+class Supervisor:
+    """Owns a set of processes from their start to their end."""
+
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        *,
+        report: Report,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.units = {program.name: Unit(program) for program in programs}
+        self._report = report
+        self._on_change = on_change
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Start everything; a program that does not come up ends the start with its problem."""
+        tasks = [asyncio.create_task(self._start(unit)) for unit in self.units.values()]
+        try:
+            await asyncio.gather(*tasks)
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.stop()
+            raise
+
+    async def _start(self, unit: Unit) -> None:
+        program = unit.program
+        await asyncio.gather(*(self.units[need].first_ready.wait() for need in program.needs))
+        began = asyncio.get_running_loop().time()
+        await end_leftovers(program)
+        await program.prepare()
+        await self._spawn(unit)
+        await self._first_readiness(unit)
+        await program.settle()
+        self._enter(unit, Phase.READY)
+        unit.first_ready.set()
+        unit.watcher = asyncio.create_task(self._watch(unit))
+        seconds = asyncio.get_running_loop().time() - began
+        self._report(f"{program.name:<11} ready in {seconds:.1f} s")
+
+    async def _first_readiness(self, unit: Unit) -> None:
+        program = unit.program
+        if await self._becomes_ready(unit):
+            return
+        assert unit.process is not None  # noqa: S101 - it was spawned by the caller
+        code = unit.process.returncode
+        what = (
+            f"was not ready after {program.start_timeout_seconds:.0f} s"
+            if code is None
+            else f"ended at its start ({describe(code)})"
+        )
+        tail = last_lines(program.log, 1) or "no output"
+        raise Problem(f"{program.name} {what}; its log {program.log} ends with: {tail}")
+
+    async def _spawn(self, unit: Unit) -> None:
+        unit.process = await spawn(unit.program)
+        self._enter(unit, Phase.STARTING)
+
+    async def _becomes_ready(self, unit: Unit) -> bool:
+        """Poll until the program answers, ends or runs out of time."""
+        assert unit.process is not None  # noqa: S101 - it was spawned by the caller
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + unit.program.start_timeout_seconds
+        while loop.time() < deadline and unit.process.returncode is None:
+            if await unit.program.ready():
+                return True
+            await asyncio.sleep(READY_POLL_SECONDS)
+        return False
+
+    async def _watch(self, unit: Unit) -> None:
+        """Start the program again whenever it ends by itself."""
+        name = unit.program.name
+        loop = asyncio.get_running_loop()
+        crashes = itertools.count()
+        while True:
+            began = loop.time()
+            assert unit.process is not None  # noqa: S101 - a watcher starts after the process
+            code = await unit.process.wait()
+            if self._stopping:
+                return
+            if loop.time() - began > HEALTHY_AFTER_SECONDS:
+                crashes = itertools.count()
+            delay = BACKOFF_SECONDS[min(next(crashes), len(BACKOFF_SECONDS) - 1)]
+            unit.restarts += 1
+            self._enter(unit, Phase.CRASHED)
+            self._report(f"{name} ended ({describe(code)}): starting it again in {delay:.1f} s")
+            await asyncio.sleep(delay)
+            await end_leftovers(unit.program)
+            await self._spawn(unit)
+            if await self._becomes_ready(unit):
+                self._enter(unit, Phase.READY)
+                self._report(f"{name} is back after {loop.time() - began - 0:.1f} s")
+
+    def _enter(self, unit: Unit, phase: Phase) -> None:
+        unit.phase = phase
+        self._on_change()
+
+    async def stop(self) -> None:
+        """End everything, what needs others first."""
+        self._stopping = True
+        remaining = dict(self.units)
+        while remaining:
+            needed = {need for unit in remaining.values() for need in unit.program.needs}
+            wave = [unit for name, unit in remaining.items() if name not in needed]
+            await asyncio.gather(*(self._end(unit) for unit in wave))
+            for unit in wave:
+                del remaining[unit.program.name]
+
+    async def _end(self, unit: Unit) -> None:
+        if unit.watcher is not None:
+            unit.watcher.cancel()
+            await asyncio.gather(unit.watcher, return_exceptions=True)
+        if unit.process is not None:
+            await stop(unit.process, unit.program)
+        self._enter(unit, Phase.STOPPED)

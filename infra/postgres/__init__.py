@@ -1,0 +1,1 @@
+"""Schemas and roles of the services, for any Postgres server."""
