@@ -1,7 +1,8 @@
 """Kafka, through FastStream and aiokafka: raw batches in, idempotent batches out.
 
-FastStream's own consume loop is not used: it would acknowledge by its own rules, and sleeps after an empty poll. The
-subscriber is opened without a handler and read by our transactional consumer, which keeps positions in Postgres.
+FastStream's own consume loop is not used: it would acknowledge by its own rules, and sleeps after
+an empty poll. The subscriber is opened without a handler and read by our transactional consumer,
+which keeps positions in Postgres.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError
 from aiokafka.partitioner import murmur2
 from faststream.kafka import KafkaBroker
 from faststream.middlewares import AckPolicy
@@ -35,10 +36,14 @@ Chunks: TypeAlias = "dict[tuple[str, int], list[int]]"
 
 
 class KafkaBus:
-    """One process's connection to Kafka."""
+    """One process's connection to Kafka.
 
-    def __init__(self, bootstrap: str, *, client_id: str) -> None:
+    With a `prefix` (of topics and groups), several systems share one Kafka unseen by each other.
+    """
+
+    def __init__(self, bootstrap: str, *, client_id: str, prefix: str = "") -> None:
         self._bootstrap = bootstrap
+        self._prefix = prefix
         self._client_id = client_id
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
@@ -48,7 +53,7 @@ class KafkaBus:
         """Publish with acks=all and idempotence; see `Bus.publish`."""
         try:
             producer = await self._started_producer()
-            chunks = await _by_partition(producer, messages)
+            chunks = await _by_partition(producer, self._prefix, messages)
         except (KafkaError, OSError, TimeoutError) as error:
             raise BusError(f"Kafka at {self._bootstrap} cannot be reached: {error}") from error
         outcomes: list[BaseException | None] = [None] * len(messages)
@@ -65,7 +70,7 @@ class KafkaBus:
     ) -> "KafkaSubscription":
         """Join a consumer group; see `Bus.subscribe`."""
         subscription = KafkaSubscription(
-            self._bootstrap, self._client_id, group, tuple(topics), assigned
+            self._bootstrap, self._client_id, self._prefix, group, tuple(topics), assigned
         )
         await subscription.open()
         self._subscriptions.append(subscription)
@@ -104,6 +109,7 @@ class KafkaSubscription:
         self,
         bootstrap: str,
         client_id: str,
+        prefix: str,
         group: str,
         topics: tuple[str, ...],
         assigned: Assigned,
@@ -112,20 +118,22 @@ class KafkaSubscription:
             bootstrap, client_id=client_id, consumer_only=True, apply_types=False, logger=None
         )
         self._subscriber = self._broker.subscriber(
-            *topics,
-            group_id=group,
+            *(prefix + topic for topic in topics),
+            group_id=prefix + group,
             batch=True,
             ack_policy=AckPolicy.MANUAL,
-            auto_offset_reset="none",  # a position outside of the log is an alarm, never a silent jump
+            # A position outside of the log is an alarm, never a silent jump.
+            auto_offset_reset="none",
             listener=_Listener(self),
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
         )
-        self._topics = topics
+        self._prefix = prefix
         self._topic_ids = TopicIds(bootstrap, client_id)
         self._assigned = assigned
         self._partitions: dict[TopicPartition, Partition] = {}
+        self._is_placed = asyncio.Event()
 
     async def open(self) -> None:
         """Join the group.
@@ -148,9 +156,13 @@ class KafkaSubscription:
     async def fetch(self, *, records_max: int, timeout_seconds: float) -> Sequence[IncomingMessage]:
         """The next messages; see `Subscription.fetch`."""
         try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._is_placed.wait()
             batches = await self._consumer.getmany(
                 timeout_ms=int(timeout_seconds * 1000), max_records=records_max
             )
+        except (TimeoutError, NoOffsetForPartitionError):
+            return []  # partitions are being assigned: the fetcher looked before they were placed
         except (KafkaError, OSError) as error:
             raise BusError(f"fetching failed: {error!r}") from error
         return [
@@ -163,16 +175,13 @@ class KafkaSubscription:
     def seek(self, partition: Partition, offset: int) -> None:
         """Read a partition from here on; no-op when it has been taken away meanwhile."""
         try:
-            self._consumer.seek(TopicPartition(partition.topic, partition.partition), offset)
+            self._consumer.seek(self._at_kafka(partition), offset)
         except IllegalStateError:
             return
 
     async def report(self, next_offsets: Mapping[Partition, int]) -> None:
         """Commit offsets for lag tools. A failure changes nothing for us."""
-        offsets = {
-            TopicPartition(partition.topic, partition.partition): offset
-            for partition, offset in next_offsets.items()
-        }
+        offsets = {self._at_kafka(partition): offset for partition, offset in next_offsets.items()}
         try:
             await self._consumer.commit(offsets)
         except (KafkaError, OSError):
@@ -182,11 +191,13 @@ class KafkaSubscription:
         """Start newly assigned partitions where the consumer says."""
         assigned = sorted(topic_partitions)
         if not assigned:
+            self._partitions = {}
             return
         consumer = self._consumer
         ids = await self._topic_ids.of({each.topic for each in assigned})
         self._partitions = {
-            each: Partition(each.topic, ids[each.topic], each.partition) for each in assigned
+            each: Partition(each.topic.removeprefix(self._prefix), ids[each.topic], each.partition)
+            for each in assigned
         }
         begins = await consumer.beginning_offsets(assigned)
         ends = await consumer.end_offsets(assigned)
@@ -199,6 +210,14 @@ class KafkaSubscription:
                 consumer.pause(each)
             else:
                 consumer.seek(each, start)
+        self._is_placed.set()
+
+    def let_go(self) -> None:
+        """Stop fetching until the next assignment is placed."""
+        self._is_placed.clear()
+
+    def _at_kafka(self, partition: Partition) -> TopicPartition:
+        return TopicPartition(self._prefix + partition.topic, partition.partition)
 
     @property
     def _consumer(self) -> AIOKafkaConsumer:
@@ -214,29 +233,34 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is
     def __init__(self, subscription: KafkaSubscription) -> None:
         self._subscription = subscription
 
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+    async def on_partitions_revoked(self, _revoked: Iterable[TopicPartition]) -> None:
         """Nothing to hand back: positions are in Postgres, and fenced there."""
+        self._subscription.let_go()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         await self._subscription.take_over(assigned)
 
 
-async def _by_partition(producer: AIOKafkaProducer, messages: Sequence[OutgoingMessage]) -> Chunks:
+async def _by_partition(
+    producer: AIOKafkaProducer, prefix: str, messages: Sequence[OutgoingMessage]
+) -> Chunks:
     """Indices of the messages of each partition, in order."""
     chunks: Chunks = defaultdict(list)
     counts: dict[str, int] = {}
     for index, message in enumerate(messages):
-        if message.topic not in counts:
-            counts[message.topic] = len(await producer.partitions_for(message.topic))
-        chunks[message.topic, _partition_of(message.key or b"", counts[message.topic])].append(
-            index
-        )
+        topic = prefix + message.topic
+        if topic not in counts:
+            counts[topic] = len(await producer.partitions_for(topic))
+        chunks[topic, _partition_of(message.key or b"", counts[topic])].append(index)
     return chunks
 
 
 @lru_cache(maxsize=65_536)
 def _partition_of(key: bytes, count: int) -> int:
-    """The partition that Kafka's default partitioner gives a key (murmur2 over the bytes, sign bit cleared)."""
+    """The partition that Kafka's default partitioner gives a key.
+
+    Murmur2 over the bytes with the sign bit cleared, as the Java client does it.
+    """
     return int((murmur2(key) & 0x7FFFFFFF) % count)
 
 
@@ -248,33 +272,31 @@ async def _send_partition(
     messages: Sequence[OutgoingMessage],
     outcomes: list[BaseException | None],
 ) -> None:
-    """Publish one partition's messages batch after batch: a failed batch stops the later ones, which keeps the order."""
+    """Publish one partition's messages batch after batch; a failed one stops the later ones.
+
+    That keeps the order of each key also when a part has to be published again.
+    """
     pending = list(indices)
     while pending:
-        batch: Any = producer.create_batch()
-        taken = 0
-        for index in pending:
-            message = messages[index]
-            if (
-                batch.append(
-                    key=message.key,
-                    value=message.value,
-                    timestamp=None,
-                    headers=list(message.headers),
-                )
-                is None
-            ):
-                break
-            taken += 1
+        batch = producer.create_batch()
+        taken = _fill(batch, [messages[index] for index in pending])
         try:
-            if not taken:
-                raise BusError(
-                    f"a message of {len(messages[pending[0]].value or b'')} bytes is too large for {topic}"
-                )
+            # A batch without messages is refused: then the next message fits into none.
             delivery = await producer.send_batch(batch, topic, partition=partition)
             await delivery
-        except (KafkaError, BusError, OSError, TimeoutError) as error:
+        except (KafkaError, OSError, TimeoutError) as error:
             for index in pending:
                 outcomes[index] = error
             return
         pending = pending[taken:]
+
+
+def _fill(batch: Any, messages: Sequence[OutgoingMessage]) -> int:
+    """Append as many of the messages as the batch takes; answers how many."""
+    for count, message in enumerate(messages):
+        appended = batch.append(
+            key=message.key, value=message.value, timestamp=None, headers=list(message.headers)
+        )
+        if appended is None:
+            return count
+    return len(messages)

@@ -1,7 +1,8 @@
 """Events of the ledger, the only place where a balance is decided.
 
-Each carries the account's version and the absolute settled credits and grace after it, so that a reader's copy can jump
-to the newest version whatever it has missed. `settled` counts reserved credits too.
+Each carries the account's version and the absolute settled credits and grace after it, so that a
+reader's copy can jump to the newest version whatever it has missed. `settled` counts reserved
+credits too.
 """
 
 from datetime import datetime
@@ -82,7 +83,7 @@ class CreditsReserved(JobCreditsEvent, frozen=True, kw_only=True):
 
 
 class CreditsCaptured(JobCreditsEvent, frozen=True, kw_only=True):
-    """A job was charged for what it delivered, and the rest of its reservation freed, in one transaction."""
+    """A job was charged for what it delivered, and the rest of its reservation freed, at once."""
 
     event_type: ClassVar[EventType] = EventType.CREDITS_CAPTURED
 

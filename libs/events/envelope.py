@@ -1,7 +1,8 @@
 """CloudEvents 1.0 in structured JSON, with our extensions.
 
-Reading is in two steps, because routing and deduplication need only the attributes: `Envelope` keeps the data raw, and
-the registry turns it into a typed `Event`. Source: CloudEvents specification 1.0.2, JSON event format.
+Reading is in two steps, because routing and deduplication need only the attributes: `Envelope`
+keeps the data raw, and the registry turns it into a typed `Event`. Source: CloudEvents
+specification 1.0.2, JSON event format.
 """
 
 from datetime import datetime
@@ -19,7 +20,7 @@ ENCODED_BYTES_MAX = (
     900_000  # below the broker's message limit, so no outbox row can ever block the relay
 )
 
-PayloadT = TypeVar("PayloadT", bound=Payload)
+PayloadT_co = TypeVar("PayloadT_co", bound=Payload, covariant=True)
 
 
 class Envelope(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -41,11 +42,11 @@ class Envelope(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     data: Raw
 
 
-class Event(Struct, Generic[PayloadT], frozen=True, kw_only=True, gc=False):
+class Event(Struct, Generic[PayloadT_co], frozen=True, kw_only=True, gc=False):
     """A typed event at its newest version.
 
-    `correlation_id` is shared by everything that one request of a client caused; `causation_id` is the event that caused
-    this one.
+    `correlation_id` is shared by everything that one request of a client caused; `causation_id` is
+    the event that caused this one.
     """
 
     id: UUID
@@ -54,7 +55,7 @@ class Event(Struct, Generic[PayloadT], frozen=True, kw_only=True, gc=False):
     correlation_id: UUID
     causation_id: UUID | None
     traceparent: str | None
-    data: PayloadT
+    data: PayloadT_co
 
     @property
     def subject(self) -> str:

@@ -8,7 +8,7 @@ from libs.events.names import EventType, Topic
 
 
 class GalleryItemsAdded(JobEvent, frozen=True, kw_only=True):
-    """A completed job's pictures are listed, once per job; `describe` and the like add none and still confirm."""
+    """A completed job's pictures are listed, once per job; one without pictures confirms too."""
 
     event_type: ClassVar[EventType] = EventType.GALLERY_ITEMS_ADDED
     topic: ClassVar[Topic] = Topic.GALLERY

@@ -92,7 +92,7 @@ class GenerationRequested(JobEvent, frozen=True, kw_only=True):
 
 
 class GenerationCancelRequested(JobEvent, frozen=True, kw_only=True):
-    """The user wants the job to end. The answer is GenerationFailed{cancelled}, or Completed if that was too late."""
+    """The user wants the job to end; Failed{cancelled} answers, or Completed if too late."""
 
     event_type: ClassVar[EventType] = EventType.GENERATION_CANCEL_REQUESTED
 
@@ -109,7 +109,7 @@ class GenerationStarted(JobEvent, frozen=True, kw_only=True):
 
 
 class GenerationCompleted(JobEvent, frozen=True, kw_only=True):
-    """The one answer to a request that delivered something: pictures in storage, or text for `describe`."""
+    """The one answer to a request that delivered: pictures in storage, or text for `describe`."""
 
     event_type: ClassVar[EventType] = EventType.GENERATION_COMPLETED
 
@@ -128,7 +128,7 @@ class GenerationCompleted(JobEvent, frozen=True, kw_only=True):
 
 
 class GenerationFailed(JobEvent, frozen=True, kw_only=True):
-    """The one answer to a request that delivered nothing. Without `request` when the request could not be read."""
+    """The one answer to a request that delivered nothing; `request` is None if unreadable."""
 
     event_type: ClassVar[EventType] = EventType.GENERATION_FAILED
 

@@ -1,4 +1,4 @@
-"""Events of users and workspaces, written by the gateway. E-mails and credentials never stand here."""
+"""Events of users and workspaces, written by the gateway. E-mails never stand here."""
 
 from typing import ClassVar
 from uuid import UUID
@@ -8,7 +8,7 @@ from libs.events.payload import Payload
 
 
 class UserRegistered(Payload, frozen=True, kw_only=True):
-    """A user exists, and with them a credit account of the same id, opened with these credits and this overdraft limit."""
+    """A user exists, and a credit account opened with these credits and overdraft limit."""
 
     event_type: ClassVar[EventType] = EventType.USER_REGISTERED
     topic: ClassVar[Topic] = Topic.IDENTITY

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Topic(StrEnum):
-    """Streams kept for ever, keyed by account id (operations: by subject); progress alone is short-lived."""
+    """Streams kept for ever, keyed by account (operations: by subject); progress is short-lived."""
 
     IDENTITY = "daygen.identity"
     GENERATION = "daygen.generation"
@@ -31,7 +31,7 @@ def dead_letters_of(topic: str) -> str:
 
 
 class EventType(StrEnum):
-    """CloudEvents `type` of each event: noun, then a verb in the past. Never renamed once published."""
+    """CloudEvents `type` of each event: noun, then past verb. Never renamed once published."""
 
     USER_REGISTERED = "daygen.user.registered"
     GENERATION_REQUESTED = "daygen.generation.requested"
@@ -49,7 +49,7 @@ class EventType(StrEnum):
 
 
 class Service(StrEnum):
-    """The services: their names are also their Postgres schemas and roles, and their consumer groups' stems."""
+    """The services; a name is also the Postgres schema and the stem of the consumer group."""
 
     GATEWAY = "gateway"
     GENERATION = "generation"

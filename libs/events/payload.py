@@ -20,10 +20,10 @@ class Payload(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields
 
     @property
     def subject(self) -> str:
-        """The aggregate the event is about: CloudEvents `subject`, and the order key behind a parked event."""
+        """What it is about: CloudEvents `subject`, and the order key behind a parked event."""
         raise NotImplementedError
 
     @property
     def account(self) -> UUID | None:
-        """The paying account: CloudEvents `accountid`, and the Kafka key (without one, the subject is)."""
+        """Who pays: CloudEvents `accountid`, and the Kafka key (without one, the subject is)."""
         raise NotImplementedError

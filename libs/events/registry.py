@@ -1,4 +1,4 @@
-"""Every event there is: (type, version) -> model. Anything else on a stream is an explicit, typed refusal."""
+"""Every event there is: (type, version) -> model. Anything else is an explicit, typed refusal."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -40,7 +40,7 @@ EVENTS: tuple[type[Payload], ...] = (
 
 
 class UndecodableEventError(ValueError):
-    """A message is not an event that this release can read. Deterministic: reading it again gives the same.
+    """A message is not an event that this release can read; reading it again gives the same.
 
     `reason` is one of `malformed`, `unknown_type`, `newer_version`, `invalid_data`.
     """
@@ -60,6 +60,7 @@ class Registry:
         upcasters: Mapping[tuple[EventType, int], Upcaster] = UPCASTERS,
     ) -> None:
         self.models = {model.event_type: model for model in models}
+        self._by_name = {event_type.value: model for event_type, model in self.models.items()}
         self._upcasters = upcasters
         self._decoders: dict[EventType, msgspec.json.Decoder[Any]] = {
             event_type: msgspec.json.Decoder(model) for event_type, model in self.models.items()
@@ -69,7 +70,8 @@ class Registry:
         """A typed event at its newest version.
 
         Raises:
-            UndecodableEventError: malformed, of an unknown type or a newer version, or with data that does not fit.
+            UndecodableEventError: malformed, of an unknown type or a newer version, or with data
+            that does not fit.
         """
         return self.open(self.read_envelope(encoded))
 
@@ -106,16 +108,17 @@ class Registry:
         )
 
     def _data(self, envelope: Envelope) -> Payload:
-        model = self.models.get(envelope.type)  # type: ignore[call-overload]  # a StrEnum member equals its string
+        model = self._by_name.get(envelope.type)
         if model is None:
             raise UndecodableEventError("unknown_type", f"{envelope.type} is not known here")
         newest = model.event_version
         if envelope.eventversion > newest:
-            detail = f"{envelope.type} version {envelope.eventversion}, this release knows up to {newest}"
+            detail = f"{envelope.type} has version {envelope.eventversion}, {newest} is known here"
             raise UndecodableEventError("newer_version", detail)
         try:
             if envelope.eventversion == newest:
-                return self._decoders[model.event_type].decode(envelope.data)  # type: ignore[no-any-return]
+                payload: Payload = self._decoders[model.event_type].decode(envelope.data)
+                return payload
             old = msgspec.json.decode(envelope.data)
             lifted = lift(old, model.event_type, envelope.eventversion, newest, self._upcasters)
             return msgspec.convert(lifted, model)

@@ -1,7 +1,8 @@
 """Topic ids, which tell a topic made anew from the one of the same name before it (KIP-516).
 
-aiokafka speaks the metadata protocol up to version 5, and ids came with version 10; so the request stands here, in
-aiokafka's own terms. Source: Kafka protocol guide, Metadata request and response version 12.
+aiokafka speaks the metadata protocol up to version 5, and ids came with version 10; so the request
+stands here, in aiokafka's own terms. Source: Kafka protocol guide, Metadata request and response
+version 12.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What the rest of the system asks of a message bus; `bus.py` answers with Kafka, a simulator may answer otherwise."""
+"""What the system asks of a message bus; `bus.py` answers with Kafka, a simulator otherwise."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -55,14 +55,17 @@ class Subscription(Protocol):
 
 
 Assigned = Callable[[Mapping[Partition, range]], Awaitable[Mapping[Partition, int]]]
-"""Called with newly assigned partitions and the range of offsets that each log holds; answers where to start reading."""
+"""Given newly assigned partitions and the offsets that each log holds, answers where to start.
+
+A partition that is left out of the answer is not read.
+"""
 
 
 class Bus(Protocol):
     """Topics to publish to and to subscribe to."""
 
     async def publish(self, messages: Sequence[OutgoingMessage]) -> Sequence[BaseException | None]:
-        """Publish durably, in order per key; answers each message's error, or None where it is stored.
+        """Publish durably, in order per key; answers each message's error, None where it is stored.
 
         After a failed message, no later message of its partition in the same call is published.
 

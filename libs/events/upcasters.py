@@ -1,7 +1,7 @@
 """Lifts data of older event versions, one pure function per step.
 
-A step takes the data of version N as decoded JSON and returns the data of version N + 1. Published history is never
-rewritten, so a step, once released, stays for ever.
+A step takes the data of version N as decoded JSON and returns the data of version N + 1. Published
+history is never rewritten, so a step, once released, stays for ever.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,7 +1,7 @@
-"""The transactional consumer: a batch, its inbox ids, its effects, its events and its position commit together.
+"""The transactional consumer: a batch, its effects, its events and its position commit together.
 
-Kafka keeps no position of ours. The position in Postgres moves only from where this consumer expected it, so a zombie that
-still holds fetched messages after a rebalance changes nothing.
+Kafka keeps no position of ours. The position in Postgres moves only from where this consumer
+expected it, so a zombie that still holds fetched messages after a rebalance changes nothing.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -25,10 +25,10 @@ from libs.runtime.metrics import StreamMetrics
 from libs.runtime.parked import Parking
 
 Handler = Callable[[Transaction, Sequence[Event[Payload]]], Awaitable[None]]
-"""Applies a whole batch: order kept per account and topic, several accounts, topics and types mixed.
+"""Applies a batch: order kept per account and topic, several accounts, topics and types mixed.
 
-Set-based: a few statements per batch, never one per event. Repeats under one event id are gone; natural keys must make
-repeats under a new id harmless.
+Set-based: a few statements per batch, never one per event. Repeats under one event id are gone;
+natural keys must make repeats under a new id harmless.
 """
 
 RECORDS_MAX = 500
@@ -39,7 +39,7 @@ logger = structlog.get_logger(__name__)
 
 
 class Intake(Struct, frozen=True, kw_only=True):
-    """A message as far as it could be read: an event of ours to handle, or the reason why it cannot be."""
+    """A message as far as it could be read: an event to handle, or the reason why it cannot be."""
 
     message: IncomingMessage
     event: Event[Payload] | None = None
@@ -140,7 +140,7 @@ class Consumer:
                 logger.warning("consumer_fenced", consumer=self._name)
                 await self._reposition(subscription, list(following))
                 return
-            except Exception as error:  # which of them pass is decided in one place, faults.py
+            except Exception as error:  # noqa: BLE001  # faults.py decides which of them pass
                 if is_deterministic(error) and not is_isolating:
                     is_isolating = True
                     continue
@@ -175,20 +175,22 @@ class Consumer:
         async with self._database.transaction() as transaction:
             await positions.advance(transaction, self._name, self._expected, following)
             ready, parkings = await self._sort(transaction, intakes)
+            repeated = len(intakes) - len(ready) - len(parkings)
             if is_isolating:
                 parkings += await self._apply_one_by_one(transaction, ready)
             elif ready:
                 await self._handler(transaction, [event for _, event in ready])
             parkings.sort(key=lambda each: (each.message.partition, each.message.offset))
             await parked.park(transaction, self._name, parkings, now=self._clock.now())
-        applied = self._metrics.consumed
-        applied.labels(self._name, "applied").inc(len(ready))
-        applied.labels(self._name, "parked").inc(len(parkings))
+        consumed = self._metrics.consumed
+        consumed.labels(self._name, "repeated").inc(repeated)
+        consumed.labels(self._name, "parked").inc(len(parkings))
+        consumed.labels(self._name, "applied").inc(len(intakes) - repeated - len(parkings))
 
     async def _sort(
         self, transaction: Transaction, intakes: Sequence[Intake]
     ) -> tuple[list[tuple[Intake, Event[Payload]]], list[Parking]]:
-        """Split a batch into what is to be applied and what is to be set aside; repeats fall out."""
+        """Split a batch into what to apply and what to set aside; repeats fall out."""
         ids = [intake.event.id for intake in intakes if intake.event is not None]
         fresh = await admit(transaction, self._name, ids)
         keys = [intake.order_key for intake in intakes if intake.order_key is not None]
@@ -227,9 +229,7 @@ class Consumer:
             except Exception as error:
                 if not is_deterministic(error):
                     raise
-                logger.error(
-                    "event_parked", consumer=self._name, event_id=str(event.id), error=repr(error)
-                )
+                logger.exception("event_parked", consumer=self._name, event_id=str(event.id))
                 code = getattr(error, "code", None) or type(error).__name__
                 parkings.append(self._parking(intake, str(code), str(error)))
                 blocked.add(intake.order_key)
@@ -247,7 +247,7 @@ class Consumer:
         )
 
     async def _assigned(self, logs: Mapping[Partition, range]) -> Mapping[Partition, int]:
-        """Where to start reading newly assigned partitions; one whose position makes no sense is not read at all."""
+        """Where to start reading; a partition whose position makes no sense is not read at all."""
         stored = await self._stored_positions(list(logs))
         self._expected = dict(stored)
         starts: dict[Partition, int] = {}
@@ -286,7 +286,7 @@ class Consumer:
             try:
                 async with self._database.read() as connection:
                     return await positions.load(connection, self._name, partitions)
-            except Exception as error:  # without a position nothing can go on, so this waits
+            except Exception as error:  # noqa: BLE001  # nothing can go on without: this waits
                 logger.warning("positions_not_read", consumer=self._name, error=repr(error))
                 await self._pause(backoff)
 

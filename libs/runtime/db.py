@@ -1,4 +1,4 @@
-"""The service's own Postgres: a pool, and transactions that carry their events and wake-ups with them."""
+"""The service's own Postgres: a pool, and transactions that carry events and wake-ups with them."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,7 +9,7 @@ import asyncpg
 from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 
-from libs.events.envelope import Event, PayloadT
+from libs.events.envelope import Event, PayloadT_co
 from libs.events.payload import Payload
 from libs.runtime.emitter import Emitter
 from libs.runtime.outbox import RELAY_CHANNEL, OutboxRow, append, row_of
@@ -20,13 +20,14 @@ Connection: TypeAlias = "PoolConnectionProxy[Record]"
 COMMAND_TIMEOUT_SECONDS = 60.0
 CONNECT_TIMEOUT_SECONDS = 10.0
 
-# Our statements are written for index scans on tables that grow. A statement prepared while its table was still empty
-# would keep a sequential plan for the life of its connection; and compiling plans costs more than our short ones run.
+# Our statements are written for index scans on tables that grow. A statement prepared while its
+# table was still empty would keep a sequential plan for the life of its connection; and compiling
+# plans costs more than our short ones run.
 SESSION = {"enable_seqscan": "off", "jit": "off", "timezone": "UTC"}
 
 
 class Transaction:
-    """One database transaction: rows, outgoing events and wake-ups become visible together or not at all."""
+    """One database transaction: rows, events and wake-ups become visible together or not at all."""
 
     def __init__(self, connection: Connection, emitter: Emitter) -> None:
         self.connection = connection
@@ -37,12 +38,12 @@ class Transaction:
 
     def publish(
         self,
-        data: PayloadT,
+        data: PayloadT_co,
         *,
         cause: Event[Payload] | None = None,
         correlation_id: UUID | None = None,
         traceparent: str | None = None,
-    ) -> Event[PayloadT]:
+    ) -> Event[PayloadT_co]:
         """Queue an event for the outbox: an answer to `cause`, or the root of a new chain.
 
         Raises:
@@ -59,7 +60,7 @@ class Transaction:
         self._outbox.append(row)
 
     def wake(self, channel: str, key: str = "") -> None:
-        """Wake the listeners of a channel, here and in the service's other processes, after the commit."""
+        """After the commit, wake the listeners of a channel, here and in the other processes."""
         self._wakes.append((channel, key))
 
     def after_commit(self, action: Callable[[], None]) -> None:
@@ -81,7 +82,7 @@ class Transaction:
             raise
 
     async def flush(self) -> None:
-        """Write the queued events: the last statement before the commit, because it takes the locks of their keys."""
+        """Write the queued events: the last statement, because it takes the locks of their keys."""
         if self._outbox:
             await append(self.connection, self._outbox)
             self.wake(RELAY_CHANNEL)

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from libs.events.envelope import Event, PayloadT
+from libs.events.envelope import Event, PayloadT_co
 from libs.events.payload import Payload
 from libs.runtime.clock import Clock
 from libs.runtime.ids import Ids
@@ -18,12 +18,12 @@ class Emitter:
 
     def event(
         self,
-        data: PayloadT,
+        data: PayloadT_co,
         *,
         cause: Event[Payload] | None = None,
         correlation_id: UUID | None = None,
         traceparent: str | None = None,
-    ) -> Event[PayloadT]:
+    ) -> Event[PayloadT_co]:
         """An event that answers `cause`, or without one the root of a new chain.
 
         A root's correlation id is `correlation_id`, else its own id.

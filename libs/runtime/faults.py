@@ -1,4 +1,4 @@
-"""Which faults pass by themselves and are retried, and which come back every time and are parked."""
+"""Which faults pass by themselves and are retried, and which come back and are parked."""
 
 import asyncpg
 
@@ -20,7 +20,7 @@ DETERMINISTIC: tuple[type[Exception], ...] = (
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.RaiseError,
 )
-"""Faults of the data or of a rule: the same input gives the same fault. Anything else is retried."""
+"""Faults of the data or of a rule: the same input gives them again. Others are retried."""
 
 
 def is_deterministic(error: BaseException) -> bool:
@@ -37,7 +37,7 @@ def is_deterministic(error: BaseException) -> bool:
 
 
 class Backoff:
-    """Waits between tries: doubling up to a bound, with full jitter so that replicas do not march in step."""
+    """Waits between tries: doubling up to a bound, jittered against marching in step."""
 
     def __init__(self, *, first_seconds: float = 0.05, most_seconds: float = 5.0) -> None:
         self._first_seconds = first_seconds

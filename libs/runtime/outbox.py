@@ -1,4 +1,4 @@
-"""The write side of the outbox: rows that leave in the same transaction as the change they tell of."""
+"""The write side of the outbox: rows in the same transaction as the change they tell of."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -44,7 +44,7 @@ def row_of(event: Event[Payload]) -> OutboxRow:
 async def append(
     connection: "Connection[Record] | PoolConnectionProxy[Record]", rows: Sequence[OutboxRow]
 ) -> None:
-    """Write rows, in one statement. Call it last in a transaction: it takes the locks of the rows' keys."""
+    """Write rows, in one statement; call it last, since it takes the locks of the rows' keys."""
     await connection.execute(
         APPEND,
         [row.event_id for row in rows],

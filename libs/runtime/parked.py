@@ -1,6 +1,7 @@
 """Messages that a consumer could not handle, set aside as rows so that their stream goes on.
 
-A later event with the same order key is parked behind an open row, and follows it in order when it is redriven.
+A later event with the same order key is parked behind an open row, and follows it in order when it
+is redriven.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,12 +29,13 @@ BLOCKED = """
      WHERE consumer = $1 AND resolved_at IS NULL AND order_key = ANY($2::text[])
 """
 PARK = """
-    INSERT INTO parked (parked_id, consumer, topic, topic_id, partition, next_offset, event_id, event_type,
-                        order_key, key, encoded, reason, detail, parked_at)
+    INSERT INTO parked (parked_id, consumer, topic, topic_id, partition, next_offset, event_id,
+                        event_type, order_key, key, encoded, reason, detail, parked_at)
     SELECT parked_id, $1, topic, topic_id, partition, next_offset, event_id, event_type,
            order_key, key, encoded, reason, detail, $2
-      FROM unnest($3::uuid[], $4::text[], $5::uuid[], $6::integer[], $7::bigint[], $8::uuid[], $9::text[],
-                  $10::text[], $11::bytea[], $12::bytea[], $13::text[], $14::text[]) WITH ORDINALITY
+      FROM unnest($3::uuid[], $4::text[], $5::uuid[], $6::integer[], $7::bigint[], $8::uuid[],
+                  $9::text[], $10::text[], $11::bytea[], $12::bytea[], $13::text[], $14::text[])
+           WITH ORDINALITY
            AS row (parked_id, topic, topic_id, partition, next_offset, event_id, event_type,
                    order_key, key, encoded, reason, detail, place)
      ORDER BY place

@@ -13,7 +13,8 @@ OPEN = """
 """
 LOAD = """
     SELECT topic, topic_id, partition, next_offset
-      FROM position JOIN unnest($2::text[], $3::uuid[], $4::integer[]) AS row (topic, topic_id, partition)
+      FROM position
+      JOIN unnest($2::text[], $3::uuid[], $4::integer[]) AS row (topic, topic_id, partition)
      USING (topic, topic_id, partition)
      WHERE consumer = $1
 """

@@ -1,8 +1,9 @@
 """Publishes the outbox: in order per key, also with several replicas, at least once.
 
-Each replica holds a lease on a share of the key hashes. A crash between publishing and marking publishes a row again; so
-does a replica that lost its lease in the middle. Both start at the first unmarked row of a key, so the first copies of a
-key's events always stand in order, and the readers' inboxes drop the rest.
+Each replica holds a lease on a share of the key hashes. A crash between publishing and marking
+publishes a row again; so does a replica that lost its lease in the middle. Both start at the first
+unmarked row of a key, so the first copies of a key's events always stand in order, and the readers'
+inboxes drop the rest.
 """
 
 from collections.abc import Sequence
@@ -70,7 +71,7 @@ class Relay:
                 try:
                     await self._keep_house()
                     published = await self.publish_pending()
-                except Exception as error:  # whatever it is, nothing may end the relay
+                except Exception as error:  # noqa: BLE001  # nothing may end the relay
                     self._metrics.publish_failures.inc()
                     logger.warning("relay_failed", error=repr(error))
                     await self._clock.sleep(backoff.next_seconds(self._random.random()))

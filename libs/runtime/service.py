@@ -30,7 +30,8 @@ from libs.runtime.wakeups import Wakeups
 
 RUNTIME_MIGRATIONS = Path(__file__).parent / "migrations"
 
-# Finding 3 of the measurements: with the default thresholds the collector costs more than decoding does.
+# Finding 3 of the measurements: with the default thresholds the collector costs more than decoding
+# does.
 GC_THRESHOLDS = (100_000, 50, 100)
 
 logger = structlog.get_logger(__name__)
@@ -56,7 +57,7 @@ class Parts:
 
 
 class Runtime:
-    """Everything that every service has: database, outbox relay, wake-ups, consumers, background work."""
+    """What every service has: database, outbox relay, wake-ups, consumers, background work."""
 
     def __init__(
         self, service: Service, settings: ServiceSettings, parts: Parts, *, migrations: Path

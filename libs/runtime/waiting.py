@@ -1,7 +1,7 @@
-"""Events that arrived before what they need. They wait as rows and are applied right after it, in arrival order.
+"""Events that arrived before what they need: they are applied right after it, in arrival order.
 
-Waiter and releaser must hold the same row lock before they look (insert-or-ignore the needed row, then FOR UPDATE), or one
-could slip in between the other's look and its commit.
+Waiter and releaser must hold the same row lock before they look (insert-or-ignore the needed row,
+then FOR UPDATE), or one could slip in between the other's look and its commit.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,13 +14,17 @@ from libs.runtime.db import Transaction
 
 PUT = """
     INSERT INTO waiting (needed_key, event_id, encoded, waiting_since)
-    SELECT needed_key, event_id, encoded, $4 FROM unnest($1::text[], $2::uuid[], $3::bytea[]) WITH ORDINALITY
+    SELECT needed_key, event_id, encoded, $4
+      FROM unnest($1::text[], $2::uuid[], $3::bytea[]) WITH ORDINALITY
            AS row (needed_key, event_id, encoded, place)
      ORDER BY place
     ON CONFLICT (event_id) DO NOTHING
 """
 TAKE = """
-    WITH taken AS (DELETE FROM waiting WHERE needed_key = ANY($1::text[]) RETURNING needed_key, sequence, encoded)
+    WITH taken AS (
+        DELETE FROM waiting WHERE needed_key = ANY($1::text[])
+        RETURNING needed_key, sequence, encoded
+    )
     SELECT needed_key, encoded FROM taken ORDER BY sequence
 """
 

@@ -1,8 +1,8 @@
-"""Wakes whoever waits for a change: in this process at once, in the service's other processes by NOTIFY.
+"""Wakes whoever waits for a change: here at once, in the service's other processes by NOTIFY.
 
-NOTIFY inside a transaction would hold a lock of the whole cluster until its commit. So it is sent after the commit, over a
-connection of its own, and many wake-ups leave as one. A crash between commit and NOTIFY is covered by the waiters'
-own slow timeouts.
+NOTIFY inside a transaction would hold a lock of the whole cluster until its commit. So it is sent
+after the commit, over a connection of its own, and many wake-ups leave as one. A crash between
+commit and NOTIFY is covered by the waiters' own slow timeouts.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ logger = structlog.get_logger(__name__)
 
 
 class Wakeup:
-    """A waiter's side of a channel. What happens between two waits is remembered, so no wake-up is missed."""
+    """A waiter's side of a channel. What happens between two waits is remembered."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -77,7 +77,7 @@ class Wakeups:
         self._work.set()
 
     async def run(self) -> None:
-        """Exchange wake-ups with the other processes until cancelled; a lost connection is made again."""
+        """Exchange wake-ups with the other processes; a lost connection is made again."""
         while True:
             try:
                 await self._exchange()
@@ -88,7 +88,12 @@ class Wakeups:
     async def _exchange(self) -> None:
         connection = await asyncpg.connect(self._dsn, timeout=10, command_timeout=30)
         lost = asyncio.Event()
-        connection.add_termination_listener(lambda _: (lost.set(), self._work.set()))
+
+        def on_termination(_connection: object) -> None:
+            lost.set()
+            self._work.set()
+
+        connection.add_termination_listener(on_termination)
         try:
             await connection.add_listener(self._postgres_channel, self._heard)
             self._fire_all()  # something may have happened while nobody listened
@@ -96,15 +101,23 @@ class Wakeups:
                 await self._work.wait()
                 self._work.clear()
                 while self._unsent:
-                    payload = self._next_payload()
-                    await connection.execute(
-                        "SELECT pg_notify($1, $2)", self._postgres_channel, payload
-                    )
+                    pairs = self._next_pairs()
+                    await self._notify(connection, pairs)
         finally:
             with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await connection.close(timeout=2)
 
-    def _next_payload(self) -> str:
+    async def _notify(
+        self, connection: "asyncpg.Connection[asyncpg.Record]", pairs: list[tuple[str, str]]
+    ) -> None:
+        payload = msgspec.json.encode([self._process_id, pairs]).decode()
+        try:
+            await connection.execute("SELECT pg_notify($1, $2)", self._postgres_channel, payload)
+        except BaseException:
+            self._unsent.update(dict.fromkeys(pairs))  # told over the next connection
+            raise
+
+    def _next_pairs(self) -> list[tuple[str, str]]:
         """As many unsent wake-ups as fit into one notification."""
         pairs: list[tuple[str, str]] = []
         size_bytes = 0
@@ -113,7 +126,7 @@ class Wakeups:
             del self._unsent[pair]
             pairs.append(pair)
             size_bytes += len(pair[0]) + len(pair[1]) + 8
-        return msgspec.json.encode([self._process_id, pairs]).decode()
+        return pairs
 
     def _heard(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
         sender, pairs = msgspec.json.decode(str(payload), type=tuple[str, list[tuple[str, str]]])
