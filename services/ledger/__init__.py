@@ -1,0 +1,1 @@
+"""The ledger: it alone decides balances. Credits move here, by double entry, and nowhere else."""

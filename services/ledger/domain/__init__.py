@@ -1,0 +1,1 @@
+"""The rules of credits as pure functions: no I/O, no clock, no random."""

@@ -1,0 +1,102 @@
+"""A batch of inputs, in order, over locked state: what is booked, and what has to wait."""
+
+from collections.abc import Iterable, Mapping
+from uuid import UUID
+
+from msgspec import Struct, field
+
+from libs.events.credits import CreditsEvent, JobCreditsEvent
+from libs.events.envelope import Event
+from libs.events.payload import Payload
+from services.ledger.domain.account import Account, Reservation, evolve, evolve_reservation
+from services.ledger.domain.commands import Command, OpenAccount, ReserveCredits
+from services.ledger.domain.decide import account_key, decide, job_key, needs
+
+
+class Input(Struct, frozen=True):
+    """A command and the event that it came in."""
+
+    cause: Event[Payload]
+    command: Command
+
+
+class Booked(Struct, frozen=True):
+    """A credits event and the input that led to it."""
+
+    cause: Event[Payload]
+    event: CreditsEvent
+
+
+class Books(Struct, frozen=True):
+    """State, and the inputs that wait, by the key of what they wait for, in arrival order."""
+
+    accounts: Mapping[UUID, Account] = field(default_factory=dict)
+    reservations: Mapping[UUID, Reservation] = field(default_factory=dict)
+    waiting: Mapping[str, tuple[Input, ...]] = field(default_factory=dict)
+
+
+def fold(books: Books, inputs: Iterable[Input]) -> tuple[Books, list[Booked]]:
+    """Apply inputs in order. One that needs another waits, and is applied right after it.
+
+    Raises:
+        LedgerError: an input is refused; nothing of the batch is booked.
+    """
+    run = _Run(books)
+    for each in inputs:
+        run.take(each)
+    return run.books(), run.booked
+
+
+class _Run:
+    """The working copy of one fold."""
+
+    def __init__(self, books: Books) -> None:
+        self.accounts = dict(books.accounts)
+        self.reservations = dict(books.reservations)
+        self.waiting = {key: list(inputs) for key, inputs in books.waiting.items()}
+        self.booked: list[Booked] = []
+
+    def books(self) -> Books:
+        waiting = {key: tuple(inputs) for key, inputs in self.waiting.items() if inputs}
+        return Books(self.accounts, self.reservations, waiting)
+
+    def take(self, first: Input) -> None:
+        """Apply an input, then what waited for it, depth first: each follows its cause at once."""
+        pending = [first]
+        while pending:
+            each = pending.pop()
+            key = self._needed(each.command)
+            if key is not None:
+                self.waiting.setdefault(key, []).append(each)
+                continue
+            self._book(each)
+            pending.extend(reversed(self._released(each.command)))
+
+    def _needed(self, command: Command) -> str | None:
+        return needs(self._account(command), self._reservation(command), command)
+
+    def _book(self, each: Input) -> None:
+        account = self._account(each.command)
+        event = decide(account, self._reservation(each.command), each.command)
+        if event is None:
+            return
+        self.accounts[account.account_id] = evolve(account, event)
+        if isinstance(event, JobCreditsEvent):
+            before = self.reservations.get(event.job_id)
+            self.reservations[event.job_id] = evolve_reservation(before, event)
+        self.booked.append(Booked(each.cause, event))
+
+    def _released(self, command: Command) -> list[Input]:
+        match command:
+            case OpenAccount():
+                return self.waiting.pop(account_key(command.account_id), [])
+            case ReserveCredits():
+                return self.waiting.pop(job_key(command.account_id, command.job_id), [])
+            case _:
+                return []
+
+    def _account(self, command: Command) -> Account:
+        return self.accounts.get(command.account_id) or Account(account_id=command.account_id)
+
+    def _reservation(self, command: Command) -> Reservation | None:
+        return None if isinstance(command, OpenAccount) else self.reservations.get(command.job_id)
