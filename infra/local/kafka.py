@@ -65,6 +65,9 @@ def properties(data: Path, port: int, controller_port: int) -> dict[str, str]:
         "group.coordinator.append.linger.ms": "0",
         # A consumer that joins an empty group need not wait for others.
         "group.initial.rebalance.delay.ms": "0",
+        # After a kill the controller waits this long before it believes that the broker is new.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
         "log.cleaner.dedupe.buffer.size": "16777216",
         "num.network.threads": "2",
         "num.io.threads": "4",

@@ -91,7 +91,11 @@ def command(data: Path, ports: dict[str, int]) -> tuple[str, ...]:
         "-volume.max=100",
         # Nobody else serves these volumes: nothing to wait for at a stop.
         "-volume.preStopSeconds=0",
-        "-master.electionTimeout=1s",
+        "-master.telemetry=false",
+        # It is alone: nobody to wait for in an election.
+        "-master.electionTimeout=200ms",
+        "-master.heartbeatInterval=100ms",
+        "-s3.iam=false",
     )
 
 
@@ -111,9 +115,11 @@ def program(home: Home, ports: dict[str, int], secrets: Secrets) -> Program:
         argv=command(data, ports),
         directory=data,
         log=home.log(NAME),
-        environment={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(data), "TZ": "UTC"},
+        environment={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(data), "TMPDIR": str(data)},
         ready=ready,
         prepare=prepare,
+        # It closes its volumes at once and then waits for its own streams to itself.
+        stop_timeout_seconds=2.0,
     )
 
 

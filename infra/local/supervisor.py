@@ -136,6 +136,7 @@ class Supervisor:
                 crashes = itertools.count()
             delay = BACKOFF_SECONDS[min(next(crashes), len(BACKOFF_SECONDS) - 1)]
             unit.restarts += 1
+            died = loop.time()
             self._enter(unit, Phase.CRASHED)
             self._report(f"{name} ended ({describe(code)}): starting it again in {delay:.1f} s")
             await asyncio.sleep(delay)
@@ -143,7 +144,7 @@ class Supervisor:
             await self._spawn(unit)
             if await self._becomes_ready(unit):
                 self._enter(unit, Phase.READY)
-                self._report(f"{name} is back after {loop.time() - began - 0:.1f} s")
+                self._report(f"{name} is back after {loop.time() - died:.1f} s")
 
     def _enter(self, unit: Unit, phase: Phase) -> None:
         unit.phase = phase
