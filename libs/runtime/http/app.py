@@ -1,0 +1,114 @@
+"""The application factory: everything around the routes, in the one right order."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from random import Random
+from typing import Any, Final
+
+from fastapi import FastAPI
+from msgspec import Struct, field
+from prometheus_client import CollectorRegistry
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from libs.events.names import Service
+from libs.runtime.clock import Clock
+from libs.runtime.http.health import ReadyCheck, health_router
+from libs.runtime.http.middleware import (
+    REQUEST_ID_HEADER,
+    BodyLimit,
+    ErrorBoundary,
+    HttpMetrics,
+    RequestContext,
+)
+from libs.runtime.http.openapi import document_problems
+from libs.runtime.http.problems import install_problem_handlers
+from libs.runtime.http.responses import JsonResponse
+from libs.runtime.ids import Ids
+
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_REQUEST_HEADERS: Final = (
+    "Authorization",
+    "Content-Type",
+    "X-Requested-With",
+    "Idempotency-Key",
+    "Prefer",
+    "Last-Event-ID",
+)
+_EXPOSED_HEADERS: Final = (
+    "Location",
+    "Retry-After",
+    REQUEST_ID_HEADER,
+    "RateLimit",
+    "RateLimit-Policy",
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+)
+_PREFLIGHT_AGE_SECONDS: Final = 600
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class HttpOptions(Struct, frozen=True, kw_only=True):
+    """What differs between services.
+
+    `body_bytes_max_under` raises or lowers the limit for addresses with a prefix; first match wins.
+    """
+
+    cors_origins: tuple[str, ...] = ()
+    body_bytes_max: int = 1024 * 1024
+    body_bytes_max_under: Mapping[str, int] = field(default_factory=dict)
+
+
+def create_http_app(
+    service: Service,
+    *,
+    clock: Clock,
+    ids: Ids,
+    random: Random,
+    registry: CollectorRegistry,
+    checks: Mapping[str, ReadyCheck],
+    lifespan: Lifespan | None = None,
+    options: HttpOptions | None = None,
+) -> FastAPI:
+    """An application with health, metrics, errors, CORS, limits and logs, and no routes of its own.
+
+    Order matters: the request's context is outside of everything, CORS outside of whatever can
+    answer, and the boundary for bugs outside of the routes. FastAPI's own 500 would be outside of
+    CORS, and a browser would then report it as a network failure.
+    """
+    options = options or HttpOptions()
+    app = FastAPI(
+        title=f"DayGen {service.value}",
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+        default_response_class=JsonResponse,
+        middleware=[
+            Middleware(
+                RequestContext, clock=clock, ids=ids, random=random, metrics=HttpMetrics(registry)
+            ),
+            Middleware(CORSMiddleware, **_cors(options)),
+            Middleware(ErrorBoundary),
+            Middleware(
+                BodyLimit,
+                bytes_max=options.body_bytes_max,
+                bytes_max_under=options.body_bytes_max_under,
+            ),
+        ],
+    )
+    install_problem_handlers(app)
+    document_problems(app)
+    app.include_router(health_router(checks, registry))
+    return app
+
+
+def _cors(options: HttpOptions) -> dict[str, Any]:
+    return {
+        "allow_origins": options.cors_origins,
+        "allow_methods": _METHODS,
+        "allow_headers": _REQUEST_HEADERS,
+        "expose_headers": _EXPOSED_HEADERS,
+        "max_age": _PREFLIGHT_AGE_SECONDS,
+    }
