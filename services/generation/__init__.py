@@ -1,0 +1,1 @@
+"""Generation: the only place that decides how a job ends, and that talks to picture providers."""
