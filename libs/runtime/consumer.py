@@ -86,7 +86,7 @@ class Consumer:
         while True:
             try:
                 subscription = await self._bus.subscribe(
-                    group=self._name, topics=self._topics, assigned=self._assigned
+                    group=self._name, topics=self._topics, assigned=self.place
                 )
             except BusError as error:
                 logger.warning("consumer_cannot_subscribe", consumer=self._name, error=str(error))
@@ -246,7 +246,7 @@ class Consumer:
             detail=detail,
         )
 
-    async def _assigned(self, logs: Mapping[Partition, range]) -> Mapping[Partition, int]:
+    async def place(self, logs: Mapping[Partition, range]) -> Mapping[Partition, int]:
         """Where to start reading; a partition whose position makes no sense is not read at all."""
         stored = await self._stored_positions(list(logs))
         self._expected = dict(stored)

@@ -1,0 +1,79 @@
+"""A service's streams on real parts, for integration tests: its database, its bus, and the lines between."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from uuid import UUID
+
+import asyncpg
+from prometheus_client import CollectorRegistry
+
+from libs.events.names import Service
+from libs.events.transport import Bus
+from libs.runtime.clock import Clock, SystemClock
+from libs.runtime.db import Database
+from libs.runtime.emitter import Emitter
+from libs.runtime.ids import Ids, SystemIds
+from libs.runtime.metrics import StreamMetrics
+from libs.runtime.migrate import migrate
+from libs.runtime.relay import Relay
+from libs.runtime.service import RUNTIME_MIGRATIONS
+from libs.runtime.wakeups import Wakeups
+
+
+class Streams:
+    """What `Runtime` joins for a process, loose enough to be started, stopped and broken one by one."""
+
+    def __init__(self, dsn: str, service: Service, *, clock: Clock | None = None) -> None:
+        self.dsn = dsn
+        self.service = service
+        self.clock = clock or SystemClock()
+        self.random = Random()
+        self.ids: Ids = SystemIds(self.clock, self.random)
+        self.metrics = StreamMetrics(CollectorRegistry())
+        self.wakeups = Wakeups(
+            dsn, schema=service.value, process_id=self.ids.new(), clock=self.clock
+        )
+        self.emitter = Emitter(service.source, self.clock, self.ids)
+        self.database = Database(
+            dsn, schema=service.value, pool_size=8, emitter=self.emitter, wakeups=self.wakeups
+        )
+
+    def relay(self, bus: Bus, replica: str = "one") -> Relay:
+        """A relay of this service."""
+        return Relay(
+            replica=replica,
+            database=self.database,
+            bus=bus,
+            wakeups=self.wakeups,
+            clock=self.clock,
+            random=self.random,
+            metrics=self.metrics,
+        )
+
+    async def published(self) -> list[tuple[UUID | None, bytes]]:
+        """(event id, encoded event) of every outbox row, in order."""
+        async with self.database.read() as connection:
+            rows = await connection.fetch(
+                "SELECT event_id, encoded FROM outbox ORDER BY order_number"
+            )
+        return [(row["event_id"], row["encoded"]) for row in rows]
+
+
+@asynccontextmanager
+async def open_streams(
+    dsn: str, service: Service, migrations: Sequence[Path] = (), *, clock: Clock | None = None
+) -> AsyncIterator[Streams]:
+    """A service's migrated schema and an open pool on it; `dsn` is of the service's own role."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await migrate(connection, service.value, [RUNTIME_MIGRATIONS, *migrations])
+    finally:
+        await connection.close()
+    streams = Streams(dsn, service, clock=clock)
+    await streams.database.open()
+    try:
+        yield streams
+    finally:
+        await streams.database.close()

@@ -1,0 +1,53 @@
+"""A bus without Kafka for tests of the relay, and a way to run background work for a while."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+from uuid import UUID
+
+from libs.events.registry import REGISTRY
+from libs.events.transport import Assigned, BusError, OpenSubscription, OutgoingMessage
+
+
+class RecordingBus:
+    """Stores what is published, and fails as it is told."""
+
+    def __init__(self) -> None:
+        self.messages: list[OutgoingMessage] = []
+        self.refused: set[UUID] = set()
+        self.down = False
+        self.after_publish: BaseException | None = None
+
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> Sequence[BaseException | None]:
+        if self.down:
+            raise BusError("down")
+        outcomes: list[BaseException | None] = []
+        for message in messages:
+            refused = REGISTRY.decode(message.value or b"").id in self.refused
+            outcomes.append(BusError("refused") if refused else None)
+            if not refused:
+                self.messages.append(message)
+        if self.after_publish is not None:
+            error, self.after_publish = self.after_publish, None
+            raise error
+        return outcomes
+
+    async def subscribe(
+        self, *, group: str, topics: Iterable[str], assigned: Assigned
+    ) -> OpenSubscription:
+        raise BusError("nothing to subscribe to")
+
+    async def close(self) -> None: ...
+
+
+@asynccontextmanager
+async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run background work as long as the block lasts."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
