@@ -1,0 +1,1 @@
+"""The real third parties behind the ports."""

@@ -1,0 +1,1 @@
+"""HTTP in: one module per feature, each a function that makes a router from its parts."""

@@ -1,0 +1,147 @@
+"""Bodies that cross the HTTP edge. Fields are named in camel case, as the web client reads them."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from services.gateway.domain.orders import Draft
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+
+class SignUp(Body):
+    email: str | None = None
+    password: str | None = None
+    display_name: str | None = None
+
+
+class LogIn(Body):
+    email: str | None = None
+    password: str | None = None
+
+
+class UserBody(Body):
+    id: str
+    auth_user_id: str
+    email: str
+    display_name: str | None
+    credits: int
+    profile_image: str | None
+    role: Literal["USER", "ADMIN"]
+    created_at: datetime
+    updated_at: datetime
+
+
+class Session(Body):
+    access_token: str
+    user: UserBody
+
+
+class GenerationBody(Body):
+    """What to generate. Options stand in `providerOptions` or beside it, as each client is used to."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="allow"
+    )
+
+    prompt: str | None = None
+    model: str | None = None
+    provider_options: dict[str, Any] | None = None
+
+    def draft(self, *, provider: str | None = None, operation: str | None = None) -> Draft:
+        """The request as the domain takes it."""
+        return Draft(
+            operation=operation,
+            provider=provider,
+            model=self.model,
+            prompt=self.prompt,
+            options=self.model_extra or {},
+            provider_options=self.provider_options or {},
+        )
+
+
+class JobRequest(GenerationBody):
+    """A generation of any kind. Without `operation` it is an image."""
+
+    provider: str | None = None
+    operation: str | None = None
+
+
+class AcceptedBody(Body):
+    job_id: UUID
+    status: str
+
+
+class ImageBody(Body):
+    url: str
+    content_type: str
+    size_bytes: int
+    width: int
+    height: int
+    sha256: str
+
+
+class JobMetadata(Body):
+    """What is known of the result. The many names of the address are those that clients have read over time."""
+
+    stage: str
+    mime_type: str | None = None
+    file_url: str | None = None
+    r2_file_url: str | None = None
+    url: str | None = None
+    r2_file_id: str | None = None
+    results: list[str] = Field(default_factory=list)
+    images: list[ImageBody] = Field(default_factory=list)
+    texts: list[str] = Field(default_factory=list)
+    seed: int | None = None
+
+
+class JobCredits(Body):
+    """What the job was admitted for, and what it cost once that is known."""
+
+    held: int
+    charged: int | None
+    unit: int
+    units: int
+    price_book_version: int
+
+
+class JobBody(Body):
+    id: UUID
+    job_id: UUID
+    operation: str
+    provider: str
+    model: str
+    prompt: str
+    status: str
+    stage: str
+    progress: int
+    result_url: str | None
+    error: str | None
+    error_code: str | None
+    metadata: JobMetadata
+    credits: JobCredits
+    created_at: datetime
+    deadline_at: datetime
+    finished_at: datetime | None
+
+
+class GeneratedBody(Body):
+    """The one answer that pleases every client which waits for its picture."""
+
+    success: Literal[True] = True
+    job_id: UUID
+    status: Literal["completed"] = "completed"
+    provider: str
+    model: str
+    mime_type: str | None
+    content_type: str | None
+    image_base64: str | None
+    data_url: str | None
+    data_urls: list[str]
+    images: list[str]

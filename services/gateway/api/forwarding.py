@@ -1,0 +1,140 @@
+"""Routes whose answers other services own: authenticated here, answered there, passed through as they come."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Request
+from msgspec import Struct
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from libs.events.names import Service
+from libs.runtime.auth import InternalTokens, Principal
+from libs.runtime.telemetry import current_traceparent
+from services.gateway.api.callers import Callers
+from services.gateway.handlers.errors import OwnerUnavailable
+from services.gateway.ports import OwnerAnswer, OwnerCall, Owners, OwnerUnreachableError
+
+_REQUEST_HEADERS: Final = (
+    "accept",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "range",
+)
+_ANSWER_HEADERS: Final = (
+    "accept-ranges",
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "cache-control",
+    "content-disposition",
+    "content-length",
+    "content-range",
+    "content-type",
+    "etag",
+    "last-modified",
+    "link",
+    "retry-after",
+    "www-authenticate",
+    "x-content-type-options",
+)
+
+
+class Forwarded(Struct, frozen=True):
+    """A public address and the service that answers it."""
+
+    path: str
+    owner: Service
+    summary: str
+
+
+OWNED: Final = (
+    Forwarded("/api/r2files", Service.GALLERY, "The caller's pictures, newest first."),
+    Forwarded("/api/usage/mine", Service.BILLING, "The caller's finished jobs."),
+    Forwarded("/api/usage/events", Service.BILLING, "Everybody's finished jobs, for admins."),
+    Forwarded("/api/credits/balance", Service.LEDGER, "The caller's credits, lot by lot."),
+    Forwarded("/api/credits/transactions", Service.LEDGER, "The caller's bookings."),
+)
+
+
+def create_router(owners: Owners, tokens: InternalTokens, callers: Callers) -> APIRouter:
+    """All forwarded routes."""
+    router = APIRouter()
+    for route in OWNED:
+        router.add_api_route(
+            route.path,
+            _passing_on(owners, tokens, callers, route.owner),
+            methods=["GET"],
+            name=f"{route.owner.value}:{route.path}",
+            summary=route.summary,
+            tags=[route.owner.value],
+            response_class=StreamingResponse,
+        )
+
+    @router.api_route(
+        "/assets/{key:path}",
+        methods=["GET", "HEAD"],
+        tags=["gallery"],
+        response_class=StreamingResponse,
+    )
+    async def read_asset(request: Request, key: str) -> StreamingResponse:  # noqa: ARG001  # documented
+        """A picture. Its address is all that is needed: browsers send no token for an image."""
+        return await _forward(owners, Service.GALLERY, request, {})
+
+    return router
+
+
+def _passing_on(
+    owners: Owners, tokens: InternalTokens, callers: Callers, owner: Service
+) -> Callable[..., Awaitable[StreamingResponse]]:
+    async def pass_on(
+        request: Request, caller: Annotated[Principal, Depends(callers.known)]
+    ) -> StreamingResponse:
+        token = tokens.issue(caller, owner)
+        return await _forward(owners, owner, request, {"authorization": f"Bearer {token}"})
+
+    return pass_on
+
+
+async def _forward(
+    owners: Owners, owner: Service, request: Request, credentials: dict[str, str]
+) -> StreamingResponse:
+    query = request.scope["query_string"].decode("ascii", "replace")
+    target = request.scope["raw_path"].decode("ascii", "replace") + (f"?{query}" if query else "")
+    kept = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
+    headers = {
+        **kept,
+        **credentials,
+        "accept-encoding": "identity",
+        "x-request-id": request.state.request_id,
+    }
+    if traceparent := current_traceparent():
+        headers["traceparent"] = traceparent
+    call = OwnerCall(owner=owner, method=request.method, target=target, headers=headers)
+    stack = AsyncExitStack()
+    try:
+        answer = await stack.enter_async_context(owners.call(call))
+    except OwnerUnreachableError as error:
+        raise OwnerUnavailable(error.owner) from error
+    return _Passed(answer, stack)
+
+
+class _Passed(StreamingResponse):
+    """An owner's answer on its way to the client; the connection behind it ends with it."""
+
+    def __init__(self, answer: OwnerAnswer, connection: AsyncExitStack) -> None:
+        headers = {name: answer.headers[name] for name in _ANSWER_HEADERS if name in answer.headers}
+        super().__init__(_body(answer), status_code=answer.status, headers=headers)
+        self._connection = connection
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._connection:
+            await super().__call__(scope, receive, send)
+
+
+async def _body(answer: OwnerAnswer) -> AsyncIterator[bytes]:
+    async for chunk in answer.chunks():
+        yield chunk

@@ -1,0 +1,119 @@
+"""Asking for pictures: `/api/jobs` answers at once, the older routes wait for the same job."""
+
+from datetime import timedelta
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Header, Response, status
+
+from libs.runtime.auth import Principal
+from libs.runtime.http import JsonResponse
+from services.gateway.api.bodies import AcceptedBody, GeneratedBody, GenerationBody, JobRequest
+from services.gateway.api.callers import Callers
+from services.gateway.api.views import JobViews
+from services.gateway.domain.catalogue import PROVIDERS
+from services.gateway.domain.orders import Draft, place
+from services.gateway.domain.text import InvalidRequestError, is_storable
+from services.gateway.handlers.assets import inline
+from services.gateway.handlers.errors import InvalidRequest
+from services.gateway.handlers.generations import Accepted, Generations, Payer
+from services.gateway.ports import Owners
+
+KEY_CHARS_MAX: Final = 255
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", description="A repeat under the same key makes no second job."),
+]
+Prefer = Annotated[
+    str | None, Header(description="`respond-async`: answer 202 at once instead of waiting.")
+]
+
+_ASYNC: Final = {status.HTTP_202_ACCEPTED: {"model": AcceptedBody, "description": "Accepted"}}
+
+
+def create_router(
+    generations: Generations,
+    owners: Owners,
+    views: JobViews,
+    callers: Callers,
+    *,
+    patience: timedelta,
+) -> APIRouter:
+    """The routes that cost."""
+    router = APIRouter(prefix="/api", tags=["generations"])
+    # The admission itself finds out whether the user exists.
+    Caller = Annotated[Principal, Depends(callers.signed)]  # noqa: N806  # a type, made at start
+
+    async def submit(
+        caller: Principal, draft: Draft, route: str, key: str | None, *, needs_model: bool = False
+    ) -> Accepted:
+        try:
+            order, checked_key = place(draft, needs_model=needs_model), _checked(key)
+        except InvalidRequestError as error:
+            raise InvalidRequest(error) from None
+        payer = Payer(user_id=caller.user_id, account_id=caller.account_id)
+        return await generations.submit(payer, order, route=route, key=checked_key)
+
+    async def answer(caller: Principal, accepted: Accepted, prefer: str | None) -> Response:
+        if _prefers_async(prefer):
+            return _accepted(accepted, {"Preference-Applied": "respond-async"})
+        job = await generations.completed(accepted.job_id, caller.user_id, patience=patience)
+        images = job.state.shown_images
+        wants_base64 = images and PROVIDERS[job.provider].answers_base64
+        content = await inline(owners, images[0].key) if wants_base64 else None
+        return JsonResponse(views.generated(job, content))
+
+    @router.post(
+        "/jobs", status_code=status.HTTP_202_ACCEPTED, response_model=AcceptedBody, tags=["jobs"]
+    )
+    async def create_job(caller: Caller, body: JobRequest, key: IdempotencyKey = None) -> Response:
+        """Start a generation and answer at once; follow it by its id."""
+        draft = body.draft(provider=body.provider, operation=body.operation)
+        return _accepted(await submit(caller, draft, "/api/jobs", key))
+
+    @router.post("/unified-generate", response_model=GeneratedBody, responses=_ASYNC)
+    async def generate(
+        caller: Caller, body: GenerationBody, key: IdempotencyKey = None, prefer: Prefer = None
+    ) -> Response:
+        """Generate with any model, and wait for the picture."""
+        accepted = await submit(
+            caller, body.draft(), "/api/unified-generate", key, needs_model=True
+        )
+        return await answer(caller, accepted, prefer)
+
+    @router.post("/image/{provider}", response_model=GeneratedBody, responses=_ASYNC)
+    async def generate_with(
+        provider: str,
+        caller: Caller,
+        body: GenerationBody,
+        key: IdempotencyKey = None,
+        prefer: Prefer = None,
+    ) -> Response:
+        """Generate with a provider, and wait for the picture."""
+        draft = body.draft(provider=provider)
+        accepted = await submit(caller, draft, "/api/image/{provider}", key)
+        return await answer(caller, accepted, prefer)
+
+    return router
+
+
+def _accepted(accepted: Accepted, headers: dict[str, str] | None = None) -> Response:
+    return JsonResponse(
+        {"jobId": accepted.job_id, "status": accepted.status.value},
+        status_code=status.HTTP_202_ACCEPTED,
+        headers={"Location": f"/api/jobs/{accepted.job_id}", **(headers or {})},
+    )
+
+
+def _prefers_async(prefer: str | None) -> bool:
+    wishes = (prefer or "").split(",")
+    return any(wish.split(";")[0].strip().lower() == "respond-async" for wish in wishes)
+
+
+def _checked(key: str | None) -> str | None:
+    """The key as it is stored; none when it is blank."""
+    trimmed = (key or "").strip()
+    if len(trimmed) > KEY_CHARS_MAX or not is_storable(trimmed):
+        text = f"Idempotency-Key must be plain text of at most {KEY_CHARS_MAX} characters"
+        raise InvalidRequestError(text, field="Idempotency-Key")
+    return trimmed or None

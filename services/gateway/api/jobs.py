@@ -1,0 +1,99 @@
+"""Reading jobs: once, or as a stream of server-sent events."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Final
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Header, Query, Response
+from starlette.responses import StreamingResponse
+
+from libs.runtime.auth import Principal
+from libs.runtime.http import JsonResponse
+from services.gateway.api.bodies import JobBody
+from services.gateway.api.callers import Callers
+from services.gateway.api.views import JobViews
+from services.gateway.handlers.errors import JobNotFound
+from services.gateway.handlers.generations import Generations
+from services.gateway.handlers.streams import Stream, Streams, Told
+
+_RECONNECT_MS: Final = 2_000
+_HEARTBEAT: Final = b": still here\n\n"
+_NOT_A_POSITION: Final = -1
+_STREAM_HEADERS: Final = {
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",  # a proxy that collects an answer would hold the events back
+}
+_STREAM_ANSWERS: Final = {
+    200: {"content": {"text/event-stream": {}}, "description": "Events until the job has ended"},
+    204: {"description": "The job has ended, and everything was told before"},
+}
+
+LastEventId = Annotated[
+    str | None, Header(alias="Last-Event-ID", description="Resume behind this event.")
+]
+LastEventIdInQuery = Annotated[
+    str | None, Query(alias="last_event_id", description="The same, for a new EventSource.")
+]
+
+
+def create_router(
+    generations: Generations, streams: Streams, views: JobViews, callers: Callers
+) -> APIRouter:
+    """The routes of `/api/jobs/{id}`."""
+    router = APIRouter(prefix="/api/jobs", tags=["jobs"])
+    Caller = Annotated[Principal, Depends(callers.known)]  # noqa: N806  # a type, made at start
+
+    @router.get("/{job_id}", response_model=JobBody)
+    async def read_job(job_id: str, caller: Caller) -> Response:
+        """A job of the caller."""
+        job = await generations.find(_job_id(job_id), caller.user_id)
+        return JsonResponse(views.job(job, job.state))
+
+    @router.get("/{job_id}/events", response_class=StreamingResponse, responses=_STREAM_ANSWERS)
+    async def follow_job(
+        job_id: str,
+        caller: Caller,
+        last_event_id: LastEventId = None,
+        last_event_id_in_query: LastEventIdInQuery = None,
+    ) -> Response:
+        """What happens to a job, as it happens: a snapshot first, or what came after an event."""
+        after = _position(last_event_id or last_event_id_in_query)
+        stream = await streams.open(
+            _job_id(job_id), caller.user_id, after=after, until=caller.expires_at
+        )
+        if stream is None:
+            return Response(status_code=204)  # tells a browser not to come back
+        return StreamingResponse(
+            _encoded(stream, views), media_type="text/event-stream", headers=_STREAM_HEADERS
+        )
+
+    return router
+
+
+async def _encoded(stream: Stream, views: JobViews) -> AsyncIterator[bytes]:
+    yield b"retry: %d\n\n" % _RECONNECT_MS
+    async for told in stream.events():
+        yield _HEARTBEAT if told is None else _event(told, views)
+
+
+def _event(told: Told, views: JobViews) -> bytes:
+    body = views.job(told.job, told.state).model_dump(mode="json", by_alias=True)
+    data = msgspec.json.encode(body)  # one line: JSON escapes line ends
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (told.position, told.kind.encode(), data)
+
+
+def _position(text: str | None) -> int | None:
+    """The feed position in an event id. What never was one is answered by a resync."""
+    if not text:
+        return None
+    is_number = text.isascii() and text.isdigit() and len(text) <= 18
+    return int(text) if is_number else _NOT_A_POSITION
+
+
+def _job_id(text: str) -> UUID:
+    """An id that is none belongs to no job."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise JobNotFound from None

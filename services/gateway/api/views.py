@@ -1,0 +1,118 @@
+"""From what is stored to what is shown."""
+
+from libs.events.generation import StoredImage
+from services.gateway.api.bodies import (
+    GeneratedBody,
+    ImageBody,
+    JobBody,
+    JobCredits,
+    JobMetadata,
+    UserBody,
+)
+from services.gateway.domain.jobs import JobState, Status
+from services.gateway.store.accounts import User
+from services.gateway.store.jobs import OwnJob
+
+
+def user_body(user: User) -> UserBody:
+    """A user, as they see themselves."""
+    return UserBody(
+        id=str(user.user_id),
+        auth_user_id=str(user.user_id),
+        email=user.email,
+        display_name=user.display_name,
+        credits=user.account.shown_credits,
+        profile_image=user.profile_image,
+        role=user.role.value,
+        created_at=user.created_at,
+        updated_at=user.updated_at,
+    )
+
+
+class JobViews:
+    """Shows jobs, with the addresses of their pictures."""
+
+    def __init__(self, assets_at: str) -> None:
+        self._assets_at = assets_at
+
+    def job(self, job: OwnJob, state: JobState) -> JobBody:
+        """A job as it was in the given state."""
+        answer = state.answer
+        is_completed = state.status is Status.COMPLETED
+        metadata = self._metadata(state)
+        has_failed = state.is_final and not is_completed and answer is not None
+        return JobBody(
+            id=job.job_id,
+            job_id=job.job_id,
+            operation=job.operation,
+            provider=job.provider,
+            model=job.model,
+            prompt=job.prompt,
+            status=state.status.value,
+            stage=state.stage.value,
+            progress=state.progress,
+            result_url=metadata.url if is_completed else None,
+            error=answer.failure_message if has_failed and answer else None,
+            error_code=answer.failure_code if has_failed and answer else None,
+            metadata=metadata,
+            credits=JobCredits(
+                held=job.unit_credits * job.units,
+                charged=state.charge.credits if state.charge else None,
+                unit=job.unit_credits,
+                units=job.units,
+                price_book_version=job.price_book_version,
+            ),
+            created_at=job.created_at,
+            deadline_at=job.deadline_at,
+            finished_at=state.finished_at,
+        )
+
+    def generated(self, job: OwnJob, image_base64: str | None) -> GeneratedBody:
+        """A completed job, for a client that has waited for it."""
+        images = job.state.shown_images
+        urls = [self._url(image) for image in images]
+        content_type = images[0].content_type if images else None
+        return GeneratedBody(
+            job_id=job.job_id,
+            provider=job.provider,
+            model=job.model,
+            mime_type=content_type,
+            content_type=content_type,
+            image_base64=image_base64,
+            data_url=urls[0] if urls else None,
+            data_urls=urls,
+            images=urls,
+        )
+
+    def _metadata(self, state: JobState) -> JobMetadata:
+        answer, images = state.answer, state.shown_images
+        if answer is None or state.listing is None:
+            return JobMetadata(stage=state.stage.value)
+        urls = [self._url(image) for image in images]
+        first = urls[0] if urls else None
+        item_ids = state.listing.item_ids
+        return JobMetadata(
+            stage=state.stage.value,
+            mime_type=images[0].content_type if images else None,
+            file_url=first,
+            r2_file_url=first,
+            url=first,
+            r2_file_id=str(item_ids[0]) if item_ids else None,
+            results=urls,
+            images=[self._image(image) for image in images],
+            texts=list(answer.texts),
+            seed=answer.seed,
+        )
+
+    def _image(self, image: StoredImage) -> ImageBody:
+        return ImageBody(
+            url=self._url(image),
+            content_type=image.content_type,
+            size_bytes=image.size_bytes,
+            width=image.width,
+            height=image.height,
+            sha256=image.sha256,
+        )
+
+    def _url(self, image: StoredImage) -> str:
+        return f"{self._assets_at}/{image.key}"

@@ -1,0 +1,109 @@
+"""Puts the gateway together: `uvicorn --factory services.gateway.app:create_app`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from libs.events.names import Service
+from libs.runtime.auth import InternalTokens, UserTokens
+from libs.runtime.http import HttpOptions, create_http_app
+from libs.runtime.service import Parts, Runtime
+from libs.runtime.telemetry import configure_logging
+from services.gateway import consumers, projections
+from services.gateway.adapters.owners import HttpOwners
+from services.gateway.adapters.passwords import Argon2Passwords
+from services.gateway.api import accounts as accounts_api
+from services.gateway.api import forwarding, jobs
+from services.gateway.api import generations as generations_api
+from services.gateway.api.callers import create_callers
+from services.gateway.api.views import JobViews
+from services.gateway.domain.limits import Limit
+from services.gateway.handlers.accounts import Accounts
+from services.gateway.handlers.flood import FloodGate
+from services.gateway.handlers.generations import Generations
+from services.gateway.handlers.streams import Streams
+from services.gateway.settings import Settings
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
+    """The gateway, joined to its settings and parts; nothing runs before its lifespan does."""
+    if settings is None:
+        settings = Settings.load()
+        configure_logging(Service.GATEWAY.value, settings.log_level)
+    parts = parts or Parts.real(Service.GATEWAY, settings)
+    runtime = Runtime(Service.GATEWAY, settings, parts, migrations=MIGRATIONS)
+    passwords = Argon2Passwords(threads=settings.password_threads)
+    owners = HttpOwners(
+        {
+            Service.GALLERY: settings.gallery_url,
+            Service.LEDGER: settings.ledger_url,
+            Service.BILLING: settings.billing_url,
+        }
+    )
+    accounts = Accounts(
+        database=runtime.database,
+        passwords=passwords,
+        ids=runtime.ids,
+        clock=runtime.clock,
+        signup_credits=settings.signup_credits,
+        grace=settings.grace,
+    )
+    runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, projections.project)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with owners.opened(), runtime.lifespan(app):
+            await _ensure_admin(settings, accounts)
+            yield
+        passwords.close()
+
+    app = create_http_app(
+        Service.GATEWAY,
+        clock=runtime.clock,
+        ids=runtime.ids,
+        random=runtime.random,
+        registry=runtime.registry,
+        checks={"database": runtime.is_database_ready},
+        lifespan=lifespan,
+        options=HttpOptions(cors_origins=settings.cors_origins),
+    )
+    _add_routes(app, settings, runtime, accounts, owners)
+    return app
+
+
+def _add_routes(
+    app: FastAPI, settings: Settings, runtime: Runtime, accounts: Accounts, owners: HttpOwners
+) -> None:
+    tokens = UserTokens(settings.jwt_secret, runtime.clock)
+    gate = FloodGate(runtime.clock, Limit(per_minute=settings.flood_limit_per_minute))
+    callers = create_callers(tokens, accounts, gate)
+    views = JobViews(settings.assets_at)
+    generations = Generations(
+        database=runtime.database,
+        ids=runtime.ids,
+        clock=runtime.clock,
+        wakeups=runtime.wakeups,
+        limit=Limit(per_minute=settings.rate_limit_per_minute),
+        deadline=settings.job_deadline,
+    )
+    streams = Streams(database=runtime.database, wakeups=runtime.wakeups, clock=runtime.clock)
+    internal = InternalTokens(settings.internal_secret, runtime.clock)
+    app.include_router(accounts_api.create_router(accounts, tokens, runtime.ids, callers))
+    app.include_router(
+        generations_api.create_router(
+            generations, owners, views, callers, patience=settings.patience
+        )
+    )
+    app.include_router(jobs.create_router(generations, streams, views, callers))
+    app.include_router(forwarding.create_router(owners, internal, callers))
+
+
+async def _ensure_admin(settings: Settings, accounts: Accounts) -> None:
+    """The first admin, if one is configured; several replicas may try at once."""
+    if settings.admin_email and settings.admin_password_file:
+        password = settings.admin_password_file.read_text(encoding="utf-8").strip()
+        await accounts.ensure_admin(settings.admin_email, password)

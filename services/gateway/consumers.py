@@ -1,0 +1,18 @@
+"""Which streams the gateway follows, and what of them it folds."""
+
+from typing import Final
+
+from libs.events.names import EventType, Topic
+
+TOPICS: Final = (Topic.PROGRESS, Topic.GENERATION, Topic.CREDITS, Topic.GALLERY, Topic.BILLING)
+EVENT_TYPES: Final = (
+    EventType.GENERATION_STARTED,
+    EventType.GENERATION_COMPLETED,
+    EventType.GENERATION_FAILED,
+    EventType.CREDITS_GRANTED,
+    EventType.CREDITS_RESERVED,
+    EventType.CREDITS_CAPTURED,
+    EventType.CREDITS_RELEASED,
+    EventType.GALLERY_ITEMS_ADDED,
+    EventType.USAGE_RECORDED,
+)

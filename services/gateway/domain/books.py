@@ -1,0 +1,160 @@
+"""A batch of events folded into account copies, holds and jobs: what is loaded goes in, what has changed comes out."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from libs.events.credits import CreditsCaptured, CreditsEvent, CreditsReleased, JobCreditsEvent
+from libs.events.generation import JobEvent
+from libs.events.payload import Payload
+from services.gateway.domain.credits import AccountCopy, catch_up, let_go
+from services.gateway.domain.jobs import JobState, evolve
+
+
+class Hold(Struct, frozen=True, kw_only=True, gc=False):
+    """Credits set aside at admission."""
+
+    account_id: UUID
+    credits: int
+    closed_at: datetime | None = None
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """A job with its hold."""
+
+    job_id: UUID
+    user_id: UUID
+    hold: Hold
+    state: JobState
+
+
+class FeedKind(StrEnum):
+    """Names of the pushed events."""
+
+    JOB_UPDATED = "job.updated"
+    ASSET_READY = "asset.ready"
+    JOB_COMPLETED = "job.completed"
+    JOB_FAILED = "job.failed"
+    JOB_CANCELLED = "job.cancelled"
+
+
+class FeedEntry(Struct, frozen=True, kw_only=True):
+    """Something that the user of a job is told."""
+
+    user_id: UUID
+    job_id: UUID
+    kind: FeedKind
+    state: JobState
+
+
+class UnknownSubjectError(ValueError):
+    """An event is about an account or a job that this gateway never opened: no repeat of it can be applied either."""
+
+
+class Books:
+    """The copies of accounts and the jobs that a batch is about."""
+
+    def __init__(self, accounts: dict[UUID, AccountCopy], jobs: Iterable[Job]) -> None:
+        self.accounts = accounts
+        self.jobs = {job.job_id: job for job in jobs}
+        self._loaded_accounts = dict(accounts)
+        self._loaded_jobs = dict(self.jobs)
+
+    def apply(self, event: Payload, at: datetime) -> None:
+        """Fold one event.
+
+        Raises:
+            UnknownSubjectError: its account or job does not exist here.
+        """
+        if isinstance(event, CreditsEvent):
+            self.catch_up(event)
+        if isinstance(event, CreditsCaptured | CreditsReleased):
+            self.close_hold(event, at)
+        if isinstance(event, JobEvent | CreditsCaptured | CreditsReleased):
+            job = self.job(event.job_id)
+            self.jobs[job.job_id] = replace(job, state=self.evolve(job.state, event, at))
+
+    def catch_up(self, event: CreditsEvent) -> None:
+        """Take over settled credits and grace, if the event is newer than the copy."""
+        self.accounts[event.account_id] = catch_up(
+            self.account(event.account_id),
+            version=event.account_version,
+            settled=event.settled_after,
+            grace=event.grace_after,
+        )
+
+    def close_hold(self, event: JobCreditsEvent, at: datetime) -> None:
+        """Close the job's hold, once. The key is the job, never the version: the copy may be ahead of this event."""
+        job = self.job(event.job_id)
+        if job.hold.closed_at is not None:
+            return
+        account_id = job.hold.account_id
+        self.accounts[account_id] = let_go(self.account(account_id), job.hold.credits)
+        self.jobs[job.job_id] = replace(job, hold=replace(job.hold, closed_at=at))
+
+    def evolve(self, state: JobState, event: Payload, at: datetime) -> JobState:
+        """The job's state after the event."""
+        return evolve(state, event, at)
+
+    def account(self, account_id: UUID) -> AccountCopy:
+        try:
+            return self.accounts[account_id]
+        except KeyError:
+            raise UnknownSubjectError(f"account {account_id} was not opened here") from None
+
+    def job(self, job_id: UUID) -> Job:
+        try:
+            return self.jobs[job_id]
+        except KeyError:
+            raise UnknownSubjectError(f"job {job_id} was not accepted here") from None
+
+    def changed_accounts(self) -> dict[UUID, AccountCopy]:
+        """Copies that differ from what was loaded."""
+        return {
+            account_id: copy
+            for account_id, copy in self.accounts.items()
+            if copy != self._loaded_accounts[account_id]
+        }
+
+    def changed_jobs(self) -> list[Job]:
+        """Jobs whose state differs from what was loaded."""
+        return [
+            job for job_id, job in self.jobs.items() if job.state != self._loaded_jobs[job_id].state
+        ]
+
+    def closed_holds(self) -> list[Job]:
+        """Jobs whose hold was closed by this batch."""
+        return [
+            job for job_id, job in self.jobs.items() if job.hold != self._loaded_jobs[job_id].hold
+        ]
+
+    def feed(self) -> list[FeedEntry]:
+        """What the batch has to tell the users, one job after the other."""
+        entries = []
+        for job in self.changed_jobs():
+            for kind in news(self._loaded_jobs[job.job_id].state, job.state):
+                entry = FeedEntry(
+                    user_id=job.user_id, job_id=job.job_id, kind=kind, state=job.state
+                )
+                entries.append(entry)
+        return entries
+
+
+def news(before: JobState, after: JobState) -> list[FeedKind]:
+    """What to tell about a job that went from one state to another."""
+    kinds = []
+    if after.shown_images and not before.shown_images:
+        kinds.append(FeedKind.ASSET_READY)
+    if after.is_final and not before.is_final:
+        kinds.append(FeedKind(f"job.{after.status.value.lower()}"))
+    elif (before.status, before.stage, before.progress) != (
+        after.status,
+        after.stage,
+        after.progress,
+    ):
+        kinds.append(FeedKind.JOB_UPDATED)
+    return kinds

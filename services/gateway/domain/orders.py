@@ -1,0 +1,154 @@
+"""From what a client sent to what is ordered: checks in the order and with the texts that clients know."""
+
+import hashlib
+import math
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from services.gateway.domain.catalogue import PROVIDERS, Operation, Provider, provider_of
+from services.gateway.domain.text import InvalidRequestError, is_storable
+
+UNITS_MAX: Final = 8
+OPTIONS_BYTES_MAX: Final = 16_384
+OPTIONS_DEPTH_MAX: Final = 6
+INTEGER_MAX: Final = 2**53 - 1
+
+_COUNTS: Final = ("n", "num_images")
+_INPUT_IMAGES: Final = ("imageBase64", "references")
+
+
+class Draft(Struct, frozen=True, kw_only=True):
+    """A request for a generation as it was sent. `options` come from the top level or nested, as clients differ."""
+
+    operation: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    prompt: str | None = None
+    options: dict[str, Any] = {}
+    provider_options: dict[str, Any] = {}
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """A request that can be priced and done."""
+
+    operation: str
+    provider: str
+    model: str  # as the client sent it
+    prompt: str
+    options: dict[str, Any]
+    units: int
+
+    def fingerprint(self) -> bytes:
+        """Equal for equal orders, however their JSON was written."""
+        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).digest()
+
+
+def place(draft: Draft, *, needs_model: bool = False) -> Order:
+    """The order in a draft. With `needs_model` no provider's default stands in for a missing model.
+
+    Raises:
+        InvalidRequestError: something is missing, unknown or out of bounds.
+    """
+    prompt = (draft.prompt or "").strip()
+    if not prompt:
+        raise InvalidRequestError("Prompt is required", field="prompt")
+    provider, model = _target(draft, needs_model=needs_model)
+    if not is_storable(prompt) or len(prompt) > provider.prompt_chars_max:
+        text = f"Prompt must be plain text of at most {provider.prompt_chars_max} characters"
+        raise InvalidRequestError(text, field="prompt")
+    given = {**draft.options, **draft.provider_options}
+    options = {name: value for name, value in given.items() if value is not None}
+    _refuse_input_images(options, model)
+    units = _units(options)
+    kept = {name: each for name, each in options.items() if name not in (*_COUNTS, *_INPUT_IMAGES)}
+    _check_options(kept)
+    return Order(
+        operation=_operation(draft.operation),
+        provider=provider.name,
+        model=model,
+        prompt=prompt,
+        options=kept,
+        units=units,
+    )
+
+
+def _target(draft: Draft, *, needs_model: bool) -> tuple[Provider, str]:
+    if draft.provider is not None and draft.provider not in PROVIDERS:
+        text = f"Unsupported provider: {_shown(draft.provider)}"
+        raise InvalidRequestError(text, field="provider")
+    if not draft.model:
+        if needs_model or draft.provider is None:
+            raise InvalidRequestError("Model is required", field="model")
+        provider = PROVIDERS[draft.provider]
+        return provider, provider.default_model
+    found = provider_of(draft.model)
+    if found is None or draft.provider not in (None, found.name):
+        raise InvalidRequestError(f"Unsupported model: {_shown(draft.model)}", field="model")
+    return found, draft.model
+
+
+def _operation(name: str | None) -> str:
+    try:
+        return Operation(name or Operation.IMAGE).value
+    except ValueError:
+        text = f"Unsupported operation: {_shown(name or '')}"
+        raise InvalidRequestError(text, field="operation") from None
+
+
+def _refuse_input_images(options: dict[str, Any], model: str) -> None:
+    given = next((name for name in _INPUT_IMAGES if options.get(name)), None)
+    if given is not None:
+        raise InvalidRequestError(f"{model} takes no input image: leave out {given}", field=given)
+
+
+def _units(options: dict[str, Any]) -> int:
+    for name in _COUNTS:
+        if name not in options:
+            continue
+        count = options[name]
+        if type(count) is not int or not 1 <= count <= UNITS_MAX:
+            text = f"{name} must be a whole number from 1 to {UNITS_MAX}"
+            raise InvalidRequestError(text, field=name)
+        return count
+    return 1
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    for depth, value in _walk(options):
+        if depth > OPTIONS_DEPTH_MAX:
+            text = f"Options may be nested at most {OPTIONS_DEPTH_MAX} deep"
+            raise InvalidRequestError(text, field="providerOptions")
+        if not _is_plain(value):
+            text = "Options must be plain text, true or false, or numbers below 2^53"
+            raise InvalidRequestError(text, field="providerOptions")
+    if len(msgspec.json.encode(options)) > OPTIONS_BYTES_MAX:
+        text = f"Options may take at most {OPTIONS_BYTES_MAX} bytes"
+        raise InvalidRequestError(text, field="providerOptions")
+
+
+def _walk(options: dict[str, Any]) -> Iterable[tuple[int, Any]]:
+    """Every key and value with its depth, without recursion: the depth is the sender's choice."""
+    todo: list[tuple[int, Any]] = [(1, options)]
+    while todo:
+        depth, value = todo.pop()
+        inner = value if isinstance(value, list) else ()
+        if isinstance(value, dict):
+            inner = [*value, *value.values()]
+        todo.extend((depth + 1, each) for each in inner if depth <= OPTIONS_DEPTH_MAX)
+        yield depth, value
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, str):
+        return is_storable(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return not isinstance(value, int) or abs(value) <= INTEGER_MAX
+
+
+def _shown(text: str) -> str:
+    """A sender's text as it may stand in an answer."""
+    return text[:100] if is_storable(text) else "?"

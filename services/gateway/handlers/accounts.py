@@ -1,0 +1,154 @@
+"""Sign-up, log-in, and who a token belongs to."""
+
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from libs.events.identity import UserRegistered
+from libs.runtime.clock import Clock
+from libs.runtime.db import Database
+from libs.runtime.ids import Ids
+from services.gateway.domain.identity import (
+    PASSWORD_BYTES_MAX,
+    Role,
+    check_display_name,
+    check_email,
+    check_password,
+    normalise_email,
+)
+from services.gateway.domain.text import InvalidRequestError, is_storable
+from services.gateway.handlers.errors import (
+    EmailTaken,
+    InvalidCredentials,
+    InvalidRequest,
+    UnknownUser,
+)
+from services.gateway.ports import Passwords
+from services.gateway.store import accounts as store
+from services.gateway.store.accounts import NewUser, User
+
+# Never hashed by anybody's sign-up, so it fits nothing.
+_NO_PASSWORD: Final = "-"
+
+logger = structlog.get_logger(__name__)
+
+
+class Accounts:
+    """Users and their way in."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        passwords: Passwords,
+        ids: Ids,
+        clock: Clock,
+        signup_credits: int,
+        grace: int,
+    ) -> None:
+        self._database = database
+        self._passwords = passwords
+        self._ids = ids
+        self._clock = clock
+        self._signup_credits = signup_credits
+        self._grace = grace
+
+    async def sign_up(
+        self, email: str | None, password: str | None, display_name: str | None
+    ) -> User:
+        """Register a user.
+
+        Raises:
+            InvalidRequest: something does not fit.
+            EmailTaken: the address is registered; of parallel sign-ups all but one end here.
+        """
+        try:
+            address = check_email(email)
+            secret = check_password(password)
+            name = check_display_name(display_name)
+        except InvalidRequestError as error:
+            raise InvalidRequest(error) from None
+        return await self._register(address, secret, name, Role.USER)
+
+    async def log_in(self, email: str | None, password: str | None) -> User:
+        """The user whose address and password these are.
+
+        Raises:
+            InvalidCredentials: there is none. It takes as long for an unknown address as for a wrong password.
+        """
+        address = normalise_email(email or "")
+        known = None
+        if is_storable(address):
+            async with self._database.read() as connection:
+                known = await store.find_credentials(connection, address)
+        given = password or _NO_PASSWORD
+        if not is_storable(given) or len(given.encode()) > PASSWORD_BYTES_MAX:
+            given = _NO_PASSWORD
+        fits = await self._passwords.verify(given, known and known.password_hash)
+        if known is None or not fits:
+            raise InvalidCredentials
+        return await self.user(known.user_id)
+
+    async def user(self, user_id: UUID) -> User:
+        """A user as they are now.
+
+        Raises:
+            UnknownUser: nobody has this id.
+        """
+        async with self._database.read() as connection:
+            user = await store.find_user(connection, user_id)
+        if user is None:
+            raise UnknownUser
+        return user
+
+    async def role(self, user_id: UUID) -> Role:
+        """What a user may do now, whatever their token says.
+
+        Raises:
+            UnknownUser: nobody has this id.
+        """
+        async with self._database.read() as connection:
+            role = await store.find_role(connection, user_id)
+        if role is None:
+            raise UnknownUser
+        return role
+
+    async def ensure_admin(self, email: str, password: str) -> None:
+        """Register the first admin, unless the address is registered already: then nothing is changed.
+
+        Raises:
+            InvalidRequestError: address or password do not fit.
+        """
+        try:
+            await self._register(check_email(email), check_password(password), None, Role.ADMIN)
+        except EmailTaken:
+            logger.info("admin_exists")
+
+    async def _register(self, email: str, password: str, name: str | None, role: Role) -> User:
+        async with self._database.read() as connection:
+            if await store.is_registered(connection, email):  # saves the hashing, decides nothing
+                raise EmailTaken
+        user = NewUser(
+            user_id=self._ids.new(),
+            email=email,
+            password_hash=await self._passwords.hash(password),
+            display_name=name,
+            role=role,
+            created_at=self._clock.now(),
+            signup_credits=self._signup_credits,
+            grace=self._grace,
+        )
+        async with self._database.transaction() as transaction:
+            if not await store.add_user(transaction.connection, user):
+                raise EmailTaken
+            transaction.publish(
+                UserRegistered(
+                    user_id=user.user_id,
+                    account_id=user.user_id,
+                    role=role.value,
+                    signup_credits=user.signup_credits,
+                    grace=user.grace,
+                )
+            )
+        return await self.user(user.user_id)

@@ -1,0 +1,62 @@
+"""Third parties and other services, as the handlers see them."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from msgspec import Struct
+
+from libs.events.names import Service
+
+
+class Passwords(Protocol):
+    """Slow one-way hashing, away from the event loop."""
+
+    async def hash(self, password: str) -> str: ...
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        """Whether the password fits. Without a hash the answer is no, after the same time."""
+        ...
+
+
+class OwnerCall(Struct, frozen=True, kw_only=True):
+    """A request to the service that owns what is asked for."""
+
+    owner: Service
+    method: str
+    target: str  # path and query as they were sent
+    headers: Mapping[str, str]
+
+
+class OwnerAnswer(Protocol):
+    """What the owner answers; the body flows through as it comes."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """By lower-case name."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+
+class OwnerUnreachableError(Exception):
+    """The owner does not answer, or not in time."""
+
+    def __init__(self, owner: Service) -> None:
+        super().__init__(f"{owner.value} does not answer")
+        self.owner = owner
+
+
+class Owners(Protocol):
+    """The services behind the gateway."""
+
+    def call(self, call: OwnerCall) -> AbstractAsyncContextManager[OwnerAnswer]:
+        """Send a request.
+
+        Raises:
+            OwnerUnreachableError: on entering, when there is no answer.
+        """
+        ...

@@ -1,0 +1,39 @@
+"""Events -> account copies, holds, jobs and the users' feeds, a batch at a time."""
+
+from collections.abc import Sequence
+
+from libs.events.credits import CreditsCaptured, CreditsEvent, CreditsReleased
+from libs.events.envelope import Event
+from libs.events.generation import JobEvent
+from libs.events.payload import Payload
+from libs.runtime.db import Transaction
+from services.gateway.domain.books import Books
+from services.gateway.store import books as store
+from services.gateway.store import feed
+
+
+async def project(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
+    """Fold a batch into the tables, tell the users, and wake whoever listens to them.
+
+    Raises:
+        UnknownSubjectError: an event is about an account or a job that was never opened here.
+    """
+    connection = transaction.connection
+    accounts = await store.lock_accounts(
+        connection,
+        {event.data.account_id for event in events if isinstance(event.data, CreditsEvent)},
+    )
+    about_jobs = (JobEvent, CreditsCaptured, CreditsReleased)
+    jobs = await store.lock_jobs(
+        connection, {event.data.job_id for event in events if isinstance(event.data, about_jobs)}
+    )
+    books = Books(accounts, jobs)
+    for event in events:
+        books.apply(event.data, event.time)
+    await store.write_accounts(connection, books.changed_accounts())
+    await store.close_holds(connection, books.closed_holds())
+    await store.write_jobs(connection, books.changed_jobs())
+    if entries := books.feed():
+        await feed.append(connection, entries)
+        for user_id in {entry.user_id for entry in entries}:
+            transaction.wake(feed.FEED_CHANNEL, str(user_id))

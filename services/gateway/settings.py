@@ -1,0 +1,48 @@
+"""The gateway's settings, from environment variables that start with GATEWAY_."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from libs.runtime.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
+
+    public_base_url: str = Field(min_length=1)
+    asset_base_url: str = ""
+    cors_origins: tuple[str, ...] = ()
+
+    gallery_url: str = Field(min_length=1)
+    ledger_url: str = Field(min_length=1)
+    billing_url: str = Field(min_length=1)
+
+    jwt_secret: SecretStr
+    admin_email: str | None = None
+    admin_password_file: Path | None = None
+    password_threads: int = Field(default=2, ge=1, le=32)
+
+    signup_credits: int = Field(default=20, ge=0, le=2**53 - 1)
+    grace: int = Field(default=0, ge=0, le=2**53 - 1)
+    rate_limit_per_minute: int = Field(default=60, ge=1)
+    flood_limit_per_minute: int = Field(default=1_200, ge=1)
+    wait_seconds: int = Field(default=600, ge=1)
+    job_deadline_seconds: int = Field(default=600, ge=1)
+
+    @property
+    def assets_at(self) -> str:
+        """Where pictures are fetched, without a slash at the end."""
+        return (self.asset_base_url or f"{self.public_base_url.rstrip('/')}/assets").rstrip("/")
+
+    @property
+    def patience(self) -> timedelta:
+        """How long a waiting route waits."""
+        return timedelta(seconds=self.wait_seconds)
+
+    @property
+    def job_deadline(self) -> timedelta:
+        """After this, generation gives a job up."""
+        return timedelta(seconds=self.job_deadline_seconds)

@@ -1,0 +1,121 @@
+"""Users, and the copies of their credit accounts."""
+
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from libs.runtime.db import Connection
+from services.gateway.domain.credits import AccountCopy
+from services.gateway.domain.identity import Role
+
+INSERT_USER = """
+    INSERT INTO users (user_id, email, password_hash, display_name, role, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $6)
+    ON CONFLICT (lower(btrim(email))) DO NOTHING
+    RETURNING user_id
+"""
+OPEN_ACCOUNT = """
+    WITH opened AS (
+        INSERT INTO credit_account (account_id, version, settled, grace, held)
+        VALUES ($1, 0, $2, $3, 0)
+    )
+    INSERT INTO rate_limit (principal_id, drained_at) VALUES ($1, '-infinity')
+"""
+SELECT_USER = """
+    SELECT u.user_id, u.email, u.display_name, u.role, u.profile_image,
+           u.created_at, u.updated_at, a.version, a.settled, a.grace, a.held
+      FROM users u JOIN credit_account a ON a.account_id = u.user_id
+     WHERE u.user_id = $1
+"""
+SELECT_CREDENTIALS = """
+    SELECT user_id, password_hash FROM users WHERE lower(btrim(email)) = lower(btrim($1))
+"""
+SELECT_ROLE = "SELECT role FROM users WHERE user_id = $1"
+EMAIL_EXISTS = "SELECT EXISTS (SELECT FROM users WHERE lower(btrim(email)) = lower(btrim($1)))"
+
+
+class User(Struct, frozen=True, kw_only=True):
+    """A user with the copy of their own credit account."""
+
+    user_id: UUID
+    email: str
+    display_name: str | None
+    role: Role
+    profile_image: str | None
+    created_at: datetime
+    updated_at: datetime
+    account: AccountCopy
+
+
+class NewUser(Struct, frozen=True, kw_only=True):
+    """What a sign-up leaves behind. The user's own account has the user's id."""
+
+    user_id: UUID
+    email: str
+    password_hash: str
+    display_name: str | None
+    role: Role
+    created_at: datetime
+    signup_credits: int
+    grace: int
+
+
+class Credentials(Struct, frozen=True, kw_only=True):
+    """What a log-in is compared with."""
+
+    user_id: UUID
+    password_hash: str
+
+
+async def add_user(connection: Connection, user: NewUser) -> bool:
+    """Write a user and open their account. False: the e-mail is taken, nothing was written."""
+    added = await connection.fetchval(
+        INSERT_USER,
+        user.user_id,
+        user.email,
+        user.password_hash,
+        user.display_name,
+        user.role.value,
+        user.created_at,
+    )
+    if added is None:
+        return False
+    await connection.execute(OPEN_ACCOUNT, user.user_id, user.signup_credits, user.grace)
+    return True
+
+
+async def find_user(connection: Connection, user_id: UUID) -> User | None:
+    row = await connection.fetchrow(SELECT_USER, user_id)
+    if row is None:
+        return None
+    return User(
+        user_id=row["user_id"],
+        email=row["email"],
+        display_name=row["display_name"],
+        role=Role(row["role"]),
+        profile_image=row["profile_image"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        account=AccountCopy(
+            version=row["version"],
+            settled=row["settled"],
+            grace=row["grace"],
+            held=row["held"],
+        ),
+    )
+
+
+async def find_credentials(connection: Connection, email: str) -> Credentials | None:
+    row = await connection.fetchrow(SELECT_CREDENTIALS, email)
+    return None if row is None else Credentials(**row)
+
+
+async def find_role(connection: Connection, user_id: UUID) -> Role | None:
+    """The user's role now; none when there is no such user."""
+    role = await connection.fetchval(SELECT_ROLE, user_id)
+    return None if role is None else Role(role)
+
+
+async def is_registered(connection: Connection, email: str) -> bool:
+    return bool(await connection.fetchval(EMAIL_EXISTS, email))

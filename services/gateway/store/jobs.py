@@ -1,0 +1,87 @@
+"""Jobs, as their owners read them."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from asyncpg import Record
+from msgspec import Struct
+
+from libs.runtime.db import Connection
+from services.gateway.domain.jobs import Answer, Charge, JobState, Listing, Stage, Status
+
+STATE_COLUMNS = "status, stage, progress, answer, charge, listing, recorded_at"
+
+SELECT_JOB = f"""
+    SELECT job_id, operation, provider, model, prompt, units, unit_credits, price_book_version,
+           created_at, deadline_at, {STATE_COLUMNS}
+      FROM job WHERE job_id = $1 AND user_id = $2
+"""  # noqa: S608  -- put together from constants of this module alone
+SELECT_STATE = f"SELECT {STATE_COLUMNS} FROM job WHERE job_id = $1"  # noqa: S608  -- as above
+
+
+class OwnJob(Struct, frozen=True, kw_only=True):
+    """A job: what was ordered at what price, and its state."""
+
+    job_id: UUID
+    operation: str
+    provider: str
+    model: str
+    prompt: str
+    units: int
+    unit_credits: int
+    price_book_version: int
+    created_at: datetime
+    deadline_at: datetime
+    state: JobState
+
+
+async def find_own_job(connection: Connection, job_id: UUID, user_id: UUID) -> OwnJob | None:
+    """A user's job; none when it is somebody else's."""
+    row = await connection.fetchrow(SELECT_JOB, job_id, user_id)
+    return None if row is None else own_job(row)
+
+
+async def find_state(connection: Connection, job_id: UUID) -> JobState | None:
+    row = await connection.fetchrow(SELECT_STATE, job_id)
+    return None if row is None else state_of(row)
+
+
+def own_job(row: Record) -> OwnJob:
+    """The job in a row of the job table."""
+    return OwnJob(
+        job_id=row["job_id"],
+        operation=row["operation"],
+        provider=row["provider"],
+        model=row["model"],
+        prompt=row["prompt"],
+        units=row["units"],
+        unit_credits=row["unit_credits"],
+        price_book_version=row["price_book_version"],
+        created_at=row["created_at"],
+        deadline_at=row["deadline_at"],
+        state=state_of(row),
+    )
+
+
+def state_of(row: Record) -> JobState:
+    """The state in a row that has the state's columns."""
+    return JobState(
+        status=Status(row["status"]),
+        stage=Stage(row["stage"]),
+        progress=row["progress"],
+        answer=_decoded(row["answer"], Answer),
+        charge=_decoded(row["charge"], Charge),
+        listing=_decoded(row["listing"], Listing),
+        recorded_at=row["recorded_at"],
+    )
+
+
+def encoded(value: Struct | None) -> str | None:
+    """A part of a state as its JSON column takes it."""
+    return None if value is None else msgspec.json.encode(value).decode()
+
+
+def _decoded(text: str | None, model: Any) -> Any:
+    return None if text is None else msgspec.json.decode(text, type=model)
