@@ -1,0 +1,119 @@
+"""The five services as programs: their command lines and their environments."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import aiohttp
+
+from infra.local import kafka, postgres, s3
+from infra.local.home import ADMIN_EMAIL, Home, Secrets
+from infra.local.ports import HOST
+from infra.local.process import Program
+from libs.events.names import Service
+
+ROOT = Path(__file__).parents[2]
+USES_S3 = (Service.GENERATION, Service.GALLERY)
+FRONT_END_ORIGINS = ["http://localhost:3000", "http://localhost:5173"]
+
+
+def url(at: dict[str, int], service: Service) -> str:
+    return f"http://{HOST}:{at[service]}"
+
+
+def environment(
+    service: Service, home: Home, at: dict[str, int], secrets: Secrets
+) -> dict[str, str]:
+    """Settings of one service in this home, under the service's own prefix."""
+    settings = {
+        "DATABASE_DSN": postgres.dsn(at[postgres.NAME], service, secrets.postgres[service]),
+        "KAFKA_BOOTSTRAP": f"{HOST}:{at[kafka.NAME]}",
+        "INTERNAL_SECRET": secrets.internal,
+        "REPLICA": f"{service}-1",
+    }
+    if service in USES_S3:
+        settings |= _object_store(s3.access(at["s3-s3"], secrets))
+    if service is Service.GALLERY:
+        settings["PUBLIC_BASE_URL"] = url(at, Service.GATEWAY)
+    if service is Service.GATEWAY:
+        settings |= _gateway(home, at, secrets)
+    return {f"{service.upper()}_{name}": value for name, value in settings.items()}
+
+
+def _object_store(store: s3.S3Access) -> dict[str, str]:
+    return {
+        "S3_ENDPOINT": store.endpoint,
+        "S3_REGION": store.region,
+        "S3_BUCKET": store.bucket,
+        "S3_ACCESS_KEY": store.access_key,
+        "S3_SECRET_KEY": store.secret_key,
+    }
+
+
+def _gateway(home: Home, at: dict[str, int], secrets: Secrets) -> dict[str, str]:
+    return {
+        "PUBLIC_BASE_URL": url(at, Service.GATEWAY),
+        "JWT_SECRET": secrets.jwt,
+        "ADMIN_EMAIL": ADMIN_EMAIL,
+        "ADMIN_PASSWORD_FILE": str(home.admin_password_file),
+        "CORS_ORIGINS": json.dumps(FRONT_END_ORIGINS),
+        "GALLERY_URL": url(at, Service.GALLERY),
+        "LEDGER_URL": url(at, Service.LEDGER),
+        "BILLING_URL": url(at, Service.BILLING),
+    }
+
+
+def command(service: Service, port: int) -> tuple[str, ...]:
+    return (
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "--factory",
+        f"services.{service}.app:create_app",
+        "--host",
+        HOST,
+        "--port",
+        str(port),
+        "--loop",
+        "uvloop",
+        "--http",
+        "httptools",
+        "--no-access-log",
+        "--timeout-graceful-shutdown",
+        "10",
+    )
+
+
+def program(service: Service, home: Home, at: dict[str, int], secrets: Secrets) -> Program:
+    health = f"{url(at, service)}/health/ready"
+
+    async def ready() -> bool:
+        return await is_ready(health)
+
+    # What the person has set wins over what we choose: `LEDGER_LOG_LEVEL=DEBUG ./daygen up`.
+    settings = environment(service, home, at, secrets) | dict(os.environ)
+    return Program(
+        name=service,
+        argv=command(service, at[service]),
+        directory=home.root / "run" / service,
+        log=home.log(service),
+        environment=settings | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        ready=ready,
+        needs=(postgres.NAME, kafka.NAME, *((s3.NAME,) if service in USES_S3 else ())),
+    )
+
+
+def programs(home: Home, at: dict[str, int], secrets: Secrets) -> list[Program]:
+    return [program(service, home, at, secrets) for service in Service]
+
+
+async def is_ready(health_url: str) -> bool:
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(2)) as session,
+            session.get(health_url) as response,
+        ):
+            return response.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False

@@ -1,0 +1,1 @@
+"""The command line, the checks of the tree and the benches."""

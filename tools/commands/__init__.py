@@ -1,0 +1,1 @@
+"""One module per command of `./daygen`: a docstring, `configure(parser)` and `run(arguments)`."""

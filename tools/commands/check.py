@@ -1,0 +1,55 @@
+"""Check format, lint, types, imports and the tree's own rules; every step runs."""
+
+import argparse
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.places import ROOT
+
+SCRIPTS = Path(sys.executable).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One tool; its output is shown only if it finds something."""
+
+    name: str
+    command: tuple[str, ...]
+
+
+STEPS = (
+    Step("format", (str(SCRIPTS / "ruff"), "format", "--check", ".")),
+    Step("lint", (str(SCRIPTS / "ruff"), "check", ".")),
+    Step("types", (sys.executable, "-m", "mypy")),
+    Step("imports", (str(SCRIPTS / "lint-imports"), "--no-logo")),
+    Step("tidy", (sys.executable, "-m", "tools.tidy")),
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    names = [step.name for step in STEPS]
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"of {', '.join(names)}")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    wanted = [step for step in STEPS if not arguments.steps or step.name in arguments.steps]
+    failed = [step.name for step in wanted if not _passes(step)]
+    if failed:
+        print(f"check failed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def _passes(step: Step) -> bool:
+    began = time.monotonic()
+    print(f"{step.name:<8} …", end="", flush=True)
+    result = subprocess.run(
+        step.command, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    verdict = "ok" if result.returncode == 0 else "FAILED"
+    print(f"\r{step.name:<8} {verdict:<7} {time.monotonic() - began:5.1f} s", flush=True)
+    if result.returncode != 0 or "warning:" in result.stdout:
+        print(result.stdout + result.stderr)
+    return result.returncode == 0
