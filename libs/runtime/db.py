@@ -84,7 +84,8 @@ class Transaction:
     async def flush(self) -> None:
         """Write the queued events: the last statement, because it takes the locks of their keys."""
         if self._outbox:
-            await append(self.connection, self._outbox)
+            rows, self._outbox = self._outbox, []
+            await append(self.connection, rows)
             self.wake(RELAY_CHANNEL)
 
     def committed(self, wakeups: Wakeups) -> None:

@@ -1,4 +1,4 @@
-"""A service's streams on real parts, for integration tests: its database, its bus, and the lines between."""
+"""A service's streams on real parts, for integration tests: database, bus, and what lies between."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -23,13 +23,13 @@ from libs.runtime.wakeups import Wakeups
 
 
 class Streams:
-    """What `Runtime` joins for a process, loose enough to be started, stopped and broken one by one."""
+    """What `Runtime` joins for a process, each part to be started, stopped and broken alone."""
 
     def __init__(self, dsn: str, service: Service, *, clock: Clock | None = None) -> None:
         self.dsn = dsn
         self.service = service
         self.clock = clock or SystemClock()
-        self.random = Random()
+        self.random = Random()  # noqa: S311  # jitter, not secrets
         self.ids: Ids = SystemIds(self.clock, self.random)
         self.metrics = StreamMetrics(CollectorRegistry())
         self.wakeups = Wakeups(

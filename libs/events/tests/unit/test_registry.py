@@ -1,4 +1,4 @@
-"""Decoding: every event there is comes back as it went out; anything else is refused by its reason."""
+"""Decoding: every event comes back as it went out; anything else is refused by its reason."""
 
 import inspect
 from pathlib import Path
@@ -8,7 +8,8 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from libs.events import billing, credits, gallery, generation, identity, operations, testing
+from libs.events import billing, gallery, generation, identity, operations, testing
+from libs.events import credits as credit_events
 from libs.events.envelope import ENCODED_BYTES_MAX, EventTooLargeError, encode
 from libs.events.names import EventType, Topic
 from libs.events.payload import Payload
@@ -16,7 +17,7 @@ from libs.events.registry import EVENTS, REGISTRY, Registry, UndecodableEventErr
 from libs.events.upcasters import Data
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-MODULES = (billing, credits, gallery, generation, identity, operations)
+MODULES = (billing, credit_events, gallery, generation, identity, operations)
 
 
 def stored_samples() -> list[Path]:
@@ -97,7 +98,7 @@ def test_an_event_that_no_topic_would_take_is_refused_when_it_is_written() -> No
 
 
 class _Painted(Payload, frozen=True, kw_only=True):
-    """A made-up event in its third version: v1 had `colour` as text, v2 a list, v3 names a medium."""
+    """A made-up event in version 3: v1 had `colour` as text, v2 a list, v3 names a medium."""
 
     event_type: ClassVar[EventType] = EventType.GENERATION_COMPLETED
     event_version: ClassVar[int] = 3
