@@ -9,9 +9,9 @@ import asyncpg
 from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 
-from libs.events.envelope import Event, PayloadT_co
+from libs.events.envelope import Event
 from libs.events.payload import Payload
-from libs.runtime.emitter import Emitter
+from libs.runtime.emitter import Emitter, PayloadT
 from libs.runtime.outbox import RELAY_CHANNEL, OutboxRow, append, row_of
 from libs.runtime.wakeups import Wakeups
 
@@ -38,12 +38,12 @@ class Transaction:
 
     def publish(
         self,
-        data: PayloadT_co,
+        data: PayloadT,
         *,
         cause: Event[Payload] | None = None,
         correlation_id: UUID | None = None,
         traceparent: str | None = None,
-    ) -> Event[PayloadT_co]:
+    ) -> Event[PayloadT]:
         """Queue an event for the outbox: an answer to `cause`, or the root of a new chain.
 
         Raises:

@@ -1,11 +1,14 @@
 """Makes events: gives a payload its id, time, and place in a chain of causes."""
 
+from typing import TypeVar
 from uuid import UUID
 
-from libs.events.envelope import Event, PayloadT_co
+from libs.events.envelope import Event
 from libs.events.payload import Payload
 from libs.runtime.clock import Clock
 from libs.runtime.ids import Ids
+
+PayloadT = TypeVar("PayloadT", bound=Payload)
 
 
 class Emitter:
@@ -18,12 +21,12 @@ class Emitter:
 
     def event(
         self,
-        data: PayloadT_co,
+        data: PayloadT,
         *,
         cause: Event[Payload] | None = None,
         correlation_id: UUID | None = None,
         traceparent: str | None = None,
-    ) -> Event[PayloadT_co]:
+    ) -> Event[PayloadT]:
         """An event that answers `cause`, or without one the root of a new chain.
 
         A root's correlation id is `correlation_id`, else its own id.
