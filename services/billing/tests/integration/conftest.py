@@ -1,21 +1,95 @@
-"""Billing on real parts."""
+"""Billing on real parts: its tables alone, or the whole service."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
+from random import Random
 
+import httpx
 import pytest
+from msgspec import Struct
+from pydantic import SecretStr
 
 from infra.local.cluster import LocalCluster
-from libs.events.names import Service
+from libs.events.bus import KafkaBus
+from libs.events.envelope import Event, encode
+from libs.events.names import Service, Topic
+from libs.events.payload import Payload
+from libs.events.transport import OutgoingMessage
+from libs.runtime.auth import InternalTokens, Principal
+from libs.runtime.clock import SystemClock
+from libs.runtime.ids import SystemIds
+from libs.runtime.service import Parts
 from libs.runtime.testing import Streams, open_streams
-from services import billing
+from libs.runtime.tests.serving import serving
+from services.billing.app import MIGRATIONS, create_app
+from services.billing.settings import Settings
 
-MIGRATIONS = Path(billing.__file__).parent / "migrations"
+SECRET = SecretStr("between the gateway and billing: 32 bytes")
 
 
 @pytest.fixture
-async def streams(cluster: LocalCluster, database_name: str) -> AsyncIterator[Streams]:
-    """Billing's empty tables, under its own role."""
-    dsn = cluster.postgres_dsn(user=Service.BILLING, database=database_name)
-    async with open_streams(dsn, Service.BILLING, [MIGRATIONS]) as opened:
+def billing_dsn(cluster: LocalCluster, database_name: str) -> str:
+    return cluster.postgres_dsn(Service.BILLING, database_name)
+
+
+@pytest.fixture
+async def streams(billing_dsn: str) -> AsyncIterator[Streams]:
+    """Billing's tables, under its own role."""
+    async with open_streams(billing_dsn, Service.BILLING, [MIGRATIONS]) as opened:
         yield opened
+
+
+class RunningBilling(Struct):
+    """The service as its neighbours see it: its address, and the topics it reads and writes."""
+
+    url: str
+    client: httpx.AsyncClient
+    bus: KafkaBus
+    streams: Streams
+    tokens: InternalTokens
+
+    async def tell(self, *events: Event[Payload]) -> None:
+        await self.send(*map(encode, events))
+
+    async def send(self, *messages: bytes) -> None:
+        """Raw messages of the generation topic, on one partition and so in order."""
+        outcomes = await self.bus.publish(
+            [OutgoingMessage(Topic.GENERATION, b"one key", message) for message in messages]
+        )
+        assert list(outcomes) == [None] * len(messages)
+
+    async def get(
+        self, path: str, principal: Principal, audience: Service = Service.BILLING
+    ) -> httpx.Response:
+        token = self.tokens.issue(principal, audience)
+        return await self.client.get(path, headers={"Authorization": f"Bearer {token}"})
+
+
+@pytest.fixture
+async def billing(
+    cluster: LocalCluster, billing_dsn: str, topic_prefix: str, streams: Streams
+) -> AsyncIterator[RunningBilling]:
+    """The whole service, behind HTTP, on real Kafka and Postgres."""
+    clock, random = SystemClock(), Random(1)
+    bus = KafkaBus(cluster.kafka_bootstrap, client_id="billing", prefix=topic_prefix)
+    others = KafkaBus(cluster.kafka_bootstrap, client_id="others", prefix=topic_prefix)
+    settings = Settings(
+        database_dsn=SecretStr(billing_dsn),
+        database_pool_size=5,
+        kafka_bootstrap=cluster.kafka_bootstrap,
+        internal_secret=SECRET,
+    )
+    parts = Parts(clock=clock, random=random, ids=SystemIds(clock, random), bus=bus)
+    try:
+        async with (
+            serving(create_app(settings, parts)) as url,
+            httpx.AsyncClient(base_url=url) as client,
+        ):
+            yield RunningBilling(
+                url=url,
+                client=client,
+                bus=others,
+                streams=streams,
+                tokens=InternalTokens(SECRET, clock),
+            )
+    finally:
+        await others.close()
