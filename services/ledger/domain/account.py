@@ -71,6 +71,7 @@ class Reservation(Struct, frozen=True, kw_only=True):
 
     job_id: UUID
     account_id: UUID
+    account_version: int  # of the reserve: its entries say where the credits came from
     credits: int
     lots: tuple[LotAmount, ...]
     state: ReservationState = ReservationState.RESERVED
@@ -180,7 +181,11 @@ def evolve_reservation(reservation: Reservation | None, event: JobCreditsEvent) 
     """
     if isinstance(event, CreditsReserved) and reservation is None:
         return Reservation(
-            job_id=event.job_id, account_id=event.account_id, credits=event.credits, lots=event.lots
+            job_id=event.job_id,
+            account_id=event.account_id,
+            account_version=event.account_version,
+            credits=event.credits,
+            lots=event.lots,
         )
     if reservation is None or reservation.state is not ReservationState.RESERVED:
         raise BrokenBooksError(

@@ -1,6 +1,7 @@
 """The double entry of each credits event: which books it moves credits between."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -12,8 +13,10 @@ from libs.events.credits import (
     CreditsGranted,
     CreditsReleased,
     CreditsReserved,
+    JobCreditsEvent,
     LotAmount,
 )
+from libs.events.envelope import Event
 from services.ledger.domain.errors import BrokenBooksError
 
 
@@ -45,42 +48,68 @@ class Entry(Struct, frozen=True, gc=False):
     lot_id: UUID | None = None
 
 
-class Transaction(Struct, frozen=True, gc=False):
-    """What one credits event books. Even a free job names both sides, with zero credits on each."""
+class Transaction(Struct, frozen=True, kw_only=True):
+    """What one credits event books. Everything in it follows from the event, so a rebuild is equal.
 
+    Even a free job names both sides, with zero credits on each.
+    """
+
+    account_id: UUID
+    account_version: int
+    transaction_id: UUID
     kind: TransactionKind
     job_id: UUID | None
+    settled_after: int
+    grace_after: int
+    event_id: UUID
+    causation_id: UUID | None
+    correlation_id: UUID
+    occurred_at: datetime
     entries: tuple[Entry, ...]
 
 
-def transaction_of(event: CreditsEvent) -> Transaction:
-    """The transaction of an event.
+def transaction_of(event: Event[CreditsEvent]) -> Transaction:
+    """The transaction of a published event.
 
     Raises:
         BrokenBooksError: the entries do not sum to zero.
     """
-    kind, job_id, entries = _posted(event)
+    data = event.data
+    kind, entries = _posted(data)
     if sum(entry.credits for entry in entries):
-        raise BrokenBooksError(f"Transaction {event.transaction_id} must sum to zero: {entries}.")
-    return Transaction(kind, job_id, entries)
+        raise BrokenBooksError(f"Transaction {data.transaction_id} must sum to zero: {entries}.")
+    return Transaction(
+        account_id=data.account_id,
+        account_version=data.account_version,
+        transaction_id=data.transaction_id,
+        kind=kind,
+        job_id=data.job_id if isinstance(data, JobCreditsEvent) else None,
+        settled_after=data.settled_after,
+        grace_after=data.grace_after,
+        event_id=event.id,
+        causation_id=event.causation_id,
+        correlation_id=event.correlation_id,
+        occurred_at=event.time,
+        entries=entries,
+    )
 
 
-def _posted(event: CreditsEvent) -> tuple[TransactionKind, UUID | None, tuple[Entry, ...]]:
+def _posted(event: CreditsEvent) -> tuple[TransactionKind, tuple[Entry, ...]]:
     match event:
         case CreditsGranted():
             given = Entry(Book.LOT, event.credits, event.lot_id)
-            return TransactionKind.GRANT, None, (given, Entry(Book.WORLD, -event.credits))
+            return TransactionKind.GRANT, (given, Entry(Book.WORLD, -event.credits))
         case CreditsReserved():
             aside = Entry(Book.RESERVED, event.credits)
-            return TransactionKind.RESERVE, event.job_id, (*_lots(event.lots, -1), aside)
+            return TransactionKind.RESERVE, (*_lots(event.lots, -1), aside)
         case CreditsCaptured():
             closed = Entry(Book.RESERVED, -event.credits - event.released_credits)
             charged = Entry(Book.REVENUE, event.credits)
             freed = _lots(event.released_lots, 1) if event.released_lots else ()
-            return TransactionKind.CAPTURE, event.job_id, (closed, charged, *freed)
+            return TransactionKind.CAPTURE, (closed, charged, *freed)
         case CreditsReleased():
             closed = Entry(Book.RESERVED, -event.released_credits)
-            return TransactionKind.RELEASE, event.job_id, (closed, *_lots(event.released_lots, 1))
+            return TransactionKind.RELEASE, (closed, *_lots(event.released_lots, 1))
         case _:
             raise BrokenBooksError(f"{event.event_type.value} has no posting: teach it here.")
 

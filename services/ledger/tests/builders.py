@@ -1,40 +1,30 @@
-"""Valid inputs of the ledger, as their senders would publish them."""
+"""Inputs of the ledger: a registration or an event of a job, and the command that is in it."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+from libs.events.credits import CreditsEvent
 from libs.events.envelope import Event
-from libs.events.generation import (
-    FailureCode,
-    GenerationCompleted,
-    GenerationFailed,
-    GenerationRequested,
-    RequestFacts,
-)
+from libs.events.generation import FailureCode, GenerationFailed, GenerationRequested, RequestFacts
+from libs.events.generation import GenerationCompleted as Completed
 from libs.events.identity import UserRegistered
+from libs.events.names import Service
 from libs.events.payload import Payload
+from libs.events.testing import NOW, request_facts
+from libs.events.testing import completed as completed_in_full
+from libs.events.testing import event as event_of
+from libs.events.testing import failed as failed_by_server
 from services.ledger.domain.commands import command_of
 from services.ledger.domain.fold import Input
 
-NOON = datetime(2025, 11, 1, 12, 0, tzinfo=UTC)
-
 
 def facts(account_id: UUID, job_id: UUID, *, unit_credits: int = 1, units: int = 1) -> RequestFacts:
-    return RequestFacts(
-        job_id=job_id,
+    return request_facts(
         account_id=account_id,
         user_id=account_id,
-        operation="image",
-        provider="local",
-        model="local-1",
-        prompt="a lighthouse at dawn",
-        options={},
+        job_id=job_id,
         unit_credits=unit_credits,
         units=units,
-        price_book_version=1,
-        requested_at=NOON,
-        deadline_at=NOON + timedelta(minutes=10),
     )
 
 
@@ -54,45 +44,30 @@ def requested(request: RequestFacts) -> GenerationRequested:
     )
 
 
-def completed(request: RequestFacts, delivered_units: int | None = None) -> GenerationCompleted:
-    return GenerationCompleted(
-        job_id=request.job_id,
-        account_id=request.account_id,
-        request=request,
-        attempt_id=uuid4(),
-        images=(),
-        delivered_units=request.units if delivered_units is None else delivered_units,
-        queued_ms=1,
-        provider_ms=2,
-        upload_ms=3,
-    )
+def completed(request: RequestFacts, delivered_units: int | None = None) -> Completed:
+    delivered = request.units if delivered_units is None else delivered_units
+    return completed_in_full(request, images=(), delivered_units=delivered)
 
 
 def failed(
     request: RequestFacts, code: FailureCode = FailureCode.SERVER, *, is_readable: bool = True
 ) -> GenerationFailed:
-    return GenerationFailed(
-        job_id=request.job_id,
-        account_id=request.account_id,
-        request=request if is_readable else None,
-        code=code,
-        message="The provider did not answer.",
-    )
-
-
-def event_of(data: Payload) -> Event[Payload]:
-    """An event under a fresh id: another one each time, as from a sender that tries again."""
-    event_id = uuid4()
-    return Event(
-        id=event_id,
-        source="/daygen/test",
-        time=NOON,
-        correlation_id=event_id,
-        causation_id=None,
-        traceparent=None,
-        data=data,
-    )
+    return failed_by_server(request, code=code, request=request if is_readable else None)
 
 
 def inputs_of(*data: Payload) -> Sequence[Input]:
+    """Inputs under fresh event ids: others each time, as from a sender that tries again."""
     return [Input(cause=event_of(each), command=command_of(each)) for each in data]
+
+
+def published(data: CreditsEvent) -> Event[CreditsEvent]:
+    """A credits event as the ledger's outbox has it."""
+    return Event(
+        id=uuid4(),
+        source=Service.LEDGER.source,
+        time=NOW,
+        correlation_id=uuid4(),
+        causation_id=uuid4(),
+        traceparent=None,
+        data=data,
+    )

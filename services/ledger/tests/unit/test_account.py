@@ -14,6 +14,7 @@ from libs.events.credits import (
     LotAmount,
     Wallet,
 )
+from libs.events.testing import NOW
 from services.ledger.domain.account import (
     Account,
     Lot,
@@ -32,7 +33,6 @@ from services.ledger.domain.commands import (
 )
 from services.ledger.domain.decide import decide
 from services.ledger.domain.errors import BrokenBooksError, ForeignJobError
-from services.ledger.tests.builders import NOON
 
 ACCOUNT, JOB = uuid4(), uuid4()
 
@@ -44,7 +44,7 @@ def lot(credits_: int, *, version: int, ends_in_days: int | None = None) -> Lot:
         credits=credits_,
         remaining=credits_,
         source="test",
-        expires_at=None if ends_in_days is None else NOON + timedelta(days=ends_in_days),
+        expires_at=None if ends_in_days is None else NOW + timedelta(days=ends_in_days),
         opened_version=version,
     )
 

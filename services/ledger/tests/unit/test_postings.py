@@ -14,6 +14,7 @@ from services.ledger.tests.builders import (
     facts,
     failed,
     inputs_of,
+    published,
     registered,
     requested,
 )
@@ -30,7 +31,7 @@ def events(price: int, delivered: int | None, signup_credits: int = 5) -> list[C
 
 
 def lines(event: CreditsEvent) -> list[tuple[Book, int]]:
-    return [(entry.book, entry.credits) for entry in transaction_of(event).entries]
+    return [(entry.book, entry.credits) for entry in transaction_of(published(event)).entries]
 
 
 def test_a_grant_comes_from_the_world() -> None:
@@ -61,7 +62,7 @@ def test_a_release_is_a_reservation_backwards() -> None:
 @pytest.mark.parametrize("delivered", [0, None])
 def test_a_free_job_still_names_both_sides(delivered: int | None) -> None:
     _, reserved, closed = events(0, delivered)
-    assert [transaction_of(each).kind for each in (reserved, closed)] == [
+    assert [transaction_of(published(each)).kind for each in (reserved, closed)] == [
         TransactionKind.RESERVE,
         TransactionKind.RELEASE if delivered is None else TransactionKind.CAPTURE,
     ]
@@ -72,7 +73,7 @@ def test_a_free_job_still_names_both_sides(delivered: int | None) -> None:
 def test_a_transaction_that_does_not_sum_to_zero_is_refused() -> None:
     _, reserved, _ = events(2, 2)
     with pytest.raises(BrokenBooksError):
-        transaction_of(replace(reserved, credits=3))
+        transaction_of(published(replace(reserved, credits=3)))
 
 
 def test_transaction_and_lot_ids_follow_from_what_they_stand_for() -> None:

@@ -19,6 +19,7 @@ from services.ledger.tests.builders import (
     facts,
     failed,
     inputs_of,
+    published,
     registered,
     requested,
 )
@@ -113,7 +114,7 @@ def test_money_is_conserved_and_the_state_is_the_sum_of_its_entries(
     books, booked = run(history[1])
     sums: defaultdict[tuple[UUID, Book, UUID | None], int] = defaultdict(int)
     for each in booked:
-        transaction = transaction_of(each.event)
+        transaction = transaction_of(published(each.event))
         assert len(transaction.entries) >= 2
         for entry in transaction.entries:
             sums[each.event.account_id, entry.book, entry.lot_id] += entry.credits

@@ -1,0 +1,9 @@
+"""The ledger's settings, from environment variables that start with LEDGER_."""
+
+from pydantic_settings import SettingsConfigDict
+
+from libs.runtime.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    model_config = SettingsConfigDict(env_prefix="LEDGER_", frozen=True, extra="ignore")
