@@ -108,7 +108,9 @@ class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]
         self._topics = tuple(topics)
 
     def build(self, request_struct_class: Any) -> _MetadataRequestStruct:
-        asked = [(UUID(int=0), topic, {}) for topic in self._topics]
+        asked: list[tuple[UUID, str, dict[int, bytes]]] = [
+            (UUID(int=0), topic, {}) for topic in self._topics
+        ]
         request: _MetadataRequestStruct = request_struct_class(asked, False, False, {})
         return request
 
