@@ -1,4 +1,4 @@
-"""The other services over HTTP. aiohttp, because the usual client costs seven times as much under load (measured)."""
+"""The other services over HTTP, by aiohttp: other clients were measured to cost far more."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager

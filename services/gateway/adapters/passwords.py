@@ -1,4 +1,4 @@
-"""Argon2id in a small pool of threads: hashing releases the interpreter, so the event loop runs on."""
+"""Argon2id in a small pool of threads: hashing releases the interpreter, the event loop runs on."""
 
 import asyncio
 from collections.abc import Callable
@@ -41,7 +41,7 @@ class Argon2Passwords:
         return await self._run(lambda: self._hasher.hash(password))
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
-        """Whether the password fits. For nobody's the work is done on a stand-in, so it takes as long."""
+        """Whether the password fits. For nobody's, a stand-in is verified: that takes as long."""
         fits = await self._run(lambda: self._fits(password, password_hash or self._stand_in))
         return fits and password_hash is not None
 

@@ -43,7 +43,7 @@ class Session(Body):
 
 
 class GenerationBody(Body):
-    """What to generate. Options stand in `providerOptions` or beside it, as each client is used to."""
+    """What to generate. Options stand in `providerOptions` or beside it, as clients differ."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, frozen=True, extra="allow"
@@ -87,7 +87,7 @@ class ImageBody(Body):
 
 
 class JobMetadata(Body):
-    """What is known of the result. The many names of the address are those that clients have read over time."""
+    """What is known of the result. Clients have read its address under all these names."""
 
     stage: str
     mime_type: str | None = None

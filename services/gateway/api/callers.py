@@ -12,7 +12,7 @@ from services.gateway.handlers.flood import FloodGate
 
 
 class Callers(Struct, frozen=True, kw_only=True):
-    """`signed` trusts the token: for routes whose own transaction looks for the user. `known` has asked the database."""
+    """`signed` trusts the token, where the route itself looks for the user; `known` has looked."""
 
     signed: RequirePrincipal
     known: RequirePrincipal

@@ -1,4 +1,4 @@
-"""Routes whose answers other services own: authenticated here, answered there, passed through as they come."""
+"""Routes whose answers other services own: authenticated here, answered there, passed through."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack

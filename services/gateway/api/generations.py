@@ -1,7 +1,7 @@
 """Asking for pictures: `/api/jobs` answers at once, the older routes wait for the same job."""
 
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Response, status
 
@@ -28,7 +28,9 @@ Prefer = Annotated[
     str | None, Header(description="`respond-async`: answer 202 at once instead of waiting.")
 ]
 
-_ASYNC: Final = {status.HTTP_202_ACCEPTED: {"model": AcceptedBody, "description": "Accepted"}}
+_ASYNC: Final[dict[int | str, dict[str, Any]]] = {
+    status.HTTP_202_ACCEPTED: {"model": AcceptedBody, "description": "Accepted"}
+}
 
 
 def create_router(

@@ -1,7 +1,7 @@
 """Reading jobs: once, or as a stream of server-sent events."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
@@ -24,7 +24,7 @@ _STREAM_HEADERS: Final = {
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",  # a proxy that collects an answer would hold the events back
 }
-_STREAM_ANSWERS: Final = {
+_STREAM_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"text/event-stream": {}}, "description": "Events until the job has ended"},
     204: {"description": "The job has ended, and everything was told before"},
 }

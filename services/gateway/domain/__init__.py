@@ -1,1 +1,1 @@
-"""Rules of the gateway: identity, prices, limits, admission, and how a job's state follows from events. No I/O."""
+"""Rules of the gateway: identity, prices, limits, admission, a job's state. No I/O."""

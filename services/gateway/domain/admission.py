@@ -1,4 +1,7 @@
-"""Whether a request is admitted, from what the database says under its locks. In this order: ban, repeat, credit, limit."""
+"""Whether a request is admitted, from what the database says under its locks.
+
+The order is fixed: ban, repeat, credit, limit.
+"""
 
 from datetime import datetime, timedelta
 from typing import TypeAlias

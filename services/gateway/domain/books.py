@@ -1,4 +1,4 @@
-"""A batch of events folded into account copies, holds and jobs: what is loaded goes in, what has changed comes out."""
+"""A batch of events folded into account copies, holds and jobs: loaded rows in, changes out."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -52,7 +52,7 @@ class FeedEntry(Struct, frozen=True, kw_only=True):
 
 
 class UnknownSubjectError(ValueError):
-    """An event is about an account or a job that this gateway never opened: no repeat of it can be applied either."""
+    """An event is about an account or a job that was never opened here; no repeat of it will fit."""
 
 
 class Books:
@@ -88,7 +88,10 @@ class Books:
         )
 
     def close_hold(self, event: JobCreditsEvent, at: datetime) -> None:
-        """Close the job's hold, once. The key is the job, never the version: the copy may be ahead of this event."""
+        """Close the job's hold, once.
+
+        The key is the job, never the version: the copy may already be ahead of this event.
+        """
         job = self.job(event.job_id)
         if job.hold.closed_at is not None:
             return

@@ -1,4 +1,4 @@
-"""What an account's e-mail, password and name must look like. The texts are those the web client matches."""
+"""What an e-mail, a password and a name must look like. The web client matches these texts."""
 
 import re
 from enum import StrEnum

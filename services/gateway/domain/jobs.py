@@ -1,7 +1,7 @@
 """How a job's state follows from what the services say of it, in whatever order they are heard.
 
-The state keeps what each service has said, once; status, stage and progress follow from that. So any interleaving of the
-same events, with any repeats, ends in the same state.
+The state keeps what each service has said, once; status, stage and progress follow from that. So
+any interleaving of the same events, with any repeats, ends in the same state.
 """
 
 from datetime import datetime
@@ -127,26 +127,27 @@ def evolve(state: JobState, event: Payload, at: datetime) -> JobState:
 
 def learn(state: JobState, event: Payload, at: datetime) -> JobState:
     """Keep what the event says, unless its sender has said it before under another event id."""
+    learned = state
     match event:
         case GenerationStarted() if state.status is Status.PENDING:
-            return replace(
+            learned = replace(
                 state,
                 status=Status.PROCESSING,
                 stage=Stage.GENERATING,
                 progress=max(state.progress, PROGRESS_STARTED),
             )
         case GenerationCompleted() | GenerationFailed() if state.answer is None:
-            return replace(state, answer=answer_of(event, at))
+            learned = replace(state, answer=answer_of(event, at))
         case CreditsCaptured() if state.charge is None:
             charge = Charge(kind=ChargeKind.CAPTURED, at=at, credits=event.credits)
-            return replace(state, charge=charge)
+            learned = replace(state, charge=charge)
         case CreditsReleased() if state.charge is None:
-            return replace(state, charge=Charge(kind=ChargeKind.RELEASED, at=at, credits=0))
+            learned = replace(state, charge=Charge(kind=ChargeKind.RELEASED, at=at, credits=0))
         case GalleryItemsAdded() if state.listing is None:
-            return replace(state, listing=Listing(at=at, item_ids=event.item_ids))
+            learned = replace(state, listing=Listing(at=at, item_ids=event.item_ids))
         case UsageRecorded() if state.recorded_at is None:
-            return replace(state, recorded_at=at)
-    return state
+            learned = replace(state, recorded_at=at)
+    return learned
 
 
 def answer_of(event: GenerationCompleted | GenerationFailed, at: datetime) -> Answer:
@@ -189,7 +190,7 @@ def settle(state: JobState) -> JobState:
 
 
 def may_end(state: JobState, answer: Answer) -> bool:
-    """COMPLETED means charged, listed and recorded; FAILED and CANCELLED mean that nothing is held any more.
+    """COMPLETED means charged, listed and recorded; FAILED and CANCELLED, that nothing is held.
 
     Answer and charge arrive by different topics: whichever comes last ends the job.
     """

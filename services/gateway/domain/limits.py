@@ -1,7 +1,7 @@
 """Rate limits: the generic cell rate algorithm (GCRA), a leaky bucket kept as one instant.
 
-`drained_at` is the instant at which the bucket will be empty again. A request fits while the bucket holds at most one
-minute's allowance.
+`drained_at` is the instant at which the bucket will be empty again. A request fits while the bucket
+holds at most one minute's allowance.
 """
 
 from datetime import datetime, timedelta

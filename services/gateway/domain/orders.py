@@ -1,4 +1,4 @@
-"""From what a client sent to what is ordered: checks in the order and with the texts that clients know."""
+"""From what was sent to what is ordered, by checks in the order and with the texts clients know."""
 
 import hashlib
 import math
@@ -21,7 +21,7 @@ _INPUT_IMAGES: Final = ("imageBase64", "references")
 
 
 class Draft(Struct, frozen=True, kw_only=True):
-    """A request for a generation as it was sent. `options` come from the top level or nested, as clients differ."""
+    """A request as it was sent. Options stand at the top level or nested, as clients differ."""
 
     operation: str | None = None
     provider: str | None = None

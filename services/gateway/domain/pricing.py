@@ -1,4 +1,4 @@
-"""What a request costs, from an immutable price book. A book is chosen by database time, never by a process's cache."""
+"""What a request costs, from an immutable price book that the database's clock has chosen."""
 
 from typing import Final
 
@@ -25,7 +25,7 @@ def read_book(body: str) -> PriceBook:
         ValueError: it is not a price book, or holds a figure that is no price.
     """
     book = msgspec.json.decode(body, type=PriceBook)
-    wrong = [name for name, credits in book.operations.items() if not 0 <= credits <= CREDITS_MAX]
+    wrong = [name for name, price in book.operations.items() if not 0 <= price <= CREDITS_MAX]
     if wrong:
         raise ValueError(f"{wrong[0]} has a price outside 0 to {CREDITS_MAX}")
     return book

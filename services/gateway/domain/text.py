@@ -1,4 +1,4 @@
-"""What every piece of text from outside must satisfy, and the refusal of input that does not fit."""
+"""What text from outside must satisfy, and the refusal of input that does not fit."""
 
 
 class InvalidRequestError(ValueError):
@@ -11,7 +11,7 @@ class InvalidRequestError(ValueError):
 
 
 def is_storable(text: str) -> bool:
-    """Whether the database takes it: JSON allows NUL and lone surrogates, UTF-8 in Postgres does not."""
+    """Whether Postgres takes it: JSON allows NUL and lone surrogates, Postgres does not."""
     if "\0" in text:
         return False
     try:

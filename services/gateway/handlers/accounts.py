@@ -28,8 +28,8 @@ from services.gateway.ports import Passwords
 from services.gateway.store import accounts as store
 from services.gateway.store.accounts import NewUser, User
 
-# Never hashed by anybody's sign-up, so it fits nothing.
-_NO_PASSWORD: Final = "-"
+# Too short to be anybody's password, so it fits nothing.
+_FITS_NOBODY: Final = "-"
 
 logger = structlog.get_logger(__name__)
 
@@ -75,17 +75,17 @@ class Accounts:
         """The user whose address and password these are.
 
         Raises:
-            InvalidCredentials: there is none. It takes as long for an unknown address as for a wrong password.
+            InvalidCredentials: there is none; finding out takes as long for an unknown address.
         """
         address = normalise_email(email or "")
         known = None
         if is_storable(address):
             async with self._database.read() as connection:
                 known = await store.find_credentials(connection, address)
-        given = password or _NO_PASSWORD
+        given = password or _FITS_NOBODY
         if not is_storable(given) or len(given.encode()) > PASSWORD_BYTES_MAX:
-            given = _NO_PASSWORD
-        fits = await self._passwords.verify(given, known and known.password_hash)
+            given = _FITS_NOBODY
+        fits = await self._passwords.verify(given, known.password_hash if known else None)
         if known is None or not fits:
             raise InvalidCredentials
         return await self.user(known.user_id)
@@ -115,7 +115,7 @@ class Accounts:
         return role
 
     async def ensure_admin(self, email: str, password: str) -> None:
-        """Register the first admin, unless the address is registered already: then nothing is changed.
+        """Register the first admin, unless the address is taken: then nothing is changed.
 
         Raises:
             InvalidRequestError: address or password do not fit.

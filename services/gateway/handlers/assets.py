@@ -14,7 +14,7 @@ logger = structlog.get_logger(__name__)
 
 
 async def inline(owners: Owners, key: str) -> str | None:
-    """A picture in base64. None if it cannot be had now: the job is done all the same, its address stands beside."""
+    """A picture in base64. None if it cannot be had now: its address stands beside it anyway."""
     call = OwnerCall(owner=Service.GALLERY, method="GET", target=f"/assets/{key}", headers={})
     content = bytearray()
     try:

@@ -53,7 +53,7 @@ class InvalidCredentials(Unauthorized):
 
 
 class UnknownUser(Unauthorized):
-    """A token of somebody who does not exist, or no more. Not found would tell more than is good."""
+    """A token of somebody who does not exist, or no more: not a 404, that would tell too much."""
 
     code = "unknown_user"
 

@@ -1,4 +1,4 @@
-"""A high ceiling on all requests of one principal, counted in this process alone: against floods, not for fairness."""
+"""A high ceiling on all requests of a principal, counted in this process: against floods alone."""
 
 from datetime import datetime, timedelta
 from typing import Final

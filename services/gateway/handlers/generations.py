@@ -150,7 +150,7 @@ class Generations:
             claim=claim,
             limit_drained_at=admitted.limit_drained_at,
         )
-        # The job's id is the correlation id of everything it causes: from either one finds the other.
+        # The job's id correlates everything that it causes: from one follows the other.
         transaction.publish(
             GenerationRequested(job_id=facts.job_id, account_id=facts.account_id, request=facts),
             correlation_id=facts.job_id,

@@ -1,4 +1,4 @@
-"""What happens to a job, told as it happens: from the feed, woken by the projection, never polled."""
+"""What happens to a job, told as it happens: from the feed, woken by the projection."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -16,7 +16,8 @@ from services.gateway.store import feed as store
 from services.gateway.store.feed import FEED_CHANNEL, Snapshot
 from services.gateway.store.jobs import OwnJob
 
-# A process may die between its commit and its wake-up call to the others: so every listener looks by itself, rarely.
+# A process may die between its commit and its wake-up call to the others: so every listener
+# looks by itself now and then.
 SAFETY_SECONDS: Final = 15.0
 
 SNAPSHOT: Final = "snapshot"

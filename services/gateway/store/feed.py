@@ -16,7 +16,7 @@ from services.gateway.store.jobs import STATE_COLUMNS, OwnJob, own_job
 FEED_CHANNEL: Final = "feed"
 """Wake-ups by user: their feed has grown."""
 
-# Positions are given out under the locks of the users' head rows, so they follow the order of the commits.
+# Positions are given out under the locks of the users' head rows, so they are in commit order.
 ADVANCE_HEADS = """
     INSERT INTO feed_head (user_id, position)
     SELECT * FROM unnest($1::uuid[], $2::bigint[])
@@ -43,14 +43,14 @@ SELECT_AFTER = """
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """A job, and where its user's feed stood at the same instant: positions `first` to `head` are kept."""
+    """A job and its user's feed at one instant: positions `first` to `head` are kept."""
 
     job: OwnJob
     head: int
     first: int
 
     def can_resume(self, position: int) -> bool:
-        """Whether everything after a position is still there, and the position was ever given out."""
+        """Whether the position was given out, and everything behind it is still there."""
         return self.first - 1 <= position <= self.head
 
 
