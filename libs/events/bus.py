@@ -11,8 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
+import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError
+from aiokafka.errors import (
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from aiokafka.partitioner import murmur2
 from faststream.kafka import KafkaBroker
 from faststream.middlewares import AckPolicy
@@ -31,6 +37,9 @@ FETCH_BYTES_MAX = 8_000_000
 RETRY_BACKOFF_MS = 20
 SESSION_TIMEOUT_MS = 10_000
 HEARTBEAT_INTERVAL_MS = 2_000
+PLACE_AGAIN_SECONDS = 0.2
+
+logger = structlog.get_logger(__name__)
 
 Chunks: TypeAlias = "dict[tuple[str, int], list[int]]"
 
@@ -163,6 +172,11 @@ class KafkaSubscription:
             )
         except (TimeoutError, NoOffsetForPartitionError):
             return []  # partitions are being assigned: the fetcher looked before they were placed
+        except OffsetOutOfRangeError:
+            await self.take_over(
+                self._partitions
+            )  # made anew, or cut short: look again where we are
+            return []
         except (KafkaError, OSError) as error:
             raise BusError(f"fetching failed: {error!r}") from error
         return [
@@ -188,8 +202,23 @@ class KafkaSubscription:
             return
 
     async def take_over(self, topic_partitions: Iterable[TopicPartition]) -> None:
-        """Start newly assigned partitions where the consumer says."""
+        """Start newly assigned partitions where the consumer says.
+
+        Tried until it works: aiokafka goes on after a listener that failed, with partitions that
+        stand nowhere and would never be read.
+        """
         assigned = sorted(topic_partitions)
+        while True:
+            try:
+                await self._take_over(assigned)
+            except (KafkaError, OSError, TimeoutError) as error:
+                logger.warning("partitions_not_placed", error=repr(error))
+                await asyncio.sleep(PLACE_AGAIN_SECONDS)
+            else:
+                self._is_placed.set()
+                return
+
+    async def _take_over(self, assigned: Sequence[TopicPartition]) -> None:
         if not assigned:
             self._partitions = {}
             return
@@ -210,7 +239,6 @@ class KafkaSubscription:
                 consumer.pause(each)
             else:
                 consumer.seek(each, start)
-        self._is_placed.set()
 
     def let_go(self) -> None:
         """Stop fetching until the next assignment is placed."""

@@ -26,6 +26,10 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 SESSION = {"enable_seqscan": "off", "jit": "off", "timezone": "UTC"}
 
 
+async def _keep_session(_connection: object) -> None:
+    """Take a connection back as it is: nothing of ours changes a session, and a reset is a trip."""
+
+
 class Transaction:
     """One database transaction: rows, events and wake-ups become visible together or not at all."""
 
@@ -121,6 +125,7 @@ class Database:
             max_size=self._pool_size,
             command_timeout=COMMAND_TIMEOUT_SECONDS,
             timeout=CONNECT_TIMEOUT_SECONDS,
+            reset=_keep_session,
             server_settings={
                 "search_path": self._schema,
                 "application_name": f"daygen-{self._schema}",
