@@ -1,0 +1,31 @@
+"""One system for the whole run: limits raised, ten credits for everybody who signs up."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.system import System
+
+SIGNUP_CREDITS = 10
+ENVIRONMENT = {
+    "GATEWAY_SIGNUP_CREDITS": str(SIGNUP_CREDITS),
+    "GATEWAY_GRACE": "0",
+    "GATEWAY_RATE_LIMIT_PER_MINUTE": "100000",
+    "GATEWAY_FLOOD_LIMIT_PER_MINUTE": "1000000",
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    system = System(tmp_path_factory.mktemp("system") / "home", ENVIRONMENT)
+    system.command("up", "--detach", "--port", str(free_port()))
+    yield system
+    system.command("down")
