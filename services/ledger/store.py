@@ -88,7 +88,8 @@ FIND_ACCOUNT = "SELECT id, version, grace, overdraft, reserved FROM account WHER
 
 _TRANSACTIONS = """
     SELECT account_id, account_version, id, kind, job_id, settled_after, grace_after,
-           event_id, causation_id, correlation_id, occurred_at, lines.books, lines.lot_ids, lines.amounts
+           event_id, causation_id, correlation_id, occurred_at,
+           lines.books, lines.lot_ids, lines.amounts
       FROM transaction CROSS JOIN LATERAL (
         SELECT array_agg(book ORDER BY line) AS books,
                array_agg(lot_id ORDER BY line) AS lot_ids,

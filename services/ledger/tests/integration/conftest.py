@@ -1,0 +1,127 @@
+"""The ledger on real parts: its books alone, or the whole service."""
+
+from collections.abc import AsyncIterator, Sequence
+from random import Random
+
+import httpx
+import pytest
+from msgspec import Struct
+from pydantic import SecretStr
+
+from infra.local.cluster import LocalCluster
+from libs.events.bus import KafkaBus
+from libs.events.credits import CreditsEvent
+from libs.events.envelope import Event, encode
+from libs.events.names import Service, Topic
+from libs.events.payload import Payload
+from libs.events.registry import REGISTRY
+from libs.events.testing import event as event_of
+from libs.events.transport import OutgoingMessage
+from libs.runtime.auth import InternalTokens, Principal
+from libs.runtime.clock import SystemClock
+from libs.runtime.ids import SystemIds
+from libs.runtime.service import Parts
+from libs.runtime.testing import Streams, open_streams
+from libs.runtime.tests.serving import serving
+from services.ledger.app import MIGRATIONS, create_app
+from services.ledger.consumers import create_handler
+from services.ledger.settings import Settings
+
+SECRET = SecretStr("between the gateway and the ledger: 32 bytes")
+
+
+@pytest.fixture
+def ledger_dsn(cluster: LocalCluster, database_name: str) -> str:
+    return cluster.postgres_dsn(Service.LEDGER, database_name)
+
+
+@pytest.fixture
+async def streams(ledger_dsn: str) -> AsyncIterator[Streams]:
+    """The ledger's tables, under its own role."""
+    async with open_streams(ledger_dsn, Service.LEDGER, [MIGRATIONS]) as opened:
+        yield opened
+
+
+class Ledger(Struct):
+    """The books, booked into batch by batch as the consumer does."""
+
+    streams: Streams
+
+    async def book(self, *data: Payload) -> None:
+        """One batch, its events under fresh ids."""
+        await self.book_events([event_of(each) for each in data])
+
+    async def book_events(self, events: Sequence[Event[Payload]]) -> None:
+        handler = create_handler(self.streams.clock)
+        async with self.streams.database.transaction() as transaction:
+            await handler(transaction, events)
+
+    async def published(self) -> list[Event[Payload]]:
+        """The credits events so far, in order."""
+        return [REGISTRY.decode(encoded) for _, encoded in await self.streams.published()]
+
+    async def told(self) -> list[CreditsEvent]:
+        """Their data."""
+        events = await self.published()
+        return [each.data for each in events if isinstance(each.data, CreditsEvent)]
+
+    async def count(self, table: str) -> int:
+        async with self.streams.database.read() as connection:
+            return int(await connection.fetchval(f'SELECT count(*) FROM "{table}"'))
+
+
+@pytest.fixture
+def ledger(streams: Streams) -> Ledger:
+    return Ledger(streams)
+
+
+class RunningLedger(Struct):
+    """The service as its neighbours see it: its address, and the topics it reads and writes."""
+
+    client: httpx.AsyncClient
+    bus: KafkaBus
+    books: Ledger
+    tokens: InternalTokens
+
+    async def tell(self, topic: Topic, *data: Payload) -> None:
+        """Events on one partition, and so in order."""
+        await self.send(topic, *(encode(event_of(each)) for each in data))
+
+    async def send(self, topic: Topic, *messages: bytes) -> None:
+        outcomes = await self.bus.publish(
+            [OutgoingMessage(topic, b"one key", message) for message in messages]
+        )
+        assert list(outcomes) == [None] * len(messages)
+
+    async def get(
+        self, path: str, principal: Principal, audience: Service = Service.LEDGER
+    ) -> httpx.Response:
+        token = self.tokens.issue(principal, audience)
+        return await self.client.get(path, headers={"Authorization": f"Bearer {token}"})
+
+
+@pytest.fixture
+async def running(
+    cluster: LocalCluster, ledger_dsn: str, topic_prefix: str, ledger: Ledger
+) -> AsyncIterator[RunningLedger]:
+    """The whole service, behind HTTP, on real Kafka and Postgres."""
+    clock, random = SystemClock(), Random(1)
+    bus = KafkaBus(cluster.kafka_bootstrap, client_id="ledger", prefix=topic_prefix)
+    others = KafkaBus(cluster.kafka_bootstrap, client_id="others", prefix=topic_prefix)
+    settings = Settings(
+        database_dsn=SecretStr(ledger_dsn),
+        database_pool_size=5,
+        kafka_bootstrap=cluster.kafka_bootstrap,
+        internal_secret=SECRET,
+    )
+    parts = Parts(clock=clock, random=random, ids=SystemIds(clock, random), bus=bus)
+    try:
+        async with (
+            serving(create_app(settings, parts)) as url,
+            httpx.AsyncClient(base_url=url) as client,
+        ):
+            yield RunningLedger(
+                client=client, bus=others, books=ledger, tokens=InternalTokens(SECRET, clock)
+            )
+    finally:
+        await others.close()

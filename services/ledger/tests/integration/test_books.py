@@ -1,0 +1,187 @@
+"""What the database refuses by itself, whatever the code above it does, and how it finds rows."""
+
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from msgspec.structs import replace
+
+from libs.events.testing import NOW
+from libs.runtime.db import Connection
+from services.ledger import store
+from services.ledger.domain.postings import Book, Entry, Transaction, TransactionKind
+from services.ledger.tests.builders import completed, facts, registered, requested
+from services.ledger.tests.integration.conftest import Ledger
+
+
+def transaction(account_id: UUID, *entries: Entry, version: int = 2) -> Transaction:
+    return Transaction(
+        account_id=account_id,
+        account_version=version,
+        transaction_id=uuid4(),
+        kind=TransactionKind.GRANT,
+        job_id=None,
+        settled_after=0,
+        grace_after=0,
+        event_id=uuid4(),
+        causation_id=uuid4(),
+        correlation_id=uuid4(),
+        occurred_at=NOW,
+        entries=entries,
+    )
+
+
+async def post(ledger: Ledger, *transactions: Transaction) -> None:
+    async with ledger.streams.database.transaction() as opened:
+        await store.post(opened.connection, transactions)
+
+
+@pytest.fixture
+async def account_id(ledger: Ledger) -> UUID:
+    opened = uuid4()
+    await ledger.book(registered(opened))
+    return opened
+
+
+IN, OUT = Entry(Book.OVERDRAFT, 5), Entry(Book.WORLD, -5)
+
+
+async def test_a_whole_transaction_is_taken(ledger: Ledger, account_id: UUID) -> None:
+    await post(ledger, transaction(account_id, IN, OUT))
+    assert await ledger.count("entry") == 4
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [(IN,), (IN, Entry(Book.WORLD, -4)), (IN, IN), (Entry(Book.OVERDRAFT, 0),)],
+    ids=["one-sided", "uneven", "same side twice", "one line of zero"],
+)
+async def test_a_posting_that_does_not_balance_is_refused(
+    ledger: Ledger, account_id: UUID, entries: Sequence[Entry]
+) -> None:
+    with pytest.raises(asyncpg.CheckViolationError):
+        await post(ledger, transaction(account_id, *entries))
+    assert await ledger.count("transaction") == 1
+
+
+async def test_one_bad_transaction_among_good_ones_is_found(
+    ledger: Ledger, account_id: UUID
+) -> None:
+    good = [transaction(account_id, IN, OUT, version=version) for version in (2, 3, 5)]
+    with pytest.raises(asyncpg.CheckViolationError):
+        await post(ledger, *good, transaction(account_id, IN, version=4))
+    assert await ledger.count("transaction") == 1
+
+
+async def test_a_transaction_without_entries_is_refused(ledger: Ledger, account_id: UUID) -> None:
+    with pytest.raises(asyncpg.CheckViolationError):
+        await post(ledger, transaction(account_id, IN, OUT), transaction(account_id, version=3))
+
+
+async def test_nothing_is_added_to_a_transaction_later(ledger: Ledger, account_id: UUID) -> None:
+    statement = """
+        INSERT INTO entry (account_id, account_version, line, book, credits)
+        VALUES ($1, 1, $2, 'overdraft', 5), ($1, 1, $2 + 1, 'world', -5)
+    """
+    async with ledger.streams.database.read() as connection:
+        with pytest.raises(asyncpg.CheckViolationError):
+            await connection.execute(statement, account_id, 2)
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await connection.execute(statement, account_id, 0)
+
+
+async def test_entries_without_a_transaction_are_refused(ledger: Ledger, account_id: UUID) -> None:
+    async with ledger.streams.database.read() as connection:
+        with pytest.raises(asyncpg.CheckViolationError):
+            await connection.execute(
+                """
+                INSERT INTO entry (account_id, account_version, line, book, credits)
+                VALUES ($1, 9, 0, 'overdraft', 5), ($1, 9, 1, 'world', -5)
+                """,
+                account_id,
+            )
+
+
+async def test_an_entry_names_a_lot_of_its_own_account(ledger: Ledger, account_id: UUID) -> None:
+    stranger = uuid4()
+    await ledger.book(registered(stranger))
+    async with ledger.streams.database.read() as connection:
+        foreign = await connection.fetchval("SELECT id FROM lot WHERE account_id = $1", stranger)
+    for lot_id in (foreign, uuid4()):
+        taking = transaction(account_id, Entry(Book.LOT, 5, lot_id), OUT)
+        with pytest.raises(asyncpg.ForeignKeyViolationError):
+            await post(ledger, taking)
+
+
+@pytest.mark.parametrize("table", ["entry", "transaction"])
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE {} SET account_version = 7", "DELETE FROM {}", "TRUNCATE {}"],
+    ids=["update", "delete", "truncate"],
+)
+async def test_what_is_posted_stays(
+    ledger: Ledger, account_id: UUID, table: str, statement: str
+) -> None:
+    async with ledger.streams.database.read() as connection:
+        with pytest.raises(asyncpg.RestrictViolationError):
+            await connection.execute(statement.format(table))
+    assert await ledger.count("entry") == 2
+
+
+async def test_a_job_is_reserved_once_and_closed_once(ledger: Ledger, account_id: UUID) -> None:
+    job_id = uuid4()
+    reserve = replace(transaction(account_id, IN, OUT), kind=TransactionKind.RESERVE, job_id=job_id)
+    capture = replace(
+        transaction(account_id, IN, OUT, version=3), kind=TransactionKind.CAPTURE, job_id=job_id
+    )
+    await post(ledger, reserve, capture)
+    for kind in (TransactionKind.RESERVE, TransactionKind.CAPTURE, TransactionKind.RELEASE):
+        again = transaction(account_id, IN, OUT, version=4)
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await post(ledger, replace(again, kind=kind, job_id=job_id))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE account SET overdraft = 1",
+        "UPDATE account SET reserved = -1",
+        "UPDATE account SET grace = -1",
+        "UPDATE account SET version = 0, reserved = 1",
+        "UPDATE lot SET remaining = credits + 1",
+        "UPDATE lot SET remaining = -1",
+        "UPDATE reservation SET captured_credits = credits + 1",
+        "UPDATE reservation SET state = 'released'",
+    ],
+)
+async def test_impossible_states_are_refused(
+    ledger: Ledger, account_id: UUID, statement: str
+) -> None:
+    request = facts(account_id, uuid4())
+    await ledger.book(requested(request), completed(request))
+    async with ledger.streams.database.read() as connection:
+        with pytest.raises(asyncpg.CheckViolationError):
+            await connection.execute(statement)
+
+
+async def plan(connection: Connection, statement: str, *arguments: object) -> str:
+    rows = await connection.fetch(f"EXPLAIN {statement}", *arguments)
+    return "\n".join(row[0] for row in rows)
+
+
+async def test_rows_are_found_by_index_even_when_the_tables_were_empty(ledger: Ledger) -> None:
+    ids = [uuid4() for _ in range(200)]
+    async with ledger.streams.database.read() as connection:
+        await connection.execute("VACUUM ANALYZE account, lot, reservation, entry, transaction")
+        plans = [
+            await plan(connection, store.LOCK_ACCOUNTS, ids),
+            await plan(connection, store.LOAD_RESERVATIONS, ids),
+            await plan(connection, store.LOAD_LOTS, ids, ids),
+            await plan(connection, store.LIST_TRANSACTIONS, ids[0], 9, 9),
+            await plan(connection, store.LIST_TRANSACTIONS_OF_JOB, ids[0], 9, 9, ids[0]),
+        ]
+    for each in plans:
+        assert "Seq Scan" not in each, each
+        assert "Hash Join" not in each, each
+        assert "Merge Join" not in each, each
