@@ -1,0 +1,307 @@
+"""Object storage over S3: one client and one bounded pool per process."""
+
+import hashlib
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final, Self
+
+import aioboto3
+import aiohttp
+import structlog
+from aiobotocore.config import AioConfig
+from botocore.exceptions import BotoCoreError, ClientError
+from msgspec import Struct
+from pydantic import SecretStr
+
+from libs.runtime.errors import RangeNotSatisfiable
+from libs.runtime.objects import (
+    ByteRange,
+    ListedObject,
+    ObjectBody,
+    ObjectInfo,
+    ObjectNotFound,
+    ObjectStore,
+    ObjectTooLarge,
+    StorageUnavailable,
+    StoredObject,
+)
+
+PART_BYTES: Final = 8 * 1024 * 1024  # S3 takes parts from 5 MiB on; this much is held in memory
+CHUNK_BYTES: Final = 64 * 1024
+_DELETED_AT_ONCE_MAX: Final = 1_000  # the protocol's own bound
+_MISSING: Final = frozenset({"NoSuchKey", "NotFound", "404"})
+_RANGE_REFUSED: Final = frozenset({"InvalidRange", "416"})
+
+logger = structlog.get_logger(__name__)
+
+
+class S3Options(Struct, frozen=True, kw_only=True):
+    """Where the bucket is, and how long and how often to try."""
+
+    endpoint: str
+    region: str
+    bucket: str
+    access_key: SecretStr
+    secret_key: SecretStr
+    connections_max: int = 32
+    connect_timeout_seconds: float = 3.0
+    read_timeout_seconds: float = 30.0
+    attempts_max: int = 4
+
+    def config(self) -> AioConfig:
+        return AioConfig(
+            signature_version="s3v4",
+            # Servers other than Amazon's know the bucket by the path, and few know its checksums.
+            s3={"addressing_style": "path"},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            max_pool_connections=self.connections_max,
+            connect_timeout=self.connect_timeout_seconds,
+            read_timeout=self.read_timeout_seconds,
+            retries={"mode": "standard", "total_max_attempts": self.attempts_max},
+        )
+
+
+class S3ObjectStore(ObjectStore):
+    """Open it with `async with S3ObjectStore.connect(options) as store`."""
+
+    def __init__(self, client: Any, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, options: S3Options) -> AsyncIterator[Self]:
+        """A client for the life of the process; nothing is sent yet."""
+        session = aioboto3.Session(
+            aws_access_key_id=options.access_key.get_secret_value(),
+            aws_secret_access_key=options.secret_key.get_secret_value(),
+            region_name=options.region,
+        )
+        async with session.client(
+            "s3", endpoint_url=options.endpoint, config=options.config()
+        ) as client:
+            yield cls(client, options.bucket)
+
+    async def put(
+        self,
+        key: str,
+        body: bytes | AsyncIterable[bytes],
+        *,
+        content_type: str,
+        cache_control: str | None = None,
+        size_bytes_max: int | None = None,
+    ) -> StoredObject:
+        metered = _Metered(body, size_bytes_max)
+        headers = {"ContentType": content_type}
+        if cache_control is not None:
+            headers["CacheControl"] = cache_control
+        parts = metered.parts()
+        first = await anext(parts)
+        second = await anext(parts, None)
+        if second is None:
+            with _typed_errors(key):
+                await self._client.put_object(Bucket=self._bucket, Key=key, Body=first, **headers)
+        else:
+            await self._put_in_parts(key, _chain(first, second, parts), headers)
+        return StoredObject(
+            key=key,
+            size_bytes=metered.size_bytes,
+            sha256=metered.digest.hexdigest(),
+            content_type=content_type,
+        )
+
+    async def _put_in_parts(
+        self, key: str, parts: AsyncIterator[bytes], headers: dict[str, str]
+    ) -> None:
+        target = {"Bucket": self._bucket, "Key": key}
+        with _typed_errors(key):
+            upload = await self._client.create_multipart_upload(**target, **headers)
+        target["UploadId"] = upload["UploadId"]
+        done: list[dict[str, Any]] = []
+        try:
+            async for part in parts:
+                number = len(done) + 1
+                with _typed_errors(key):
+                    sent = await self._client.upload_part(**target, PartNumber=number, Body=part)
+                done.append({"PartNumber": number, "ETag": sent["ETag"]})
+            with _typed_errors(key):
+                await self._client.complete_multipart_upload(
+                    **target, MultipartUpload={"Parts": done}
+                )
+        except BaseException:
+            await self._abandon(target)
+            raise
+
+    async def _abandon(self, target: dict[str, str]) -> None:
+        """Loose parts cost money for ever; if this fails, a rule of the bucket must end them."""
+        try:
+            await self._client.abort_multipart_upload(**target)
+        except (ClientError, BotoCoreError, aiohttp.ClientError, OSError) as error:
+            logger.warning("upload_not_abandoned", key=target["Key"], error=str(error))
+
+    @asynccontextmanager
+    async def open(
+        self, key: str, byte_range: ByteRange | None = None
+    ) -> AsyncIterator[ObjectBody]:
+        answer = await self._get(key, byte_range)
+        # Left early, this closes the connection instead of reading the rest.
+        stream = answer["Body"]
+        async with stream:
+            start, length_bytes, size_bytes = _extent(answer)
+            yield ObjectBody(
+                info=_info(key, answer, size_bytes),
+                start=start,
+                length_bytes=length_bytes,
+                chunks=lambda: _chunks(key, stream),
+            )
+
+    async def _get(self, key: str, byte_range: ByteRange | None) -> dict[str, Any]:
+        arguments = {"Bucket": self._bucket, "Key": key}
+        if byte_range is not None:
+            arguments["Range"] = byte_range.header()
+        try:
+            with _typed_errors(key):
+                answer: dict[str, Any] = await self._client.get_object(**arguments)
+                return answer
+        except _RangeRefusedError:
+            size_bytes = (await self.head(key)).size_bytes
+            raise RangeNotSatisfiable(
+                f"The file has {size_bytes} bytes; ask for a range within them.",
+                size_bytes=size_bytes,
+            ) from None
+
+    async def head(self, key: str) -> ObjectInfo:
+        with _typed_errors(key):
+            answer = await self._client.head_object(Bucket=self._bucket, Key=key)
+        return _info(key, answer, answer["ContentLength"])
+
+    async def delete(self, keys: Iterable[str]) -> None:
+        objects = [{"Key": key} for key in keys]
+        for start in range(0, len(objects), _DELETED_AT_ONCE_MAX):
+            some = objects[start : start + _DELETED_AT_ONCE_MAX]
+            with _typed_errors(some[0]["Key"]):
+                answer = await self._client.delete_objects(
+                    Bucket=self._bucket, Delete={"Objects": some, "Quiet": True}
+                )
+            failed = [each for each in answer.get("Errors", ()) if each["Code"] not in _MISSING]
+            if failed:
+                raise StorageUnavailable(f"{len(failed)} not deleted: {failed[0]['Code']}")
+
+    async def list(self, prefix: str) -> AsyncIterator[ListedObject]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=prefix
+        )
+        iterator = aiter(pages)
+        while True:
+            with _typed_errors(prefix):
+                page = await anext(iterator, None)
+            if page is None:
+                return
+            for each in page.get("Contents", ()):
+                yield ListedObject(
+                    key=each["Key"], size_bytes=each["Size"], modified_at=each["LastModified"]
+                )
+
+    async def check(self) -> None:
+        try:
+            with _typed_errors(""):
+                await self._client.head_bucket(Bucket=self._bucket)
+        except ObjectNotFound as error:
+            raise _unavailable("", "the bucket does not exist") from error
+
+
+class _Metered:
+    """Cuts a body into parts for S3 while counting and hashing what passes."""
+
+    def __init__(self, body: bytes | AsyncIterable[bytes], size_bytes_max: int | None) -> None:
+        self.size_bytes = 0
+        self.digest = hashlib.sha256()
+        self._body = body
+        self._size_bytes_max = size_bytes_max
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        """At least one part, maybe empty; all but the last of the same size."""
+        waiting = bytearray()
+        async for chunk in self._chunks():
+            self._count(chunk)
+            waiting += chunk
+            while len(waiting) > PART_BYTES:
+                yield bytes(waiting[:PART_BYTES])
+                del waiting[:PART_BYTES]
+        yield bytes(waiting)
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        if isinstance(self._body, bytes):
+            yield self._body
+            return
+        async for chunk in self._body:
+            yield chunk
+
+    def _count(self, chunk: bytes) -> None:
+        self.size_bytes += len(chunk)
+        if self._size_bytes_max is not None and self.size_bytes > self._size_bytes_max:
+            raise ObjectTooLarge(self._size_bytes_max)
+        self.digest.update(chunk)
+
+
+async def _chain(first: bytes, second: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    yield second
+    async for part in rest:
+        yield part
+
+
+async def _chunks(key: str, stream: Any) -> AsyncIterator[bytes]:
+    while True:
+        with _typed_errors(key):
+            chunk: bytes = await stream.read(CHUNK_BYTES)
+        if not chunk:
+            return
+        yield chunk
+
+
+def _extent(answer: dict[str, Any]) -> tuple[int, int, int]:
+    """(first byte, number of bytes, size of the whole)."""
+    length_bytes = answer["ContentLength"]
+    content_range = answer.get("ContentRange")
+    if not content_range:
+        return 0, length_bytes, length_bytes
+    span, size_bytes = content_range.removeprefix("bytes ").split("/")
+    return int(span.split("-")[0]), length_bytes, int(size_bytes)
+
+
+def _info(key: str, answer: dict[str, Any], size_bytes: int) -> ObjectInfo:
+    return ObjectInfo(
+        key=key,
+        size_bytes=size_bytes,
+        content_type=answer.get("ContentType", "application/octet-stream"),
+        cache_control=answer.get("CacheControl"),
+        etag=answer["ETag"],
+        modified_at=answer["LastModified"],
+    )
+
+
+class _RangeRefusedError(Exception):
+    """The store has the object and not that part of it."""
+
+
+@contextmanager
+def _typed_errors(key: str) -> Iterator[None]:
+    """Only ever around a call to the store: what a caller's own stream raises is the caller's."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "unknown")
+        if code in _MISSING:
+            raise ObjectNotFound(key) from error
+        if code in _RANGE_REFUSED:
+            raise _RangeRefusedError from error
+        raise _unavailable(key, code) from error
+    except (BotoCoreError, aiohttp.ClientError, OSError) as error:  # OSError: timeouts as well
+        raise _unavailable(key, type(error).__name__) from error
+
+
+def _unavailable(key: str, reason: str) -> StorageUnavailable:
+    logger.warning("storage_unavailable", key=key, reason=reason)
+    return StorageUnavailable(reason)
