@@ -25,6 +25,7 @@ from libs.runtime.objects import (
     StorageUnavailable,
     StoredObject,
 )
+from libs.runtime.settings import StorageSettings
 
 PART_BYTES: Final = 8 * 1024 * 1024  # S3 takes parts from 5 MiB on; this much is held in memory
 CHUNK_BYTES: Final = 64 * 1024
@@ -47,6 +48,16 @@ class S3Options(Struct, frozen=True, kw_only=True):
     connect_timeout_seconds: float = 3.0
     read_timeout_seconds: float = 30.0
     attempts_max: int = 4
+
+    @classmethod
+    def of(cls, settings: StorageSettings) -> Self:
+        return cls(
+            endpoint=settings.s3_endpoint,
+            region=settings.s3_region,
+            bucket=settings.s3_bucket,
+            access_key=settings.s3_access_key,
+            secret_key=settings.s3_secret_key,
+        )
 
     def config(self) -> AioConfig:
         return AioConfig(

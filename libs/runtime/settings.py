@@ -76,6 +76,16 @@ class ServiceSettings(BaseSettings):
         return f"{cls.model_config['env_prefix']}{name}".upper()
 
 
+class StorageSettings(ServiceSettings):
+    """For services that keep objects: the bucket is shared, each writes under its own prefix."""
+
+    s3_endpoint: str = Field(min_length=1)
+    s3_region: str = "us-east-1"
+    s3_bucket: str = Field(min_length=1)
+    s3_access_key: SecretStr
+    s3_secret_key: SecretStr
+
+
 def _it(names: list[str]) -> str:
     return "it" if len(names) == 1 else "them"
 

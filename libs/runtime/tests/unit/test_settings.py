@@ -4,7 +4,7 @@ import pytest
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from libs.runtime.settings import ServiceSettings, SettingsError
+from libs.runtime.settings import ServiceSettings, SettingsError, StorageSettings
 
 COMPLETE = {
     "LEDGER_DATABASE_DSN": "postgresql://ledger:opensesame@db/daygen",
@@ -80,3 +80,20 @@ def test_the_description_holds_every_setting_and_no_secret() -> None:
     text = str(described)
     assert "opensesame" not in text
     assert "ssss" not in text
+
+
+class GallerySettings(StorageSettings):
+    model_config = SettingsConfigDict(env_prefix="GALLERY_")
+
+
+def test_a_service_that_keeps_objects_needs_a_bucket_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in COMPLETE.items():
+        monkeypatch.setenv(name.replace("LEDGER", "GALLERY"), value)
+    with pytest.raises(SettingsError) as refusal:
+        GallerySettings.load()
+    assert str(refusal.value) == (
+        "Set GALLERY_S3_ACCESS_KEY, GALLERY_S3_BUCKET, GALLERY_S3_ENDPOINT, "
+        "GALLERY_S3_SECRET_KEY: the service cannot start without them."
+    )
