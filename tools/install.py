@@ -31,7 +31,7 @@ UNREACHABLE = (
 EXIT_PROBLEM = 2
 
 
-class InstallProblem(Exception):  # noqa: N818 - as infra.local.problem, which needs no venv either
+class InstallProblem(Exception):
     """One sentence for a person."""
 
 

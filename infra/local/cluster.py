@@ -90,5 +90,3 @@ class LocalCluster:
 
     def is_ready(self, name: str) -> bool:
         return self.supervisor.units[name].phase is Phase.READY
-
-

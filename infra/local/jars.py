@@ -1,7 +1,8 @@
-"""The broker's jars: pinned with hashes in infra/kafka/jars.lock, fetched once into a user cache."""
+"""The broker's jars: pinned with hashes in jars.lock, fetched once into the user's cache."""
 
 import hashlib
 import os
+import pwd
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -33,13 +34,16 @@ class Jar:
 
 
 def read_lock(path: Path = LOCK) -> list[Jar]:
-    lines = (line.split() for line in path.read_text().splitlines() if not line.startswith("#"))
-    return [Jar(*coordinate.split(":"), sha256) for coordinate, sha256 in lines]
+    """One line a jar: `group:artifact:version sha256`."""
+    lines = [line.split() for line in path.read_text().splitlines() if not line.startswith("#")]
+    pins = [(coordinate.split(":"), sha256) for coordinate, sha256 in lines]
+    return [Jar(group, artifact, version, sha256) for (group, artifact, version), sha256 in pins]
 
 
 def cache_directory() -> Path:
-    """A cache for all homes of this user; it works with an empty or missing HOME, too."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """A cache for all homes of this user; without a HOME, under the one of the password file."""
+    user = os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
+    base = os.environ.get("XDG_CACHE_HOME") or Path(user) / ".cache"
     return Path(base) / "daygen" / "jars"
 
 

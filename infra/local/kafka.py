@@ -139,8 +139,7 @@ async def _format(home: Home, config: Path) -> None:
             "kafka.tools.StorageTool",
             "format",
             "--standalone",
-            "--cluster-id",
-            cluster_id,
+            f"--cluster-id={cluster_id}",  # one word: an id may begin with a dash
             "--config",
             str(config),
         ),

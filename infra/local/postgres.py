@@ -90,11 +90,7 @@ def program(home: Home, port: int, passwords: dict[str, str]) -> Program:
 
 async def _initialise(data: Path, password: str) -> None:
     """Make the data directory beside its place, so that a broken start leaves nothing half made."""
-    draft = data.with_name(f"{data.name}.new")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(mode=0o700, parents=True)
-    if (ids := unprivileged_ids()) is not None:
-        os.chown(draft, *ids)
+    draft = _empty_draft(data)
     with tempfile.NamedTemporaryFile("w", dir=data.parent, prefix=".password-") as file:
         file.write(password)
         file.flush()
@@ -113,8 +109,16 @@ async def _initialise(data: Path, password: str) -> None:
             environment=environment(),
             as_unprivileged=True,
         )
-    data.rmdir() if data.exists() else None
     draft.rename(data)
+
+
+def _empty_draft(data: Path) -> Path:
+    draft = data.with_name(f"{data.name}.new")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(mode=0o700, parents=True)
+    if (ids := unprivileged_ids()) is not None:
+        os.chown(draft, *ids)
+    return draft
 
 
 async def accepts(admin_dsn: str) -> bool:

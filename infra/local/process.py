@@ -4,8 +4,10 @@ import asyncio
 import ctypes
 import os
 import pwd
+import re
 import signal
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +39,8 @@ class Program:
     log: Path
     ready: Callable[[], Awaitable[bool]]
     environment: Mapping[str, str] = field(default_factory=dict)
+    # Files it makes outside its directory and does not always remove.
+    litter: tuple[Path, ...] = ()
     needs: tuple[str, ...] = ()
     # Before the first start: files, formats, downloads.
     prepare: Callable[[], Awaitable[None]] = _nothing
@@ -142,8 +146,8 @@ async def run_once(
     )
     output, _ = await process.communicate()
     if process.returncode != 0:
-        lines = output.decode(errors="replace").strip().splitlines() or ["no output"]
-        raise Problem(f"{Path(argv[0]).name} failed ({describe(process.returncode)}): {lines[-1]}")
+        reason = telling_line(output.decode(errors="replace"))
+        raise Problem(f"{Path(argv[0]).name} failed ({describe(process.returncode)}): {reason}")
 
 
 async def stop(process: asyncio.subprocess.Process, program: Program) -> None:
@@ -159,10 +163,8 @@ async def stop(process: asyncio.subprocess.Process, program: Program) -> None:
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):  # it may end by itself in this very moment
         process.send_signal(number)
-    except ProcessLookupError:
-        pass  # it ended by itself in this very moment
 
 
 def leftovers(program: Program) -> list[int]:
@@ -171,10 +173,8 @@ def leftovers(program: Program) -> list[int]:
     directory = program.directory.resolve()
     return [
         pid
-        for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
-        if pid != os.getpid()
-        and _link(pid, "cwd") == directory
-        and _link(pid, "exe") == executable
+        for pid in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+        if pid != os.getpid() and _link(pid, "cwd") == directory and _link(pid, "exe") == executable
     ]
 
 
@@ -198,14 +198,18 @@ async def end_leftovers(program: Program, *, patience_seconds: float = 3.0) -> i
             for pid in found:
                 _kill(pid, signal.SIGKILL)
         await asyncio.sleep(0.02)
+    for file in program.litter:
+        file.unlink(missing_ok=True)
     return count
 
 
 def _kill(pid: int, number: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
+
+
+def is_alive(pid: int | None) -> bool:
+    return pid is not None and Path(f"/proc/{pid}").exists()
 
 
 def describe(code: int | None) -> str:
@@ -217,9 +221,17 @@ def describe(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def last_lines(path: Path, count: int = 5) -> str:
+TELLING = re.compile(r"No space left|in use|FATAL|PANIC|[Ee]rror|ERROR|denied|Exception")
+
+
+def telling_line(output: str) -> str:
+    """The last line that names a trouble, else the last one."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()] or ["no output"]
+    return next((line for line in reversed(lines) if TELLING.search(line)), lines[-1])
+
+
+def last_output(log: Path, bytes_max: int = 8192) -> str:
     try:
-        text = path.read_bytes()[-4096:].decode(errors="replace")
+        return log.read_bytes()[-bytes_max:].decode(errors="replace")
     except OSError:
         return ""
-    return "\n".join(text.strip().splitlines()[-count:])

@@ -99,6 +99,11 @@ def command(data: Path, ports: dict[str, int]) -> tuple[str, ...]:
     )
 
 
+def sockets(ports: dict[str, int]) -> tuple[Path, ...]:
+    names = (f"seaweedfs-{server}-grpc-{ports[f's3-{server}-grpc']}.sock" for server in SERVERS)
+    return tuple(Path("/tmp") / name for name in names)  # noqa: S108 - it is SeaweedFS' own choice
+
+
 def program(home: Home, ports: dict[str, int], secrets: Secrets) -> Program:
     data = home.part(NAME)
     store = access(ports["s3-s3"], secrets)
@@ -115,7 +120,13 @@ def program(home: Home, ports: dict[str, int], secrets: Secrets) -> Program:
         argv=command(data, ports),
         directory=data,
         log=home.log(NAME),
-        environment={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(data), "TMPDIR": str(data)},
+        # It also listens on sockets of fixed names.
+        litter=sockets(ports),
+        environment={
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(data),
+            "TMPDIR": str(data),
+        },
         ready=ready,
         prepare=prepare,
         # It closes its volumes at once and then waits for its own streams to itself.

@@ -1,12 +1,12 @@
 """`state.json`: what runs in a home, for `status`, `down` and any outside client."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 from infra.local import kafka, postgres, s3, services
 from infra.local.home import ADMIN_EMAIL, Home, Secrets, read_json, write_json
 from infra.local.ports import HOST
+from infra.local.process import is_alive
 from infra.local.supervisor import Phase, Unit
 from libs.events.names import Service
 
@@ -64,7 +64,7 @@ async def load(home: Home) -> State:
         return {"ready": False, "home": str(home.root), "services": {}}
     running = home.is_locked()
     for name, part in parts_of(state).items():
-        alive = running and part["pid"] is not None and Path(f"/proc/{part['pid']}").exists()
+        alive = running and is_alive(part["pid"])
         part["pid"] = part["pid"] if alive else None
         part["ready"] = alive and part["ready"] and await _answers(name, part)
         part["phase"] = part["phase"] if running else Phase.STOPPED
@@ -81,4 +81,5 @@ async def _answers(name: str, part: State) -> bool:
 def parts_of(state: State) -> dict[str, State]:
     """Every process of the state under one roof, parts first."""
     parts = {name: state[name] for name in (postgres.NAME, kafka.NAME, s3.NAME) if name in state}
-    return parts | state["services"]
+    parts.update(state["services"])
+    return parts

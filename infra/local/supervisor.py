@@ -11,9 +11,10 @@ from infra.local.process import (
     Program,
     describe,
     end_leftovers,
-    last_lines,
+    last_output,
     spawn,
     stop,
+    telling_line,
 )
 
 READY_POLL_SECONDS = 0.05
@@ -103,8 +104,8 @@ class Supervisor:
             if code is None
             else f"ended at its start ({describe(code)})"
         )
-        tail = last_lines(program.log, 1) or "no output"
-        raise Problem(f"{program.name} {what}; its log {program.log} ends with: {tail}")
+        tail = telling_line(last_output(program.log))
+        raise Problem(f"{program.name} {what}; its log {program.log} says: {tail}")
 
     async def _spawn(self, unit: Unit) -> None:
         unit.process = await spawn(unit.program)

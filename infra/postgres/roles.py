@@ -19,9 +19,7 @@ async def ensure_database(admin_dsn: str, name: str, *, template: str = "templat
     connection = await asyncpg.connect(admin_dsn)
     try:
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
-            await connection.execute(
-                f"CREATE DATABASE {quoted(name)} TEMPLATE {quoted(template)}"
-            )
+            await connection.execute(f"CREATE DATABASE {quoted(name)} TEMPLATE {quoted(template)}")
     finally:
         await connection.close()
 
@@ -57,7 +55,7 @@ async def ensure_schemas(owner_dsn: str) -> None:
     try:
         database = quoted(await connection.fetchval("SELECT current_database()"))
         await connection.execute(
-            f"REVOKE ALL ON DATABASE {database} FROM PUBLIC; REVOKE ALL ON SCHEMA public FROM PUBLIC"
+            f"REVOKE ALL ON DATABASE {database} FROM PUBLIC;REVOKE ALL ON SCHEMA public FROM PUBLIC"
         )
         for service in Service:
             role = quoted(service)

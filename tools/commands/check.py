@@ -45,9 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _passes(step: Step) -> bool:
     began = time.monotonic()
     print(f"{step.name:<8} …", end="", flush=True)
-    result = subprocess.run(
-        step.command, cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    result = subprocess.run(step.command, cwd=ROOT, capture_output=True, text=True, check=False)
     verdict = "ok" if result.returncode == 0 else "FAILED"
     print(f"\r{step.name:<8} {verdict:<7} {time.monotonic() - began:5.1f} s", flush=True)
     if result.returncode != 0 or "warning:" in result.stdout:
