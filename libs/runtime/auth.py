@@ -219,12 +219,11 @@ Verify: TypeAlias = Callable[[str], Principal]
 RequirePrincipal: TypeAlias = Callable[..., Awaitable[Principal]]
 
 _bearer: Final = HTTPBearer(auto_error=False, bearerFormat="JWT", scheme_name="bearer")
+Credentials: TypeAlias = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-async def bearer_token(
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-) -> str:
-    """The token of an `Authorization: Bearer` header, as a dependency.
+def token_of(credentials: HTTPAuthorizationCredentials | None) -> str:
+    """The token of an `Authorization: Bearer` header; routes ask for it as `Credentials`.
 
     Raises:
         Unauthorized: there is none.
@@ -240,8 +239,8 @@ def require_principal(verify: Verify) -> RequirePrincipal:
     Asynchronous like all of our dependencies: a plain `def` would cost a hop to a thread.
     """
 
-    async def principal_of(token: Annotated[str, Depends(bearer_token)]) -> Principal:
-        principal = verify(token)
+    async def principal_of(credentials: Credentials) -> Principal:
+        principal = verify(token_of(credentials))
         bind_contextvars(user_id=str(principal.user_id))
         if principal.workspace_id is not None:
             bind_contextvars(workspace_id=str(principal.workspace_id))

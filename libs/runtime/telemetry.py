@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from random import Random
 from typing import Any, BinaryIO, Final, Self
 
@@ -147,6 +148,7 @@ def _redacted(name: str, value: Any) -> Any:
     return value
 
 
+@lru_cache(maxsize=4_096)  # the same few names on every line
 def is_secret(name: str) -> bool:
     """Whether a key of this name holds what must not be written down."""
     words = [word.lower() for word in _WORD.findall(name)]

@@ -143,6 +143,7 @@ class ErrorBoundary:
         except Exception:
             logger.exception("request_failed", error_code="internal")
             if is_started:
+                scope["state"]["error_code"] = "internal"
                 raise  # the server must cut the connection: half an answer may not look whole
             await _internal_error(scope)(scope, receive, send)
 

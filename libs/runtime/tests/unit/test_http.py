@@ -389,6 +389,7 @@ async def test_a_stream_that_breaks_halfway_is_cut_and_not_finished() -> None:
         with capture_logs() as lines, pytest.raises(RuntimeError, match="the rest is lost"):
             await client.get("/api/broken-stream")
     assert [line["event"] for line in lines] == ["request_failed", "request"]
+    assert lines[1]["error_code"] == "internal"
 
 
 async def test_a_stream_passes_through_chunk_by_chunk() -> None:
