@@ -15,7 +15,7 @@ OK, PARTIAL_CONTENT, NOT_MODIFIED, RANGE_NOT_SATISFIABLE = 200, 206, 304, 416
 _RANGE = re.compile(r"\s*bytes\s*=\s*([0-9]{0,18})\s*-\s*([0-9]{0,18})\s*", re.IGNORECASE)
 
 
-class ByteRange(Struct, frozen=True, gc=False):
+class Span(Struct, frozen=True, gc=False):
     """Bytes of an object, both ends included."""
 
     first: int
@@ -39,11 +39,11 @@ class Conditions(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Delivery(Struct, frozen=True, kw_only=True, gc=False):
-    """What to answer. Without `sent` there is no body; the whole object is a range too."""
+    """What to answer. `sent` is the part to send, or the whole; without it there is no body."""
 
     status: int
     headers: dict[str, str]
-    sent: ByteRange | None = None
+    sent: Span | None = None
 
 
 def entity_tag(asset: Asset) -> str:
@@ -69,16 +69,16 @@ def decide_delivery(asset: Asset, conditions: Conditions) -> Delivery:
         # The refusal is about this request's range, not about the asset.
         headers["Cache-Control"] = "no-store"
         return Delivery(status=RANGE_NOT_SATISFIABLE, headers=headers)
-    sent = wanted or ByteRange(0, asset.size_bytes - 1)
+    sent = wanted or Span(0, asset.size_bytes - 1)
     headers["Content-Type"] = asset.content_type
     headers["Content-Length"] = str(sent.size_bytes)
     if wanted is None:
-        return Delivery(status=OK, headers=headers, sent=sent)
+        return Delivery(status=OK, headers=headers, sent=sent if sent.size_bytes else None)
     headers["Content-Range"] = f"bytes {sent.first}-{sent.last}/{asset.size_bytes}"
     return Delivery(status=PARTIAL_CONTENT, headers=headers, sent=sent)
 
 
-def parse_range(header: str, size_bytes: int) -> ByteRange | None:
+def parse_range(header: str, size_bytes: int) -> Span | None:
     """The one range asked for, cut to the object; None where the whole object is the right answer.
 
     A server may ignore a range: we do where it is malformed, in another unit or one of several.
@@ -98,16 +98,16 @@ def parse_range(header: str, size_bytes: int) -> ByteRange | None:
         return None
     if start >= size_bytes:
         raise UnsatisfiableRangeError
-    return ByteRange(start, end)
+    return Span(start, end)
 
 
-def _suffix(length: int, size_bytes: int) -> ByteRange:
+def _suffix(length: int, size_bytes: int) -> Span:
     if length == 0 or size_bytes == 0:
         raise UnsatisfiableRangeError
-    return ByteRange(max(0, size_bytes - length), size_bytes - 1)
+    return Span(max(0, size_bytes - length), size_bytes - 1)
 
 
-def _wanted_range(asset: Asset, conditions: Conditions) -> ByteRange | None:
+def _wanted_range(asset: Asset, conditions: Conditions) -> Span | None:
     if conditions.range is None:
         return None
     # A client that continues a download of other content must get the whole of this one.

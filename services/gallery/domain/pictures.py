@@ -1,5 +1,6 @@
 """What a delivered picture becomes: an object that may be served, and an item that shows it."""
 
+import re
 from datetime import datetime
 from uuid import UUID, uuid5
 
@@ -17,6 +18,8 @@ EXTENSIONS = {
     "image/avif": "avif",
 }
 """Own table: the standard library's answer depends on the machine's files."""
+
+_KEY = re.compile(r"[^/:\x00-\x1f][^:\x00-\x1f]{0,1023}")
 
 
 class Asset(Struct, frozen=True, kw_only=True, gc=False):
@@ -76,6 +79,11 @@ class Confirmation(Struct, frozen=True, kw_only=True, gc=False):
     event_id: UUID
     correlation_id: UUID
     confirmed_at: datetime
+
+
+def is_key(text: str) -> bool:
+    """Whether a text can be an object's key at all: the table has the same rule."""
+    return _KEY.fullmatch(text) is not None
 
 
 def item_id(job_id: UUID, picture_index: int) -> UUID:

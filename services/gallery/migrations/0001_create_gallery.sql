@@ -9,7 +9,7 @@ CREATE TABLE asset (
     height       integer     NOT NULL CHECK (height > 0),
     stored_at    timestamptz NOT NULL,
     -- A key names an object in storage: never a picture itself (`data:...`), never an address.
-    CHECK (key ~ '^[^/:][^:]*$')
+    CHECK (length(key) <= 1024 AND key ~ '^[^/:[:cntrl:]][^:[:cntrl:]]*$')
 );
 
 COMMENT ON TABLE asset IS 'Objects in storage that the gallery shows, and so may serve.';

@@ -1,21 +1,143 @@
-"""The gallery on real parts."""
+"""The gallery on real parts: its tables alone, or the whole service."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
+from contextlib import asynccontextmanager
+from random import Random
 
+import httpx
 import pytest
+from msgspec import Struct
+from pydantic import SecretStr
 
 from infra.local.cluster import LocalCluster
-from libs.events.names import Service
+from libs.events.bus import KafkaBus
+from libs.events.envelope import Event, encode
+from libs.events.generation import StoredImage
+from libs.events.names import Service, Topic
+from libs.events.payload import Payload
+from libs.events.testing import stored_image
+from libs.events.transport import OutgoingMessage
+from libs.runtime.auth import InternalTokens, Principal
+from libs.runtime.clock import SystemClock
+from libs.runtime.ids import SystemIds
+from libs.runtime.objects_s3 import S3ObjectStore, S3Options
+from libs.runtime.service import Parts
 from libs.runtime.testing import Streams, open_streams
-from services import gallery
+from libs.runtime.tests.serving import serving
+from services.gallery.app import MIGRATIONS, create_app
+from services.gallery.settings import Settings
 
-MIGRATIONS = Path(gallery.__file__).parent / "migrations"
+SECRET = SecretStr("between the gateway and the gallery: 32 bytes")
+PUBLIC_BASE_URL = "https://daygen.example"
 
 
 @pytest.fixture
-async def streams(cluster: LocalCluster, database_name: str) -> AsyncIterator[Streams]:
-    """The gallery's empty tables, under its own role."""
-    dsn = cluster.postgres_dsn(user=Service.GALLERY, database=database_name)
-    async with open_streams(dsn, Service.GALLERY, [MIGRATIONS]) as opened:
+def gallery_dsn(cluster: LocalCluster, database_name: str) -> str:
+    return cluster.postgres_dsn(Service.GALLERY, database_name)
+
+
+@pytest.fixture
+async def streams(gallery_dsn: str) -> AsyncIterator[Streams]:
+    """The gallery's tables, under its own role."""
+    async with open_streams(gallery_dsn, Service.GALLERY, [MIGRATIONS]) as opened:
         yield opened
+
+
+class RunningGallery(Struct):
+    """The service as its neighbours see it: its address, its topics, and the bucket."""
+
+    client: httpx.AsyncClient
+    bus: KafkaBus
+    bucket: S3ObjectStore
+    streams: Streams
+    tokens: InternalTokens
+
+    async def tell(self, *events: Event[Payload]) -> None:
+        await self.send(*map(encode, events))
+
+    async def send(self, *messages: bytes) -> None:
+        """Raw messages of the generation topic, on one partition and so in order."""
+        outcomes = await self.bus.publish(
+            [OutgoingMessage(Topic.GENERATION, b"one key", message) for message in messages]
+        )
+        assert list(outcomes) == [None] * len(messages)
+
+    async def get(
+        self, path: str, principal: Principal, audience: Service = Service.GALLERY
+    ) -> httpx.Response:
+        token = self.tokens.issue(principal, audience)
+        return await self.client.get(path, headers={"Authorization": f"Bearer {token}"})
+
+    async def store(self, content: bytes, content_type: str = "image/png") -> StoredImage:
+        """A picture that is in the bucket."""
+        image = stored_image(content, content_type=content_type)
+        # The bucket's own type is another on purpose: what counts is the row's.
+        await self.bucket.put(image.key, content, content_type="application/octet-stream")
+        return image
+
+
+@asynccontextmanager
+async def running_gallery(
+    cluster: LocalCluster, dsn: str, topic_prefix: str, streams: Streams, s3_endpoint: str
+) -> AsyncIterator[RunningGallery]:
+    """The whole service, behind HTTP, on real Kafka and Postgres."""
+    clock, random = SystemClock(), Random(1)
+    bus = KafkaBus(cluster.kafka_bootstrap, client_id="gallery", prefix=topic_prefix)
+    others = KafkaBus(cluster.kafka_bootstrap, client_id="others", prefix=topic_prefix)
+    access_key, secret_key = SecretStr(cluster.s3.access_key), SecretStr(cluster.s3.secret_key)
+    settings = Settings(
+        database_dsn=SecretStr(dsn),
+        database_pool_size=5,
+        kafka_bootstrap=cluster.kafka_bootstrap,
+        internal_secret=SECRET,
+        public_base_url=f"{PUBLIC_BASE_URL}/",
+        s3_endpoint=s3_endpoint,
+        s3_region=cluster.s3.region,
+        s3_bucket=cluster.s3.bucket,
+        s3_access_key=access_key,
+        s3_secret_key=secret_key,
+    )
+    bucket = S3Options(
+        endpoint=cluster.s3.endpoint,
+        region=cluster.s3.region,
+        bucket=cluster.s3.bucket,
+        access_key=access_key,
+        secret_key=secret_key,
+    )
+    parts = Parts(clock=clock, random=random, ids=SystemIds(clock, random), bus=bus)
+    try:
+        async with (
+            serving(create_app(settings, parts)) as url,
+            httpx.AsyncClient(base_url=url) as client,
+            S3ObjectStore.connect(bucket) as opened,
+        ):
+            yield RunningGallery(
+                client=client,
+                bus=others,
+                bucket=opened,
+                streams=streams,
+                tokens=InternalTokens(SECRET, clock),
+            )
+    finally:
+        await others.close()
+
+
+@pytest.fixture
+async def gallery(
+    cluster: LocalCluster, gallery_dsn: str, topic_prefix: str, streams: Streams
+) -> AsyncIterator[RunningGallery]:
+    async with running_gallery(
+        cluster, gallery_dsn, topic_prefix, streams, cluster.s3.endpoint
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+async def gallery_without_storage(
+    cluster: LocalCluster, gallery_dsn: str, topic_prefix: str, streams: Streams
+) -> AsyncIterator[RunningGallery]:
+    """Nothing listens where this one looks for S3."""
+    async with running_gallery(
+        cluster, gallery_dsn, topic_prefix, streams, "http://127.0.0.1:1"
+    ) as running:
+        yield running

@@ -1,11 +1,12 @@
 """How an asset is served: full, in part, not again."""
 
+import msgspec
 import pytest
 
 from libs.events.testing import NOW, stored_image
 from services.gallery.domain.delivery import (
-    ByteRange,
     Conditions,
+    Span,
     UnsatisfiableRangeError,
     decide_delivery,
     parse_range,
@@ -40,7 +41,7 @@ TAG = f'"{IMAGE.sha256}"'
     ],
 )
 def test_a_range_is_cut_to_the_object(header: str, first: int, last: int) -> None:
-    assert parse_range(header, 10) == ByteRange(first, last)
+    assert parse_range(header, 10) == Span(first, last)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_an_empty_object_has_no_range(header: str) -> None:
 def test_a_whole_asset_is_described_by_its_row() -> None:
     delivery = decide_delivery(ASSET, Conditions())
     assert delivery.status == 200
-    assert delivery.sent == ByteRange(0, 9)
+    assert delivery.sent == Span(0, 9)
     assert delivery.headers == {
         "ETag": TAG,
         "Cache-Control": "public, max-age=31536000, immutable",
@@ -92,10 +93,16 @@ def test_a_whole_asset_is_described_by_its_row() -> None:
     }
 
 
+def test_an_empty_asset_has_headers_and_nothing_to_send() -> None:
+    empty = decide_delivery(msgspec.structs.replace(ASSET, size_bytes=0), Conditions())
+    assert (empty.status, empty.sent) == (200, None)
+    assert empty.headers["Content-Length"] == "0"
+
+
 def test_a_part_says_where_it_lies() -> None:
     delivery = decide_delivery(ASSET, Conditions(range="bytes=2-5"))
     assert delivery.status == 206
-    assert delivery.sent == ByteRange(2, 5)
+    assert delivery.sent == Span(2, 5)
     assert delivery.headers["Content-Range"] == "bytes 2-5/10"
     assert delivery.headers["Content-Length"] == "4"
 

@@ -2,6 +2,8 @@
 
 from uuid import UUID, uuid4
 
+import pytest
+
 from libs.events.testing import completed, event, request_facts, stored_image
 from services.gallery.domain import pictures
 
@@ -48,3 +50,15 @@ def test_a_file_is_named_after_job_place_and_type() -> None:
         for content_type in ("image/png", "image/jpeg", "image/x-unheard-of")
     ]
     assert names == [f"daygen-{JOB}-1.{extension}" for extension in ("png", "jpg", "bin")]
+
+
+@pytest.mark.parametrize("key", ["attempts/1/1.png", "a", "x" * 1024, "b\u00e4r.png", "a b.png"])
+def test_a_key_names_an_object(key: str) -> None:
+    assert pictures.is_key(key)
+
+
+@pytest.mark.parametrize(
+    "key", ["", "/a", "data:image/png;base64,AA", "https://a/b", "a\x00b", "a\nb", "x" * 1025]
+)
+def test_what_cannot_be_a_key_is_not_looked_for(key: str) -> None:
+    assert not pictures.is_key(key)

@@ -1,0 +1,38 @@
+"""Assets out of S3, over one client that lives as long as the process serves."""
+
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from libs.runtime.objects import ByteRange, ObjectBody, StorageUnavailable
+from libs.runtime.objects_s3 import S3ObjectStore, S3Options
+from services.gallery.ports import AssetSource
+
+
+class S3Assets(AssetSource):
+    """Made before the event loop runs, usable inside of `async with`."""
+
+    def __init__(self, options: S3Options) -> None:
+        self._options = options
+        self._stack = AsyncExitStack()
+        self._store: S3ObjectStore | None = None
+
+    async def __aenter__(self) -> Self:
+        self._store = await self._stack.enter_async_context(S3ObjectStore.connect(self._options))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._store = None
+        await self._stack.aclose()
+
+    def open(
+        self, key: str, byte_range: ByteRange | None = None
+    ) -> AbstractAsyncContextManager[ObjectBody]:
+        if self._store is None:
+            raise StorageUnavailable("not open")
+        return self._store.open(key, byte_range)

@@ -1,0 +1,42 @@
+"""What the stories of the whole service share."""
+
+import asyncio
+from uuid import UUID
+
+from libs.events.gallery import GalleryItemsAdded
+from libs.events.registry import REGISTRY
+from libs.runtime.auth import Principal
+from services.gallery.tests.integration.conftest import RunningGallery
+
+DEADLINE_SECONDS = 20.0
+
+
+def person(user_id: UUID) -> Principal:
+    return Principal(user_id=user_id, role="USER", account_id=user_id)
+
+
+async def confirmed(gallery: RunningGallery, count: int) -> list[GalleryItemsAdded]:
+    """What the gallery has told of jobs, once that is so much."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while len(told := await _told(gallery)) < count:
+            await asyncio.sleep(0.02)
+    return told
+
+
+async def _told(gallery: RunningGallery) -> list[GalleryItemsAdded]:
+    published = await gallery.streams.published()
+    # Rows without an event id are parked messages, on their way to the dead letters.
+    told = [REGISTRY.decode(encoded).data for event_id, encoded in published if event_id]
+    return [data for data in told if isinstance(data, GalleryItemsAdded)]
+
+
+async def until_read(gallery: RunningGallery, messages: int) -> None:
+    """Wait until the consumer's positions are behind so many messages."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while await _position(gallery) < messages:
+            await asyncio.sleep(0.02)
+
+
+async def _position(gallery: RunningGallery) -> int:
+    async with gallery.streams.database.read() as connection:
+        return int(await connection.fetchval("SELECT sum(next_offset) FROM position") or 0)

@@ -1,0 +1,188 @@
+"""Assets over HTTP: whole, in part, not again, and not at all."""
+
+from random import Random
+
+import httpx
+import pytest
+
+from libs.events.generation import StoredImage
+from libs.events.testing import completed, event, stored_image
+from services.gallery.tests.integration.conftest import RunningGallery
+from services.gallery.tests.integration.support import confirmed
+
+CONTENT = Random(7).randbytes(300_000)
+
+
+@pytest.fixture
+async def image(gallery: RunningGallery) -> StoredImage:
+    """A picture that is stored and listed."""
+    stored = await gallery.store(CONTENT, "image/webp")
+    await gallery.tell(event(completed(images=(stored,))))
+    await confirmed(gallery, 1)
+    return stored
+
+
+async def get(gallery: RunningGallery, image: StoredImage, **headers: str) -> httpx.Response:
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await gallery.client.get(f"/assets/{image.key}", headers=fields)
+
+
+async def test_an_asset_is_streamed_with_its_own_type_and_kept_for_ever(
+    gallery: RunningGallery, image: StoredImage
+) -> None:
+    answer = await get(gallery, image)
+
+    assert answer.status_code == 200
+    assert answer.content == CONTENT
+    expected = {
+        "content-type": "image/webp",
+        "content-length": str(len(CONTENT)),
+        "etag": f'"{image.sha256}"',
+        "cache-control": "public, max-age=31536000, immutable",
+        "accept-ranges": "bytes",
+        "access-control-allow-origin": "*",
+        "x-content-type-options": "nosniff",
+    }
+    assert {name: answer.headers[name] for name in expected} == expected
+
+
+async def test_a_head_tells_all_but_the_content(
+    gallery: RunningGallery, image: StoredImage
+) -> None:
+    whole = await get(gallery, image)
+    head = await gallery.client.head(f"/assets/{image.key}", headers={"Range": "bytes=0-1"})
+    own = {"x-request-id", "date"}
+    assert head.status_code == 200
+    assert head.content == b""
+    assert {k: v for k, v in head.headers.items() if k not in own} == {
+        k: v for k, v in whole.headers.items() if k not in own
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [
+        ("bytes=0-0", 0, 0),
+        ("bytes=100-200000", 100, 200_000),
+        ("bytes=299999-", 299_999, 299_999),
+        ("bytes=-5", 299_995, 299_999),
+        ("bytes=299000-900000", 299_000, 299_999),
+    ],
+)
+async def test_a_range_is_answered_with_that_part(
+    gallery: RunningGallery, image: StoredImage, asked: str, first: int, last: int
+) -> None:
+    answer = await get(gallery, image, Range=asked)
+    assert answer.status_code == 206
+    assert answer.content == CONTENT[first : last + 1]
+    assert answer.headers["content-range"] == f"bytes {first}-{last}/300000"
+    assert answer.headers["content-length"] == str(last - first + 1)
+    assert answer.headers["content-type"] == "image/webp"
+
+
+@pytest.mark.parametrize("asked", ["bytes=0-1,5-6", "pages=1-2", "bytes=9-1", "nonsense"])
+async def test_a_range_that_is_not_one_range_of_bytes_gets_the_whole(
+    gallery: RunningGallery, image: StoredImage, asked: str
+) -> None:
+    answer = await get(gallery, image, Range=asked)
+    assert answer.status_code == 200
+    assert answer.content == CONTENT
+
+
+async def test_a_range_behind_the_end_is_refused_with_the_size(
+    gallery: RunningGallery, image: StoredImage
+) -> None:
+    answer = await get(gallery, image, Range="bytes=300000-")
+    assert answer.status_code == 416
+    assert answer.headers["content-range"] == "bytes */300000"
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.json()["code"] == "range_not_satisfiable"
+
+
+async def test_what_a_client_holds_is_not_sent_again(
+    gallery: RunningGallery, image: StoredImage
+) -> None:
+    tag = f'"{image.sha256}"'
+    again = await get(gallery, image, If_None_Match=tag)
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == tag
+    assert "immutable" in again.headers["cache-control"]
+    head = await gallery.client.head(f"/assets/{image.key}", headers={"If-None-Match": tag})
+    assert head.status_code == 304
+    assert (await get(gallery, image, If_None_Match='"other"')).content == CONTENT
+
+
+async def test_a_continued_download_goes_on_only_with_the_same_content(
+    gallery: RunningGallery, image: StoredImage
+) -> None:
+    tag = f'"{image.sha256}"'
+    same = await get(gallery, image, Range="bytes=299990-", If_Range=tag)
+    other = await get(gallery, image, Range="bytes=299990-", If_Range='"other"')
+    assert (same.status_code, same.content) == (206, CONTENT[299_990:])
+    assert (other.status_code, other.content) == (200, CONTENT)
+
+
+async def test_only_what_a_picture_shows_is_served(gallery: RunningGallery) -> None:
+    loser = await gallery.store(b"of an attempt that lost")
+    keys = [loser.key, "", "%00", "a%00b", "../etc/passwd", "%2e%2e/%2e%2e", "data:image/png,x"]
+    for key in keys:
+        for method in ("GET", "HEAD"):
+            answer = await gallery.client.request(method, f"/assets/{key}")
+            assert answer.status_code == 404, key
+            assert "immutable" not in answer.headers.get("cache-control", "")
+
+
+async def test_an_object_that_storage_has_lost_is_not_found(gallery: RunningGallery) -> None:
+    lost = stored_image(b"never stored")
+    await gallery.tell(event(completed(images=(lost,))))
+    await confirmed(gallery, 1)
+    answer = await get(gallery, lost)
+    assert answer.status_code == 404
+    assert answer.json()["code"] == "object_not_found"
+    assert "cache-control" not in answer.headers
+
+
+async def test_an_object_of_another_length_is_not_passed_off_as_the_asset(
+    gallery: RunningGallery,
+) -> None:
+    image = await gallery.store(b"as delivered")
+    await gallery.bucket.put(image.key, b"cut", content_type="image/png")
+    await gallery.tell(event(completed(images=(image,))))
+    await confirmed(gallery, 1)
+    answer = await get(gallery, image)
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "storage_unavailable"
+
+
+async def test_without_storage_lists_go_on_and_assets_say_try_again(
+    gallery_without_storage: RunningGallery,
+) -> None:
+    gallery = gallery_without_storage
+    image = await gallery.store(CONTENT)
+    await gallery.tell(event(completed(images=(image,))))
+    await confirmed(gallery, 1)
+
+    answer = await get(gallery, image)
+    held = await get(gallery, image, If_None_Match=f'"{image.sha256}"')
+
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "storage_unavailable"
+    assert "immutable" not in answer.headers.get("cache-control", "")
+    assert held.status_code == 304
+    assert (await gallery.client.get("/health/ready")).status_code == 200
+
+
+async def test_clients_that_leave_early_use_up_no_connections_to_storage(
+    gallery: RunningGallery,
+) -> None:
+    content = Random(8).randbytes(12_000_000)  # more than the sockets between us can swallow
+    image = await gallery.store(content)
+    await gallery.tell(event(completed(images=(image,))))
+    await confirmed(gallery, 1)
+
+    for _ in range(40):  # the pool has 32
+        async with gallery.client.stream("GET", f"/assets/{image.key}") as answer:
+            assert answer.status_code == 200
+
+    assert (await get(gallery, image, Range="bytes=0-9")).content == content[:10]
