@@ -1,0 +1,187 @@
+"""The gateway on real parts, and what its neighbours would say to it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import Random
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from msgspec import Struct
+from pydantic import SecretStr
+
+from infra.local.cluster import LocalCluster
+from libs.events.bus import KafkaBus
+from libs.events.envelope import encode
+from libs.events.generation import GenerationRequested, RequestFacts
+from libs.events.names import Service
+from libs.events.payload import Payload
+from libs.events.registry import REGISTRY
+from libs.events.testing import event
+from libs.events.transport import OutgoingMessage
+from libs.runtime.auth import UserTokens
+from libs.runtime.clock import SystemClock
+from libs.runtime.ids import SystemIds
+from libs.runtime.service import Parts
+from libs.runtime.testing import Streams, open_streams
+from libs.runtime.tests.serving import serving
+from services.gateway.app import MIGRATIONS, create_app
+from services.gateway.settings import Settings
+
+INTERNAL_SECRET = SecretStr("between the gateway and the owners: 32 bytes")
+JWT_SECRET = SecretStr("between the gateway and its browsers: 32 bytes")
+PASSWORD = "correct horse"
+ORIGIN = "http://localhost:5173"
+NOBODY_LISTENS = "http://127.0.0.1:9"
+
+
+class Person(Struct):
+    """A signed-up user, with the client that speaks for them."""
+
+    user_id: UUID
+    token: str
+    client: httpx.AsyncClient
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    async def get(self, path: str, **headers: str) -> httpx.Response:
+        return await self.client.get(path, headers={**self.headers, **headers})
+
+    async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
+        return await self.client.post(path, json=body, headers={**self.headers, **headers})
+
+    async def credits(self) -> int:
+        return int((await self.get("/api/auth/me")).json()["credits"])
+
+    async def start_job(self, **body: Any) -> UUID:
+        answer = await self.post(
+            "/api/jobs", {"provider": "local", "prompt": "a fox in the snow", **body}
+        )
+        assert answer.status_code == 202, answer.text
+        return UUID(answer.json()["jobId"])
+
+
+class RunningGateway(Struct):
+    """The gateway as clients and neighbours see it."""
+
+    url: str
+    client: httpx.AsyncClient
+    bus: KafkaBus
+    streams: Streams
+    tokens: UserTokens
+
+    async def sign_up(self, email: str | None = None) -> Person:
+        body = {"email": email or f"{uuid4().hex}@example.com", "password": PASSWORD}
+        answer = await self.client.post("/api/auth/signup", json=body)
+        assert answer.status_code == 201, answer.text
+        session = answer.json()
+        return Person(UUID(session["user"]["id"]), session["accessToken"], self.client)
+
+    async def tell(self, *payloads: Payload) -> None:
+        """What other services publish, each on its own topic."""
+        messages = [
+            OutgoingMessage(data.topic, event(data).key.encode(), encode(event(data)))
+            for data in payloads
+        ]
+        assert list(await self.bus.publish(messages)) == [None] * len(messages)
+
+    async def published(self) -> list[Payload]:
+        return [
+            REGISTRY.decode(encoded).data
+            for event_id, encoded in await self.streams.published()
+            if event_id
+        ]
+
+    async def facts(self, job_id: UUID) -> RequestFacts:
+        """What generation was asked to do."""
+        return next(
+            data.request
+            for data in await self.published()
+            if isinstance(data, GenerationRequested) and data.job_id == job_id
+        )
+
+    async def value(self, query: str, *arguments: Any) -> Any:
+        async with self.streams.database.read() as connection:
+            return await connection.fetchval(query, *arguments)
+
+    async def run(self, query: str, *arguments: Any) -> None:
+        async with self.streams.database.read() as connection:
+            await connection.execute(query, *arguments)
+
+
+@pytest.fixture
+def gateway_dsn(cluster: LocalCluster, database_name: str) -> str:
+    return cluster.postgres_dsn(Service.GATEWAY, database_name)
+
+
+@pytest.fixture
+async def streams(gateway_dsn: str) -> AsyncIterator[Streams]:
+    """The gateway's tables, under its own role."""
+    async with open_streams(gateway_dsn, Service.GATEWAY, [MIGRATIONS]) as opened:
+        yield opened
+
+
+Start = Callable[..., Awaitable[RunningGateway]]
+
+
+@pytest.fixture
+async def start_gateway(
+    cluster: LocalCluster, gateway_dsn: str, topic_prefix: str, streams: Streams
+) -> AsyncIterator[Start]:
+    """Starts gateways on one database and one set of topics; settings can be given."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**changes: Any) -> RunningGateway:
+            running = _gateway(cluster, gateway_dsn, topic_prefix, streams, changes)
+            return await stack.enter_async_context(running)
+
+        yield start
+
+
+@pytest.fixture
+async def gateway(start_gateway: Start) -> RunningGateway:
+    """The whole service, behind HTTP, on real Kafka and Postgres."""
+    return await start_gateway()
+
+
+@asynccontextmanager
+async def _gateway(
+    cluster: LocalCluster, dsn: str, prefix: str, streams: Streams, changes: dict[str, Any]
+) -> AsyncIterator[RunningGateway]:
+    clock, random = SystemClock(), Random()
+    settings = Settings(
+        **{
+            "database_dsn": SecretStr(dsn),
+            "database_pool_size": 8,
+            "kafka_bootstrap": cluster.kafka_bootstrap,
+            "internal_secret": INTERNAL_SECRET,
+            "jwt_secret": JWT_SECRET,
+            "public_base_url": "https://daygen.test",
+            "cors_origins": (ORIGIN,),
+            "gallery_url": NOBODY_LISTENS,
+            "ledger_url": NOBODY_LISTENS,
+            "billing_url": NOBODY_LISTENS,
+            **changes,
+        }
+    )
+    bus = KafkaBus(cluster.kafka_bootstrap, client_id="gateway", prefix=prefix)
+    others = KafkaBus(cluster.kafka_bootstrap, client_id="others", prefix=prefix)
+    parts = Parts(clock=clock, random=random, ids=SystemIds(clock, random), bus=bus)
+    limits = httpx.Limits(max_connections=100)
+    try:
+        async with (
+            serving(create_app(settings, parts)) as url,
+            httpx.AsyncClient(base_url=url, limits=limits, timeout=60) as client,
+        ):
+            yield RunningGateway(
+                url=url,
+                client=client,
+                bus=others,
+                streams=streams,
+                tokens=UserTokens(JWT_SECRET, clock),
+            )
+    finally:
+        await others.close()
