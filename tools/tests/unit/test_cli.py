@@ -1,0 +1,40 @@
+"""The command line itself: what it offers and how it refuses."""
+
+import argparse
+
+import pytest
+
+from infra.local.problem import Problem
+from tools import cli
+from tools.commands import up
+
+
+def test_every_command_has_a_summary() -> None:
+    summaries = cli.summaries()
+    assert {"up", "down", "status", "logs", "test", "check"} <= set(summaries)
+    assert all(summaries.values())
+
+
+def test_a_problem_is_one_sentence_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(arguments: argparse.Namespace) -> int:
+        raise Problem("The disk is full.")
+
+    monkeypatch.setattr(up, "run", run)
+    assert cli.main(["up"]) == 2
+    assert capsys.readouterr().err == "daygen: The disk is full.\n"
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "web", "-1"])
+def test_a_port_that_is_none_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refusal:
+        cli.main(["up", "--port", port])
+    assert refusal.value.code == 2
+
+
+def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refusal:
+        cli.main(["fly"])
+    assert refusal.value.code == 2
+    assert "invalid choice: 'fly'" in capsys.readouterr().err
