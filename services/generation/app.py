@@ -1,0 +1,170 @@
+"""Generation's composition root: settings -> runtime, storage, providers -> consumer, worker."""
+
+import os
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from libs.events.names import Service
+from libs.runtime.emitter import Emitter
+from libs.runtime.http import create_http_app
+from libs.runtime.objects import ObjectStore
+from libs.runtime.objects_s3 import S3ObjectStore, S3Options
+from libs.runtime.service import Parts, Runtime
+from libs.runtime.telemetry import configure_logging
+from services.generation import consumers
+from services.generation.adapters.local import LocalProvider
+from services.generation.handlers.attempts import Attempts
+from services.generation.handlers.execution import Execution
+from services.generation.handlers.metrics import Metrics
+from services.generation.handlers.overdue import Overdue
+from services.generation.handlers.progress import Progress
+from services.generation.handlers.requests import DUE_CHANNEL, Requests
+from services.generation.handlers.sweeping import Sweeping
+from services.generation.ports import Provider
+from services.generation.scheduler import SWEEP_CHANNEL, TimedWork, Timer
+from services.generation.settings import Settings
+from services.generation.store import queue
+from services.generation.worker import Limits, Worker
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
+    settings = settings or Settings.load()
+    if parts is None:  # a process of its own, not one of several services in a test
+        configure_logging(Service.GENERATION, settings.log_level)
+        parts = Parts.real(Service.GENERATION, settings)
+    runtime = Runtime(Service.GENERATION, settings, parts, migrations=MIGRATIONS)
+    drawing = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="draw")
+    providers = _providers(LocalProvider(drawing))
+    generation = _Generation(settings, runtime, providers)
+    runtime.before_serving(generation.offer_providers)
+    runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, consumers.take_in(generation.requests))
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with S3ObjectStore.connect(_storage_options(settings)) as objects:
+            generation.add_work(objects)
+            async with runtime.lifespan(app):
+                yield
+        drawing.shutdown(cancel_futures=True)
+
+    return create_http_app(
+        Service.GENERATION,
+        clock=runtime.clock,
+        ids=runtime.ids,
+        random=runtime.random,
+        registry=runtime.registry,
+        # Storage is left out: without it jobs wait in the queue, which is what it is for.
+        checks={"database": runtime.is_database_ready},
+        lifespan=lifespan,
+    )
+
+
+def _providers(*offered: Provider) -> dict[str, Provider]:
+    return {each.capabilities.provider: each for each in offered}
+
+
+class _Generation:
+    """The use cases of one process, joined to its parts."""
+
+    def __init__(
+        self, settings: Settings, runtime: Runtime, providers: dict[str, Provider]
+    ) -> None:
+        self._settings = settings
+        self._runtime = runtime
+        self._providers = providers
+        self._capabilities = {name: each.capabilities for name, each in providers.items()}
+        self._lease = timedelta(seconds=settings.lease_seconds)
+        self._sweep_delay = timedelta(seconds=settings.sweep_delay_seconds)
+        self._metrics = Metrics(runtime.registry)
+        self.requests = Requests(
+            providers=self._capabilities,
+            clock=runtime.clock,
+            lease=self._lease,
+            sweep_delay=self._sweep_delay,
+        )
+
+    async def offer_providers(self) -> None:
+        """Tell the queue which providers there are, and what each bears."""
+        async with self._runtime.database.transaction() as transaction:
+            await queue.offer_providers(transaction.connection, self._capabilities.values())
+
+    def add_work(self, objects: ObjectStore) -> None:
+        """Add what runs beside the consumer. The worker comes last, hence stops first."""
+        self._runtime.background("overdue", self._overdue().run)
+        self._runtime.background("sweeping", self._sweeping(objects).run)
+        self._runtime.background("worker", self._worker(objects).run)
+
+    def _worker(self, objects: ObjectStore) -> Worker:
+        runtime = self._runtime
+        attempts = Attempts(
+            database=runtime.database,
+            providers=self._capabilities,
+            clock=runtime.clock,
+            ids=runtime.ids,
+            random=runtime.random,
+            metrics=self._metrics,
+            lease=self._lease,
+            sweep_delay=self._sweep_delay,
+        )
+        emitter = Emitter(runtime.service.source, runtime.clock, runtime.ids)
+        return Worker(
+            name=self._settings.replica,
+            attempts=attempts,
+            execution=Execution(self._providers, objects, runtime.clock),
+            progress=Progress(runtime.bus, emitter),
+            wakeups=runtime.wakeups,
+            clock=runtime.clock,
+            limits=Limits(
+                slots=self._settings.worker_slots,
+                lease_seconds=self._settings.lease_seconds,
+                grace_seconds=self._settings.grace_seconds,
+            ),
+        )
+
+    def _overdue(self) -> Timer:
+        overdue = Overdue(
+            database=self._runtime.database,
+            providers=self._capabilities,
+            clock=self._runtime.clock,
+            metrics=self._metrics,
+            sweep_delay=self._sweep_delay,
+        )
+        return self._timer(DUE_CHANNEL, overdue, self._settings.lease_seconds)
+
+    def _sweeping(self, objects: ObjectStore) -> Timer:
+        sweeping = Sweeping(
+            database=self._runtime.database,
+            objects=objects,
+            clock=self._runtime.clock,
+            metrics=self._metrics,
+            sweep_delay=self._sweep_delay,
+        )
+        # At least a second: a delay of none is for tests.
+        return self._timer(SWEEP_CHANNEL, sweeping, max(1.0, self._settings.sweep_delay_seconds))
+
+    def _timer(self, channel: str, work: TimedWork, horizon_seconds: float) -> Timer:
+        return Timer(
+            channel=channel,
+            work=work,
+            wakeups=self._runtime.wakeups,
+            clock=self._runtime.clock,
+            horizon_seconds=horizon_seconds,
+        )
+
+
+def _storage_options(settings: Settings) -> S3Options:
+    return S3Options(
+        endpoint=settings.s3_endpoint,
+        region=settings.s3_region,
+        bucket=settings.s3_bucket,
+        access_key=settings.s3_access_key,
+        secret_key=settings.s3_secret_key,
+        connections_max=max(32, settings.worker_slots),
+    )

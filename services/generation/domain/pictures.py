@@ -1,0 +1,101 @@
+"""What the first bytes of a picture say about it. The content decides, whatever a provider claims.
+
+Sources: PNG (W3C, third edition, 5.2 and 11.2.1), JPEG (ITU-T T.81, annex B), WebP (RFC 9649),
+GIF89a (section 18).
+"""
+
+from msgspec import Struct
+
+HEAD_BYTES_MAX = 256 * 1024  # a JPEG's size may stand behind its colour profile and thumbnail
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+_GIFS = (b"GIF87a", b"GIF89a")
+_SIGNATURE_BYTES = 30
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_BARE = frozenset({0x01, *range(0xD0, 0xDA)})
+
+
+class NotAPictureError(ValueError):
+    """The bytes are not of a picture format that we store."""
+
+
+class Picture(Struct, frozen=True, kw_only=True, gc=False):
+    """Type and size of a picture."""
+
+    content_type: str
+    extension: str
+    width: int
+    height: int
+
+
+def inspect(head: bytes, *, is_whole: bool = False) -> Picture | None:
+    """The picture that starts with these bytes, or None when more of it must be seen.
+
+    Raises:
+        NotAPictureError: no bytes to come could make it one, or `is_whole` and it is cut off.
+    """
+    if len(head) >= _SIGNATURE_BYTES:
+        picture = _inspect(head)
+        if picture is not None:
+            if not (picture.width and picture.height):
+                raise NotAPictureError("the picture is empty")
+            return picture
+    if is_whole or len(head) >= HEAD_BYTES_MAX:
+        raise NotAPictureError("the picture is cut off before its size")
+    return None
+
+
+def _inspect(head: bytes) -> Picture | None:
+    if head.startswith(_JPEG):
+        return _jpeg(head)
+    if head.startswith(_PNG) and head[12:16] == b"IHDR":
+        return _picture("png", _big(head, 16, 4), _big(head, 20, 4))
+    if head.startswith(_GIFS):
+        return _picture("gif", _little(head, 6, 2), _little(head, 8, 2))
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return _webp(head)
+    raise NotAPictureError("the bytes are neither PNG, JPEG, WebP nor GIF")
+
+
+def _jpeg(head: bytes) -> Picture | None:
+    """Walk over the segments to the frame header; None when it lies behind what we have."""
+    place = 2
+    while place + 9 <= len(head):
+        if head[place] != 0xFF:
+            raise NotAPictureError("the JPEG's segments are damaged")
+        marker = head[place + 1]
+        if marker == 0xFF:  # a fill byte
+            place += 1
+        elif marker in _BARE:
+            place += 2
+        elif marker in _FRAMES:
+            return _picture("jpeg", _big(head, place + 7, 2), _big(head, place + 5, 2))
+        else:
+            place += 2 + _big(head, place + 2, 2)
+    return None
+
+
+def _webp(head: bytes) -> Picture:
+    kind = head[12:16]
+    if kind == b"VP8X":
+        return _picture("webp", _little(head, 24, 3) + 1, _little(head, 27, 3) + 1)
+    if kind == b"VP8L":
+        bits = _little(head, 21, 4)
+        return _picture("webp", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    if kind == b"VP8 ":
+        return _picture("webp", _little(head, 26, 2) & 0x3FFF, _little(head, 28, 2) & 0x3FFF)
+    raise NotAPictureError("the WebP holds no picture")
+
+
+def _picture(kind: str, width: int, height: int) -> Picture:
+    extension = "jpg" if kind == "jpeg" else kind
+    return Picture(content_type=f"image/{kind}", extension=extension, width=width, height=height)
+
+
+def _big(head: bytes, place: int, size: int) -> int:
+    return int.from_bytes(head[place : place + size], "big")
+
+
+def _little(head: bytes, place: int, size: int) -> int:
+    return int.from_bytes(head[place : place + size], "little")

@@ -1,0 +1,1 @@
+"""Use cases: requests coming in, attempts and their ends, and what is overdue."""

@@ -1,0 +1,203 @@
+"""Attempts at jobs: taken with a lease, kept by heartbeats, and ended once."""
+
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from random import Random
+
+from libs.events.generation import FailureCode
+from libs.runtime.clock import Clock
+from libs.runtime.db import Database
+from libs.runtime.ids import Ids
+from services.generation.domain import fairness, retries
+from services.generation.domain.capabilities import Capabilities, Failure
+from services.generation.domain.jobs import (
+    AttemptState,
+    Claim,
+    Delivery,
+    Spent,
+    completed,
+    failed,
+    milliseconds,
+)
+from services.generation.handlers.metrics import Metrics
+from services.generation.handlers.overdue import requeue_or_end
+from services.generation.handlers.requests import DUE_CHANNEL, WORK_CHANNEL
+from services.generation.store import ends, queue
+
+NOT_STORED = Failure(
+    code=FailureCode.SERVER, message="The picture could not be stored: generate it again."
+)
+
+
+class Attempts:
+    """What a worker does with jobs. All but claiming needs the claim's fence to be the newest."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        providers: Mapping[str, Capabilities],
+        clock: Clock,
+        ids: Ids,
+        random: Random,
+        metrics: Metrics,
+        lease: timedelta,
+        sweep_delay: timedelta,
+    ) -> None:
+        self._database = database
+        self._providers = providers
+        self._clock = clock
+        self._ids = ids
+        self._random = random
+        self._metrics = metrics
+        self._lease = lease
+        self._sweep_delay = sweep_delay
+
+    async def claim(self, worker: str, slots: int) -> list[Claim]:
+        """Take the next jobs: in fair order, within the limits of providers, at most `slots`.
+
+        The claim has committed when this returns, so every call of a provider has its row.
+        """
+        async with self._database.transaction() as transaction:
+            connection = transaction.connection
+            waiting = await queue.find_waiting(connection, list(self._providers), slots)
+            if not waiting:
+                return []
+            # Locked last, and counted by a statement of its own: it sees all earlier claims.
+            free = await queue.lock_free_calls(connection, {each.provider for each in waiting})
+            chosen = fairness.places(
+                [(each.provider, each.start_tag) for each in waiting], free, slots
+            )
+            now = self._clock.now()
+            return await queue.start(
+                connection,
+                {waiting[index].id: self._ids.new() for index in chosen},
+                worker=worker,
+                now=now,
+                lease_until=now + self._lease,
+            )
+
+    async def renew(self, claims: Collection[Claim]) -> list[Claim]:
+        """Hold claims for another lease; returns those that are lost."""
+        async with self._database.transaction() as transaction:
+            held = await queue.renew(
+                transaction.connection, claims, self._clock.now() + self._lease
+            )
+        return [claim for claim in claims if claim.job_id not in held]
+
+    async def complete(self, claim: Claim, delivery: Delivery) -> bool:
+        """Decide that the job is done; False when it was not this attempt's any more."""
+        async with self._database.transaction() as transaction:
+            now = self._clock.now()
+            won = await ends.complete(transaction.connection, claim, delivery.spent, now)
+            if won:
+                transaction.publish(completed(claim, delivery), cause=claim.requested)
+                transaction.wake(WORK_CHANNEL)
+        if won:
+            self._observe(claim, delivery)
+        else:
+            await self._mark_late(claim, delivery.spent)
+        return won
+
+    async def fail(self, claim: Claim, failure: Failure, spent: Spent) -> bool:
+        """The provider said no: decide the job, or let it rest before the next attempt."""
+        capabilities = self._providers[claim.request.provider]
+        may_retry = retries.may_retry_failure(
+            failure.code, claim.tries, is_idempotent=capabilities.is_idempotent
+        )
+        return await self._fail(claim, failure, spent, may_retry=may_retry)
+
+    async def fail_to_store(self, claim: Claim, spent: Spent) -> bool:
+        """Our own storage said no: the same choice, by another rule."""
+        capabilities = self._providers[claim.request.provider]
+        may_retry = retries.may_retry_trouble(claim.tries, is_idempotent=capabilities.is_idempotent)
+        return await self._fail(claim, NOT_STORED, spent, may_retry=may_retry)
+
+    async def _fail(self, claim: Claim, failure: Failure, spent: Spent, *, may_retry: bool) -> bool:
+        async with self._database.transaction() as transaction:
+            now = self._clock.now()
+            delay = timedelta(seconds=retries.delay_seconds(claim.tries, self._random.random()))
+            was_own = await ends.fail(
+                transaction.connection,
+                claim,
+                failure.code,
+                spent,
+                now=now,
+                rest_until=now + delay if may_retry else None,
+                sweep_at=now + self._sweep_delay,
+            )
+            if was_own and not may_retry:
+                answer = failed(
+                    claim.request,
+                    failure,
+                    queued_ms=milliseconds(claim.queued_at, claim.started_at),
+                    spent=spent,
+                    attempt_id=claim.attempt_id,
+                )
+                transaction.publish(answer, cause=claim.requested)
+            if was_own:
+                transaction.wake(WORK_CHANNEL)
+                transaction.wake(DUE_CHANNEL)  # a rest may be shorter than a lease
+        if was_own:
+            self._count(claim, "retried" if may_retry else "failed")
+        else:
+            await self._mark_late(claim, spent)
+        return was_own
+
+    async def hand_back(self, claims: Collection[Claim]) -> None:
+        """Put jobs back that this worker will not finish, for others to take at once."""
+        for is_idempotent in (True, False):
+            some = [
+                (claim.job_id, claim.fence)
+                for claim in claims
+                if self._providers[claim.request.provider].is_idempotent is is_idempotent
+            ]
+            if not some:
+                continue
+            async with self._database.transaction() as transaction:
+                now = self._clock.now()
+                await ends.lock_shares_of_jobs(transaction.connection, [job for job, _ in some])
+                released = await ends.release(
+                    transaction.connection,
+                    some,
+                    state=AttemptState.HANDED_BACK,
+                    counts=not is_idempotent,  # its call may have been made and billed
+                    is_own=True,
+                    now=now,
+                    sweep_at=now + self._sweep_delay,
+                )
+                await requeue_or_end(
+                    transaction, released, self._providers, now=now, sweep_delay=self._sweep_delay
+                )
+        for claim in claims:
+            self._count(claim, "handed_back")
+
+    async def abandon(self, claim: Claim) -> None:
+        """The job was taken away while its attempt ran, and the attempt has been stopped."""
+        await self._mark_late(claim, Spent())
+
+    async def _mark_late(self, claim: Claim, spent: Spent) -> None:
+        async with self._database.transaction() as transaction:
+            now = self._clock.now()
+            await ends.mark_late(
+                transaction.connection,
+                claim.attempt_id,
+                spent,
+                now=now,
+                sweep_at=now + self._sweep_delay,
+            )
+        self._count(claim, "late")
+
+    def _observe(self, claim: Claim, delivery: Delivery) -> None:
+        self._count(claim, "won")
+        phases = {
+            "queued": milliseconds(claim.queued_at, claim.started_at),
+            "provider": delivery.spent.provider_ms,
+            "upload": delivery.upload_ms,
+        }
+        for phase, spent_ms in phases.items():
+            histogram = self._metrics.phase_seconds.labels(claim.request.provider, phase)
+            histogram.observe(spent_ms / 1000)
+
+    def _count(self, claim: Claim, outcome: str) -> None:
+        self._metrics.attempts.labels(claim.request.provider, outcome).inc()

@@ -1,0 +1,151 @@
+"""Requests and cancellations as they come: into the queue, and out of it."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from libs.events.envelope import Event, encode
+from libs.events.generation import FailureCode, GenerationCancelRequested, GenerationRequested
+from libs.runtime.clock import Clock
+from libs.runtime.db import Transaction
+from services.generation.domain import fairness
+from services.generation.domain.capabilities import Capabilities, Failure, refusal
+from services.generation.domain.jobs import JobState, failed, milliseconds
+from services.generation.store import ends, queue
+from services.generation.store.queue import NewJob
+
+WORK_CHANNEL = "work"  # there may be something to take
+DUE_CHANNEL = "due"  # something is due sooner than whoever waits for it may think
+
+CANCELLED = Failure(code=FailureCode.CANCELLED, message="The generation was cancelled.")
+
+ShareKey = tuple[UUID, str]
+
+
+class Requests:
+    """What the gateway asks for."""
+
+    def __init__(
+        self,
+        *,
+        providers: Mapping[str, Capabilities],
+        clock: Clock,
+        lease: timedelta,
+        sweep_delay: timedelta,
+    ) -> None:
+        self._providers = providers
+        self._clock = clock
+        self._lease = lease
+        self._sweep_delay = sweep_delay
+
+    async def enqueue(
+        self, transaction: Transaction, events: Sequence[Event[GenerationRequested]]
+    ) -> None:
+        """Queue each job once; one that no provider can take is answered at once."""
+        # A request may be repeated under a new event id, even side by side: the first one counts.
+        events = list({event.data.job_id: event for event in reversed(events)}.values())[::-1]
+        now = self._clock.now()
+        refusals = {
+            event.data.job_id: failure
+            for event in events
+            if (failure := refusal(self._providers, event.data.request)) is not None
+        }
+        accepted = [event for event in events if event.data.job_id not in refusals]
+        tags, finish_tags = await self._tags(transaction, accepted)
+        rows = [
+            _row(event, tags.get(event.data.job_id, 0), refusals.get(event.data.job_id), now)
+            for event in events
+        ]
+        new = await queue.insert_jobs(transaction.connection, rows)
+        await queue.extend_shares(transaction.connection, finish_tags)
+        for event in events:
+            failure = refusals.get(event.data.job_id)
+            if failure is not None and event.data.job_id in new:
+                transaction.publish(failed(event.data.request, failure), cause=event)
+        if any(event.data.job_id in new for event in accepted):
+            transaction.wake(WORK_CHANNEL)
+        # Whoever waits for what is due looks again after a lease at the latest.
+        if any(event.data.request.deadline_at <= now + self._lease for event in accepted):
+            transaction.wake(DUE_CHANNEL)
+
+    async def _tags(
+        self, transaction: Transaction, events: Sequence[Event[GenerationRequested]]
+    ) -> tuple[dict[UUID, int], dict[ShareKey, int]]:
+        """The start tag of each job, and how far each account's share then reaches.
+
+        A job that turns out to be there already leaves a gap in its account's tags, no more.
+        """
+        jobs: defaultdict[ShareKey, list[Event[GenerationRequested]]] = defaultdict(list)
+        for event in events:
+            jobs[event.data.account_id, event.data.request.provider].append(event)
+        shares = await queue.lock_shares(transaction.connection, jobs.keys())
+        tags: dict[UUID, int] = {}
+        finish_tags: dict[ShareKey, int] = {}
+        for key, share in shares.items():
+            starts, finish_tags[key] = fairness.start_tags(
+                share.virtual_time,
+                share.finish_tag,
+                [fairness.cost(event.data.request.units) for event in jobs[key]],
+            )
+            tags |= {event.data.job_id: tag for event, tag in zip(jobs[key], starts, strict=True)}
+        return tags, finish_tags
+
+    async def cancel(
+        self, transaction: Transaction, events: Sequence[Event[GenerationCancelRequested]]
+    ) -> None:
+        """End the jobs that are not decided yet; for the others it is too late, which is fine."""
+        await end_jobs(
+            transaction,
+            sorted({event.data.job_id for event in events}),
+            CANCELLED,
+            now=self._clock.now(),
+            sweep_delay=self._sweep_delay,
+        )
+
+
+async def end_jobs(
+    transaction: Transaction,
+    job_ids: Sequence[UUID],
+    failure: Failure,
+    *,
+    now: datetime,
+    sweep_delay: timedelta,
+) -> list[UUID]:
+    """Decide every one of these jobs that is undecided, and answer it; returns which those were."""
+    if not job_ids:
+        return []
+    await ends.lock_shares_of_jobs(transaction.connection, job_ids)
+    ended = await ends.end(
+        transaction.connection, job_ids, failure.code, now=now, sweep_at=now + sweep_delay
+    )
+    for job in ended:
+        answer = failed(
+            job.requested.data.request,
+            failure,
+            queued_ms=milliseconds(job.queued_at, job.started_at or now),
+            attempt_id=job.attempt_id,
+        )
+        transaction.publish(answer, cause=job.requested)
+    if ended:
+        transaction.wake(WORK_CHANNEL)
+    return [job.id for job in ended]
+
+
+def _row(
+    event: Event[GenerationRequested], start_tag: int, failure: Failure | None, now: datetime
+) -> NewJob:
+    request = event.data.request
+    return NewJob(
+        id=request.job_id,
+        account_id=request.account_id,
+        provider=request.provider,
+        cost=fairness.cost(request.units) if failure is None else 0,
+        start_tag=start_tag,
+        requested=encode(event),
+        state=JobState.QUEUED if failure is None else JobState.FAILED,
+        queued_at=now,
+        deadline_at=request.deadline_at,
+        decided_at=None if failure is None else now,
+        failure_code=None if failure is None else failure.code,
+    )

@@ -1,0 +1,1 @@
+"""Every SQL statement of generation: the queue, the ends of jobs, the sweeping of attempts."""

@@ -1,0 +1,270 @@
+"""Statements that end attempts and jobs. Each changes only what nobody has decided before.
+
+Locks are taken in one order: shares of accounts, jobs by id, providers.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from libs.events.envelope import Event
+from libs.events.generation import GenerationRequested
+from libs.runtime.db import Connection
+from services.generation.domain.jobs import AttemptState, Claim, JobState, Spent
+from services.generation.store.queue import read_request
+
+COMPLETE = """
+    WITH won AS (
+        UPDATE job SET state = 'completed', decided_at = $3, wait_until = NULL
+         WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING attempt_id
+    )
+    UPDATE attempt SET state = 'won', ended_at = $3, provider_ms = $4, provider_cost_microusd = $5
+      FROM won WHERE attempt.id = won.attempt_id RETURNING attempt.id
+"""
+
+# A final failure or a rest before the next attempt, by whoever holds the claim.
+FAIL = """
+    WITH lost AS (
+        UPDATE job SET state = $3, decided_at = $4, wait_until = $5, failure_code = $6
+         WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING attempt_id
+    )
+    UPDATE attempt SET state = 'failed', ended_at = $7, failure_code = $8, provider_ms = $9,
+           provider_cost_microusd = $10, sweep_at = $11
+      FROM lost WHERE attempt.id = lost.attempt_id RETURNING attempt.id
+"""
+
+RELEASE = """
+    WITH held AS (
+        SELECT job.id FROM job JOIN unnest($1::uuid[], $2::bigint[]) AS claim (id, fence)
+            ON job.id = claim.id AND job.fence = claim.fence
+         WHERE state = 'running' AND ($6 OR wait_until <= $3) ORDER BY job.id FOR UPDATE OF job
+    ), released AS (
+        UPDATE job SET state = 'queued', wait_until = NULL, unknowns = unknowns + $4
+          FROM held WHERE job.id = held.id RETURNING job.id, provider, unknowns, attempt_id
+    ), ended AS (
+        UPDATE attempt SET state = $5, ended_at = $3, sweep_at = $7
+          FROM released WHERE attempt.id = released.attempt_id
+    )
+    SELECT id, provider, unknowns FROM released
+"""
+
+RESUME = """
+    UPDATE job SET state = 'queued', wait_until = NULL
+     WHERE id = ANY($1) AND state = 'delayed' AND wait_until <= $2
+"""
+
+LOCK_SHARES_OF_JOBS = """
+    SELECT FROM share
+     WHERE (account_id, provider) IN (
+         SELECT account_id, provider FROM job WHERE id = ANY($1) AND decided_at IS NULL)
+     ORDER BY account_id, provider FOR UPDATE
+"""
+
+# A job that was never served gives its place back to its account.
+END = """
+    WITH undecided AS (
+        SELECT id, state FROM job WHERE id = ANY($1) AND decided_at IS NULL
+         ORDER BY id FOR UPDATE
+    ), ended AS (
+        UPDATE job SET state = 'failed', failure_code = $2, decided_at = $3, wait_until = NULL
+          FROM undecided WHERE job.id = undecided.id
+        RETURNING job.*, undecided.state AS state_before
+    ), stopped AS (
+        UPDATE attempt SET state = 'stopped', ended_at = $3, sweep_at = $4
+          FROM ended WHERE attempt.id = ended.attempt_id AND ended.state_before = 'running'
+    ), returned AS (
+        UPDATE share SET finish_tag = finish_tag - unserved.cost
+          FROM (SELECT account_id, provider, sum(cost)::bigint AS cost FROM ended
+                 WHERE tries = 0 GROUP BY account_id, provider) AS unserved
+         WHERE share.account_id = unserved.account_id AND share.provider = unserved.provider
+    )
+    SELECT id, requested, queued_at, started_at, attempt_id FROM ended ORDER BY id
+"""
+
+FIND_DUE = """
+    SELECT id, provider, state, fence, deadline_at <= $1 AS is_expired FROM job
+     WHERE decided_at IS NULL AND due_at <= $1 ORDER BY due_at LIMIT $2
+"""
+
+NEXT_DUE = "SELECT min(due_at) FROM job WHERE decided_at IS NULL"
+
+MARK_LATE = """
+    UPDATE attempt SET state = 'late', ended_at = $2, provider_ms = $3, provider_cost_microusd = $4,
+           sweep_at = $5
+     WHERE id = $1 AND state IN ('unknown', 'handed_back', 'stopped')
+"""
+
+TAKE_SWEEPS = """
+    UPDATE attempt SET sweep_at = $2
+     WHERE id IN (SELECT id FROM attempt WHERE sweep_at <= $1
+                   ORDER BY sweep_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+    RETURNING id, job_id, state, sweeps
+"""
+
+SWEPT = """
+    UPDATE attempt SET sweeps = sweeps + 1, sweep_at = swept.sweep_at
+      FROM unnest($1::uuid[], $2::timestamptz[]) AS swept (id, sweep_at)
+     WHERE attempt.id = swept.id AND attempt.sweep_at = $3
+"""
+
+NEXT_SWEEP = "SELECT min(sweep_at) FROM attempt WHERE sweep_at IS NOT NULL"
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """A job that was ended from outside of its attempt."""
+
+    id: UUID
+    requested: Event[GenerationRequested]
+    queued_at: datetime
+    started_at: datetime | None
+    attempt_id: UUID | None
+
+
+class Due(Struct, frozen=True, kw_only=True):
+    """A job whose lease, rest or deadline is over."""
+
+    id: UUID
+    provider: str
+    state: JobState
+    fence: int
+    is_expired: bool
+
+
+class Released(Struct, frozen=True, kw_only=True):
+    """A job that is back in the queue although its attempt is not known to have ended."""
+
+    id: UUID
+    provider: str
+    unknowns: int
+
+
+class Sweep(Struct, frozen=True, kw_only=True):
+    """An attempt that lost, whose objects are to go."""
+
+    id: UUID
+    job_id: UUID
+    state: AttemptState
+    sweeps: int
+
+
+async def complete(connection: Connection, claim: Claim, spent: Spent, now: datetime) -> bool:
+    """Let an attempt win its job; False when the job is no longer its own to decide."""
+    won = await connection.fetchval(
+        COMPLETE,
+        claim.job_id,
+        claim.fence,
+        now,
+        spent.provider_ms,
+        spent.provider_cost_microusd,
+    )
+    return won is not None
+
+
+async def fail(
+    connection: Connection,
+    claim: Claim,
+    code: str,
+    spent: Spent,
+    *,
+    now: datetime,
+    rest_until: datetime | None,
+    sweep_at: datetime,
+) -> bool:
+    """Fail an attempt, and with no rest before a next one its job; False when it is not its own."""
+    is_final = rest_until is None
+    lost = await connection.fetchval(
+        FAIL,
+        claim.job_id,
+        claim.fence,
+        JobState.FAILED if is_final else JobState.DELAYED,
+        now if is_final else None,
+        rest_until,
+        code if is_final else None,
+        now,
+        code,
+        spent.provider_ms,
+        spent.provider_cost_microusd,
+        sweep_at,
+    )
+    return lost is not None
+
+
+async def release(
+    connection: Connection,
+    claims: Collection[tuple[UUID, int]],
+    *,
+    state: AttemptState,
+    counts: bool,
+    is_own: bool,
+    now: datetime,
+    sweep_at: datetime,
+) -> list[Released]:
+    """Put running jobs (id, fence) back: one's own, or those whose lease is over."""
+    ids, fences = zip(*claims, strict=True)
+    rows = await connection.fetch(
+        RELEASE, list(ids), list(fences), now, int(counts), state, is_own, sweep_at
+    )
+    return [Released(**row) for row in rows]
+
+
+async def resume(connection: Connection, job_ids: Sequence[UUID], now: datetime) -> None:
+    """Put jobs that have rested back into the queue."""
+    await connection.execute(RESUME, job_ids, now)
+
+
+async def lock_shares_of_jobs(connection: Connection, job_ids: Sequence[UUID]) -> None:
+    """Lock the shares that ending these jobs may change: before the jobs, as everybody does."""
+    await connection.execute(LOCK_SHARES_OF_JOBS, job_ids)
+
+
+async def end(
+    connection: Connection, job_ids: Sequence[UUID], code: str, *, now: datetime, sweep_at: datetime
+) -> list[Ended]:
+    """Fail every one of these jobs that nobody has decided yet."""
+    rows = await connection.fetch(END, job_ids, code, now, sweep_at)
+    return [Ended(**{**row, "requested": read_request(row["requested"])}) for row in rows]
+
+
+async def find_due(connection: Connection, now: datetime, limit: int) -> list[Due]:
+    """Jobs that somebody must look at, the longest overdue first."""
+    rows = await connection.fetch(FIND_DUE, now, limit)
+    return [Due(**{**row, "state": JobState(row["state"])}) for row in rows]
+
+
+async def next_due(connection: Connection) -> datetime | None:
+    """When the next job is due."""
+    due: datetime | None = await connection.fetchval(NEXT_DUE)
+    return due
+
+
+async def mark_late(
+    connection: Connection, attempt_id: UUID, spent: Spent, *, now: datetime, sweep_at: datetime
+) -> None:
+    """Record that an attempt ended after all, and have its objects swept once more."""
+    await connection.execute(
+        MARK_LATE, attempt_id, now, spent.provider_ms, spent.provider_cost_microusd, sweep_at
+    )
+
+
+async def take_sweeps(
+    connection: Connection, *, now: datetime, again_at: datetime, limit: int
+) -> list[Sweep]:
+    """Attempts to sweep now; they come again at `again_at` unless `swept` says otherwise."""
+    rows = await connection.fetch(TAKE_SWEEPS, now, again_at, limit)
+    return [Sweep(**{**row, "state": AttemptState(row["state"])}) for row in rows]
+
+
+async def swept(
+    connection: Connection, done: Sequence[tuple[UUID, datetime | None]], taken_until: datetime
+) -> None:
+    """Note attempts as swept, each with the time of its next sweep; new orders stay untouched."""
+    ids, times = zip(*done, strict=True)
+    await connection.execute(SWEPT, list(ids), list(times), taken_until)
+
+
+async def next_sweep(connection: Connection) -> datetime | None:
+    """When the next attempt is to be swept."""
+    due: datetime | None = await connection.fetchval(NEXT_SWEEP)
+    return due
