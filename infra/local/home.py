@@ -68,9 +68,16 @@ class Home:
                     f"DayGen already runs on {self.root}: end it with `./daygen down`, "
                     "or give this one another --home and --port."
                 ) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
             yield
         finally:
             os.close(descriptor)
+
+    def supervisor_pid(self) -> int | None:
+        """Who holds the home, if anybody does."""
+        text = (self.root / "lock").read_text() if self.is_locked() else ""
+        return int(text) if text else None
 
     def is_locked(self) -> bool:
         try:

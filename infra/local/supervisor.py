@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -95,7 +96,8 @@ class Supervisor:
 
     async def _first_readiness(self, unit: Unit) -> None:
         program = unit.program
-        if await self._becomes_ready(unit):
+        deadline = asyncio.get_running_loop().time() + program.start_timeout_seconds
+        if await self._becomes_ready(unit, deadline):
             return
         assert unit.process is not None  # noqa: S101 - it was spawned by the caller
         code = unit.process.returncode
@@ -111,11 +113,10 @@ class Supervisor:
         unit.process = await spawn(unit.program)
         self._enter(unit, Phase.STARTING)
 
-    async def _becomes_ready(self, unit: Unit) -> bool:
+    async def _becomes_ready(self, unit: Unit, deadline: float = math.inf) -> bool:
         """Poll until the program answers, ends or runs out of time."""
         assert unit.process is not None  # noqa: S101 - it was spawned by the caller
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + unit.program.start_timeout_seconds
         while loop.time() < deadline and unit.process.returncode is None:
             if await unit.program.ready():
                 return True
@@ -124,7 +125,6 @@ class Supervisor:
 
     async def _watch(self, unit: Unit) -> None:
         """Start the program again whenever it ends by itself."""
-        name = unit.program.name
         loop = asyncio.get_running_loop()
         crashes = itertools.count()
         while True:
@@ -137,15 +137,24 @@ class Supervisor:
                 crashes = itertools.count()
             delay = BACKOFF_SECONDS[min(next(crashes), len(BACKOFF_SECONDS) - 1)]
             unit.restarts += 1
-            died = loop.time()
             self._enter(unit, Phase.CRASHED)
+            name = unit.program.name
             self._report(f"{name} ended ({describe(code)}): starting it again in {delay:.1f} s")
             await asyncio.sleep(delay)
+            await self._start_again(unit)
+
+    async def _start_again(self, unit: Unit) -> None:
+        began = asyncio.get_running_loop().time()
+        try:
             await end_leftovers(unit.program)
             await self._spawn(unit)
-            if await self._becomes_ready(unit):
-                self._enter(unit, Phase.READY)
-                self._report(f"{name} is back after {loop.time() - died:.1f} s")
+        except Problem as problem:
+            self._report(str(problem))  # the watcher comes back to it, later each time
+            return
+        if await self._becomes_ready(unit):
+            self._enter(unit, Phase.READY)
+            seconds = asyncio.get_running_loop().time() - began
+            self._report(f"{unit.program.name} is back after {seconds:.1f} s")
 
     def _enter(self, unit: Unit, phase: Phase) -> None:
         unit.phase = phase

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 
-from infra.local.home import Home, read_json
+from infra.local.home import Home
 from infra.local.problem import Problem
 from tools.places import add_home, home_of
 
@@ -29,9 +29,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def stop(home: Home) -> None:
     """Ask the supervisor, which alone knows its processes, and wait until it has gone."""
-    pid = read_json(home.state_file).get("supervisor", {}).get("pid")
+    pid = home.supervisor_pid()
     if pid is None:
-        raise Problem(f"{home.state_file} names no supervisor: try again in a second.")
+        return
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while home.is_locked():

@@ -1,5 +1,6 @@
 """The files of a home: secrets, lock, state."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -54,9 +55,11 @@ def test_a_home_in_use_is_refused_with_the_way_out(home: Home) -> None:
     assert not home.is_locked()
     with home.locked():
         assert home.is_locked()
+        assert home.supervisor_pid() == os.getpid()
         with pytest.raises(Problem, match=r"already runs.*down"), home.locked():
             pass
     assert not home.is_locked()
+    assert home.supervisor_pid() is None
 
 
 def test_a_home_that_cannot_be_made_is_a_problem(tmp_path: Path) -> None:
