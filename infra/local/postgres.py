@@ -32,6 +32,8 @@ SETTINGS = {
     "log_min_duration_statement": "1000",
     "log_line_prefix": "%m [%p] %u@%d ",
     "timezone": "UTC",
+    # When a row became visible is then known exactly, to benches and to whoever investigates.
+    "track_commit_timestamp": "on",
 }
 
 
