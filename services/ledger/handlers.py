@@ -11,11 +11,12 @@ from libs.events.payload import Payload
 from libs.runtime import waiting
 from libs.runtime.clock import Clock
 from libs.runtime.db import Transaction
-from services.ledger import projections, store
+from services.ledger import store
 from services.ledger.domain.account import Account, ReservationState, in_burn_order
 from services.ledger.domain.commands import OpenAccount, ReserveCredits, command_of
 from services.ledger.domain.decide import account_key, job_key
 from services.ledger.domain.fold import Books, Input, fold
+from services.ledger.domain.postings import transaction_of
 
 
 async def book(transaction: Transaction, events: Sequence[Event[Payload]], *, clock: Clock) -> None:
@@ -28,7 +29,8 @@ async def book(transaction: Transaction, events: Sequence[Event[Payload]], *, cl
     before = await _load(transaction, accounts, inputs, taken)
     after, booked = fold(before, inputs)
     published = [transaction.publish(each.event, cause=each.cause) for each in booked]
-    await projections.record(transaction.connection, before, after, published)
+    transactions = [transaction_of(event) for event in published]
+    await store.record(transaction.connection, before, after, transactions)
     waiters = [(key, each.cause) for key, waiting_ in after.waiting.items() for each in waiting_]
     await waiting.put(transaction, waiters, now=clock.now())
 

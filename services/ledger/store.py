@@ -15,6 +15,7 @@ from services.ledger.domain.account import (
     ReservationState,
     in_burn_order,
 )
+from services.ledger.domain.fold import Books
 from services.ledger.domain.postings import Book, Entry, Transaction, TransactionKind
 
 Row: TypeAlias = tuple[Any, ...]
@@ -134,45 +135,23 @@ async def load_lots(
     return lots
 
 
-async def write_accounts(connection: Connection, accounts: Iterable[Account]) -> None:
-    rows = [
-        (each.account_id, each.version, each.grace, each.overdraft, each.reserved)
-        for each in accounts
+async def record(
+    connection: Connection, before: Books, after: Books, transactions: Sequence[Transaction]
+) -> None:
+    """Write transactions and the states that they have led to. Live or in a rebuild, alike."""
+    account_ids = {each.account_id for each in transactions}
+    job_ids = {each.job_id for each in transactions if each.job_id is not None}
+    known = {lot.lot_id: lot for each in before.accounts.values() for lot in each.lots}
+    lots = [
+        (account_id, lot)
+        for account_id in account_ids
+        for lot in after.accounts[account_id].lots
+        if known.get(lot.lot_id) != lot
     ]
-    await _write(connection, WRITE_ACCOUNTS, sorted(rows))
-
-
-async def write_lots(connection: Connection, lots: Iterable[tuple[UUID, Lot]]) -> None:
-    """Write new or changed lots, as (account, lot)."""
-    rows = [
-        (
-            lot.lot_id,
-            account_id,
-            lot.wallet.value,
-            lot.credits,
-            lot.remaining,
-            lot.source,
-            lot.expires_at,
-            lot.opened_version,
-        )
-        for account_id, lot in lots
-    ]
-    await _write(connection, WRITE_LOTS, rows)
-
-
-async def write_reservations(connection: Connection, reservations: Iterable[Reservation]) -> None:
-    rows = [
-        (
-            each.job_id,
-            each.account_id,
-            each.account_version,
-            each.credits,
-            each.state.value,
-            each.captured_credits,
-        )
-        for each in reservations
-    ]
-    await _write(connection, WRITE_RESERVATIONS, rows)
+    await _write_accounts(connection, [after.accounts[each] for each in account_ids])
+    await _write_lots(connection, lots)
+    await _write_reservations(connection, [after.reservations[each] for each in job_ids])
+    await post(connection, transactions)
 
 
 async def post(connection: Connection, transactions: Sequence[Transaction]) -> None:
@@ -227,6 +206,47 @@ async def list_transactions(
             LIST_TRANSACTIONS_OF_JOB, account_id, before_version, limit, job_id
         )
     return [_transaction(row) for row in rows]
+
+
+async def _write_accounts(connection: Connection, accounts: Iterable[Account]) -> None:
+    rows = [
+        (each.account_id, each.version, each.grace, each.overdraft, each.reserved)
+        for each in accounts
+    ]
+    await _write(connection, WRITE_ACCOUNTS, sorted(rows))
+
+
+async def _write_lots(connection: Connection, lots: Iterable[tuple[UUID, Lot]]) -> None:
+    """Write new or changed lots, as (account, lot)."""
+    rows = [
+        (
+            lot.lot_id,
+            account_id,
+            lot.wallet.value,
+            lot.credits,
+            lot.remaining,
+            lot.source,
+            lot.expires_at,
+            lot.opened_version,
+        )
+        for account_id, lot in lots
+    ]
+    await _write(connection, WRITE_LOTS, rows)
+
+
+async def _write_reservations(connection: Connection, reservations: Iterable[Reservation]) -> None:
+    rows = [
+        (
+            each.job_id,
+            each.account_id,
+            each.account_version,
+            each.credits,
+            each.state.value,
+            each.captured_credits,
+        )
+        for each in reservations
+    ]
+    await _write(connection, WRITE_RESERVATIONS, rows)
 
 
 async def _write(connection: Connection, statement: str, rows: Sequence[Row]) -> None:

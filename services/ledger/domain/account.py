@@ -179,29 +179,36 @@ def evolve_reservation(reservation: Reservation | None, event: JobCreditsEvent) 
     Raises:
         BrokenBooksError: reserved or closed twice, or closed for other amounts than reserved.
     """
-    if isinstance(event, CreditsReserved) and reservation is None:
-        return Reservation(
-            job_id=event.job_id,
-            account_id=event.account_id,
-            account_version=event.account_version,
-            credits=event.credits,
-            lots=event.lots,
-        )
+    match event:
+        case CreditsReserved() if reservation is None:
+            return Reservation(
+                job_id=event.job_id,
+                account_id=event.account_id,
+                account_version=event.account_version,
+                credits=event.credits,
+                lots=event.lots,
+            )
+        case CreditsCaptured():
+            freed = event.released_credits
+            return _closed(reservation, event, ReservationState.CAPTURED, event.credits, freed)
+        case CreditsReleased():
+            freed = event.released_credits
+            return _closed(reservation, event, ReservationState.RELEASED, 0, freed)
+        case _:
+            raise BrokenBooksError(f"Job {event.job_id} is reserved already: reserve it once.")
+
+
+def _closed(
+    reservation: Reservation | None,
+    event: JobCreditsEvent,
+    state: ReservationState,
+    captured: int,
+    freed: int,
+) -> Reservation:
     if reservation is None or reservation.state is not ReservationState.RESERVED:
         raise BrokenBooksError(
             f"Job {event.job_id} is not reserved: apply {event.event_type.value} once, after it is."
         )
-    match event:
-        case CreditsCaptured():
-            state, captured, freed = (
-                ReservationState.CAPTURED,
-                event.credits,
-                event.released_credits,
-            )
-        case CreditsReleased():
-            state, captured, freed = ReservationState.RELEASED, 0, event.released_credits
-        case _:
-            raise BrokenBooksError(f"Job {event.job_id} is reserved already: reserve it once.")
     if captured + freed != reservation.credits:
         raise BrokenBooksError(
             f"Closing job {event.job_id} must account for its {reservation.credits} credits."

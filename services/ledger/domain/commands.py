@@ -69,8 +69,6 @@ def command_of(data: Payload) -> Command:
             price = _price(data.account_id, data.job_id, data.request, data.delivered_units)
             return CaptureCredits(data.account_id, data.job_id, price)
         case GenerationFailed():
-            if data.request is not None:
-                _price(data.account_id, data.job_id, data.request, 0)
             return ReleaseCredits(data.account_id, data.job_id)
         case _:
             raise InvalidInputError(f"{data.event_type.value} is no input: do not subscribe to it.")
