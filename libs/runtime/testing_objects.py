@@ -46,11 +46,12 @@ class InMemoryObjectStore(ObjectStore):
         cache_control: str | None = None,
         size_bytes_max: int | None = None,
     ) -> StoredObject:
-        content = b""
+        received = bytearray()
         async for chunk in _as_chunks(body):
-            content += chunk
-            if size_bytes_max is not None and len(content) > size_bytes_max:
+            received += chunk
+            if size_bytes_max is not None and len(received) > size_bytes_max:
                 raise ObjectTooLarge(size_bytes_max)
+        content = bytes(received)
         await self.check()
         info = ObjectInfo(
             key=key,

@@ -3,8 +3,9 @@
 import pytest
 
 from libs.runtime.objects import ByteRange, ObjectStore, StorageUnavailable
+from libs.runtime.objects_s3 import PART_BYTES, _Metered
 from libs.runtime.testing_objects import InMemoryObjectStore
-from libs.runtime.tests.object_store_contract import ObjectStoreContract
+from libs.runtime.tests.object_store_contract import ObjectStoreContract, in_chunks
 
 
 class TestInMemoryStore(ObjectStoreContract):
@@ -57,3 +58,22 @@ def test_a_range_is_written_as_it_was_read(header: str) -> None:
     byte_range = ByteRange.parse(header)
     assert byte_range is not None
     assert byte_range.header() == header
+
+
+@pytest.mark.parametrize(
+    ("size", "sizes"),
+    [
+        (0, [0]),
+        (PART_BYTES, [PART_BYTES]),
+        (PART_BYTES + 1, [PART_BYTES, 1]),
+        (2 * PART_BYTES, [PART_BYTES, PART_BYTES]),
+    ],
+)
+@pytest.mark.parametrize("is_streamed", [True, False])
+async def test_a_body_is_cut_into_equal_parts_and_never_an_empty_last_one(
+    size: int, sizes: list[int], is_streamed: bool
+) -> None:
+    content = b"x" * size
+    metered = _Metered(in_chunks(content, 1_000_003) if is_streamed else content, None)
+    assert [len(part) async for part in metered.parts()] == sizes
+    assert metered.size_bytes == size
