@@ -1,7 +1,7 @@
 """The HTTP edge: problems, CORS, request ids, limits, health and logs, without a socket."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -115,6 +115,13 @@ def application(
 def client_of(app: FastAPI) -> httpx.AsyncClient:
     # A bug that gets past the application is a failed test, not an answer.
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Without it structlog's own console draws every traceback, which takes seconds."""
+    with capture_logs():
+        yield
 
 
 @pytest.fixture
