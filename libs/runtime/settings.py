@@ -79,8 +79,8 @@ class ServiceSettings(BaseSettings):
 class StorageSettings(ServiceSettings):
     """For services that keep objects: the bucket is shared, each writes under its own prefix."""
 
-    s3_endpoint: str = Field(min_length=1)
-    s3_region: str = "us-east-1"
+    s3_endpoint: str = Field(pattern=r"^https?://")
+    s3_region: str = Field(default="us-east-1", min_length=1)
     s3_bucket: str = Field(min_length=1)
     s3_access_key: SecretStr
     s3_secret_key: SecretStr
