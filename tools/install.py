@@ -43,6 +43,9 @@ def main(venv: Path, pinned: str) -> int:
     except InstallProblem as problem:
         print(f"daygen: {problem}", file=sys.stderr)
         return EXIT_PROBLEM
+    except OSError as error:
+        print(f"daygen: {venv} cannot be made: {error}.", file=sys.stderr)
+        return EXIT_PROBLEM
     except KeyboardInterrupt:
         return 130
     return 0
@@ -75,7 +78,8 @@ def install(venv: Path, pinned: str) -> None:
     make_venv(venv)
     pip_install(venv, packages)
     # The repository is the source of `services`, `libs`, `infra` and `tools`: no copy, no build.
-    site = Path(sysconfig.get_path("purelib", vars={"base": str(venv)}))
+    # The scheme is named, since a distribution's own default may put packages elsewhere.
+    site = Path(sysconfig.get_path("purelib", "venv", vars={"base": str(venv)}))
     (site / "daygen.pth").write_text(f"{ROOT}\n")
     (venv / ".pinned").write_text(pinned)
     print(f"Installed after {time.monotonic() - began:.0f} s", flush=True)
