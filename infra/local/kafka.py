@@ -1,7 +1,9 @@
 """Embedded Apache Kafka: one KRaft node, Java from a wheel, the broker's jars from the cache."""
 
 import asyncio
+import base64
 import os
+import uuid
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -84,11 +86,7 @@ def java_command(home: Home, *arguments: str) -> tuple[str, ...]:
         str(java()),
         f"-Xmx{HEAP}",
         "-Xms128m",
-        # Class data of the last run: a start takes half the time.
-        "-XX:+AutoCreateSharedArchive",
-        f"-XX:SharedArchiveFile={data / 'classes.jsa'}",
-        "-Xlog:cds=off",
-        "-Xlog:aot=off",
+        # Half the processor time of a start, which is most of what this broker ever does.
         "-XX:TieredStopAtLevel=1",
         f"-Dlog4j2.configurationFile={data / 'log4j2.properties'}",
         "-cp",
@@ -132,14 +130,13 @@ def program(home: Home, port: int, controller_port: int, report: Report) -> Prog
 
 
 async def _format(home: Home, config: Path) -> None:
-    cluster_id = await asyncio.to_thread(_new_cluster_id)
     await run_once(
         java_command(
             home,
             "kafka.tools.StorageTool",
             "format",
             "--standalone",
-            f"--cluster-id={cluster_id}",  # one word: an id may begin with a dash
+            f"--cluster-id={_new_cluster_id()}",  # one word: an id may begin with a dash
             "--config",
             str(config),
         ),
@@ -149,9 +146,6 @@ async def _format(home: Home, config: Path) -> None:
 
 def _new_cluster_id() -> str:
     """Kafka's own form of an id: 16 random bytes in URL-safe base64 without padding."""
-    import base64  # noqa: PLC0415
-    import uuid  # noqa: PLC0415
-
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 

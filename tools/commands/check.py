@@ -14,10 +14,11 @@ SCRIPTS = Path(sys.executable).parent
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One tool; its output is shown only if it finds something."""
+    """One tool; its output is shown if it fails."""
 
     name: str
     command: tuple[str, ...]
+    always_shown: bool = False
 
 
 STEPS = (
@@ -25,7 +26,7 @@ STEPS = (
     Step("lint", (str(SCRIPTS / "ruff"), "check", ".")),
     Step("types", (sys.executable, "-m", "mypy")),
     Step("imports", (str(SCRIPTS / "lint-imports"), "--no-logo")),
-    Step("tidy", (sys.executable, "-m", "tools.tidy")),
+    Step("tidy", (sys.executable, "-m", "tools.tidy"), always_shown=True),
 )
 
 
@@ -44,10 +45,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _passes(step: Step) -> bool:
     began = time.monotonic()
-    print(f"{step.name:<8} …", end="", flush=True)
+    if sys.stdout.isatty():
+        print(f"{step.name:<8} …", end="\r", flush=True)
     result = subprocess.run(step.command, cwd=ROOT, capture_output=True, text=True, check=False)
-    verdict = "ok" if result.returncode == 0 else "FAILED"
-    print(f"\r{step.name:<8} {verdict:<7} {time.monotonic() - began:5.1f} s", flush=True)
-    if result.returncode != 0 or "warning:" in result.stdout:
-        print(result.stdout + result.stderr)
-    return result.returncode == 0
+    passed = result.returncode == 0
+    verdict = "ok" if passed else "FAILED"
+    print(f"{step.name:<8} {verdict:<7} {time.monotonic() - began:5.1f} s", flush=True)
+    if step.always_shown or not passed:
+        print((result.stdout + result.stderr).rstrip(), flush=True)
+    return passed
