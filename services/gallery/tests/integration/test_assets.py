@@ -171,18 +171,3 @@ async def test_without_storage_lists_go_on_and_assets_say_try_again(
     assert "immutable" not in answer.headers.get("cache-control", "")
     assert held.status_code == 304
     assert (await gallery.client.get("/health/ready")).status_code == 200
-
-
-async def test_clients_that_leave_early_use_up_no_connections_to_storage(
-    gallery: RunningGallery,
-) -> None:
-    content = Random(8).randbytes(12_000_000)  # more than the sockets between us can swallow
-    image = await gallery.store(content)
-    await gallery.tell(event(completed(images=(image,))))
-    await confirmed(gallery, 1)
-
-    for _ in range(40):  # the pool has 32
-        async with gallery.client.stream("GET", f"/assets/{image.key}") as answer:
-            assert answer.status_code == 200
-
-    assert (await get(gallery, image, Range="bytes=0-9")).content == content[:10]
