@@ -3,21 +3,37 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 
 from tools.places import ROOT
 
-SUITES = ("unit", "integration", "e2e", "all")
+SUITES = ("unit", "integration", "e2e")
+USAGE = """\
+./daygen test [unit|integration|e2e|all] [PYTEST OPTION OR PATH ...]
+  ./daygen test unit                  no I/O, in seconds
+  ./daygen test integration -k kafka  real Postgres, Kafka and S3
+  ./daygen test e2e -x                the whole embedded system
+"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("suite", nargs="?", choices=SUITES, default="all")
-    parser.add_argument("pytest", nargs=argparse.REMAINDER, help="passed to pytest as it is")
+    # Every word is pytest's, options too: nothing starts with this character.
+    parser.prefix_chars = "\0"
+    parser.add_argument("words", nargs=argparse.REMAINDER)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Become pytest, so that its last lines are ours."""
-    selection = [] if arguments.suite == "all" else ["-m", arguments.suite]
+    words: list[str] = arguments.words
+    if words in (["-h"], ["--help"]):
+        print(USAGE, end="")
+        return 0
     os.chdir(ROOT)
-    os.execv(  # noqa: S606 - our own interpreter, no shell
-        sys.executable, [sys.executable, "-m", "pytest", *selection, *arguments.pytest]
-    )
+    command = [sys.executable, "-m", "pytest", *pytest_words(words)]
+    os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, no shell
+
+
+def pytest_words(words: Sequence[str]) -> list[str]:
+    if words and words[0] in SUITES:
+        return ["-m", *words]
+    return list(words[1:] if words and words[0] == "all" else words)

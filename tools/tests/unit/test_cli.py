@@ -6,7 +6,7 @@ import pytest
 
 from infra.local.problem import Problem
 from tools import cli
-from tools.commands import up
+from tools.commands import test, up
 
 
 def test_every_command_has_a_summary() -> None:
@@ -38,3 +38,19 @@ def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> No
         cli.main(["fly"])
     assert refusal.value.code == 2
     assert "invalid choice: 'fly'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "passed_on"),
+    [
+        ([], []),
+        (["all"], []),
+        (["unit"], ["-m", "unit"]),
+        (["integration", "-k", "kafka", "-x"], ["-m", "integration", "-k", "kafka", "-x"]),
+        (["--durations=5"], ["--durations=5"]),
+        (["libs/events", "-q"], ["libs/events", "-q"]),
+    ],
+)
+def test_options_after_the_suite_reach_pytest(words: list[str], passed_on: list[str]) -> None:
+    assert cli.parse(["test", *words], test).words == words
+    assert test.pytest_words(words) == passed_on
