@@ -5,7 +5,7 @@ import io
 import random
 import unicodedata
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -20,6 +20,7 @@ CONTENT_TYPE = "image/jpeg"
 GRAIN_PIXELS = 256
 GRAIN_SHARE = 0.03
 LIGHT = 165
+UNKNOWN = "\U0010ffff"  # no font has it: drawn as the box that stands for what is missing
 
 Scene = Callable[[Canvas], None]
 SCENES: tuple[tuple[Scene, tuple[Palette, ...]], ...] = (
@@ -63,9 +64,9 @@ def _grain_tile() -> Image.Image:
     return Image.merge("RGB", (tile, tile, tile))
 
 
-@cache
+@lru_cache(maxsize=4)
 def _grain(width: int, height: int) -> Image.Image:
-    """The tile repeated over a whole picture; kept, since few sizes are ever asked for."""
+    """The tile repeated over a whole picture; the last few sizes are kept."""
     tile = _grain_tile()
     whole = Image.new("RGB", (width, height))
     for x in range(0, width, GRAIN_PIXELS):
@@ -102,16 +103,22 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _caption(prompt: str) -> str:
-    """The beginning of the prompt, as far as the built-in font has its letters."""
-    plain = "".join(each for each in unicodedata.normalize("NFKC", prompt) if _drawable(each))
-    words = " ".join(plain.split())
+    """The beginning of the prompt, unless the built-in font lacks most of its letters."""
+    letters = [_drawable(each) for each in unicodedata.normalize("NFKC", prompt)]
+    words = " ".join("".join(letters).split())
+    if sum(map(bool, letters)) * 2 < len(letters):
+        return ""
     if len(words) <= PROMPT_CHARACTERS_MAX:
         return words
-    return words[:PROMPT_CHARACTERS_MAX].rsplit(" ", 1)[0].rstrip(" ,.;:") + "…"
+    return words[:PROMPT_CHARACTERS_MAX].rsplit(" ", 1)[0].rstrip(" ,.;:") + "..."
 
 
-@cache
-def _drawable(character: str) -> bool:
-    return character.isspace() or bytes(_font(24).getmask(character)) != bytes(
-        _font(24).getmask("\U0010ffff")
-    )
+@lru_cache(maxsize=4096)
+def _drawable(character: str) -> str:
+    """The character, or what the font has in its place: it knows few letters with accents."""
+    if character.isspace():
+        return " "
+    for candidate in (character, unicodedata.normalize("NFD", character)[0]):
+        if bytes(_font(24).getmask(candidate)) != bytes(_font(24).getmask(UNKNOWN)):
+            return candidate
+    return ""

@@ -1,0 +1,246 @@
+"""The worker as it runs: attempts from claim to answer, through crashes, stops and outages."""
+
+import asyncio
+from collections.abc import AsyncIterable
+from datetime import timedelta
+from typing import Any
+
+from libs.events.generation import FailureCode, GenerationCompleted, GenerationFailed
+from libs.runtime.objects import StorageUnavailable, StoredObject
+from libs.runtime.objects_s3 import S3ObjectStore
+from libs.runtime.testing import Streams
+from services.generation.ports import ProviderError, ProviderRequest, ProviderResult
+from services.generation.tests.integration.stage import PNG, Stage, cancelled, draws, stream
+
+
+async def hangs(_request: ProviderRequest) -> ProviderResult:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def test_a_job_is_done_and_its_picture_stored_under_its_attempt(stage: Stage) -> None:
+    facts = stage.facts(units=2)
+    stage.worker()
+    await stage.ask(facts)
+    (answer,) = await stage.answers(1)
+
+    assert isinstance(answer, GenerationCompleted)
+    prefix = f"attempts/{facts.job_id}/{answer.attempt_id}/"
+    assert [image.key for image in answer.images] == [f"{prefix}1.png", f"{prefix}2.png"]
+    assert {(each.content_type, each.width, each.height) for each in answer.images} == {
+        ("image/png", 1024, 768)
+    }
+    assert {each.size_bytes for each in answer.images} == {len(PNG)}
+    assert await stage.keys(facts.job_id) == [image.key for image in answer.images]
+
+
+async def test_a_dead_bus_for_progress_hurts_no_job(stage: Stage) -> None:
+    stage.worker()
+    await stage.ask(*(stage.facts() for _ in range(5)))
+    assert len(await stage.answers(5)) == 5
+    assert stage.bus.tried == 5
+
+
+async def test_many_jobs_get_one_answer_each_over_two_workers(stage: Stage) -> None:
+    stage.worker(name="one")
+    stage.worker(name="two")
+    stage.scheduler()
+    facts = [stage.facts() for _ in range(60)]
+    await asyncio.gather(stage.ask(*facts), stage.ask(*facts[:20]))
+    told = await stage.answers(60)
+
+    assert {each.job_id for each in told} == {each.job_id for each in facts}
+    assert len(told) == 60
+
+
+async def test_the_providers_limit_holds_while_two_workers_run(stage: Stage) -> None:
+    limited = stage.with_provider(concurrency=3)
+    await limited.offer()
+    at_once = most = 0
+
+    async def counts(request: ProviderRequest) -> ProviderResult:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.01)
+        at_once -= 1
+        return await draws(request)
+
+    limited.provider.script = counts
+    limited.worker(name="one")
+    limited.worker(name="two")
+    await limited.ask(*(limited.facts() for _ in range(30)))
+    await limited.answers(30)
+    await limited.close()
+    assert most == 3
+
+
+async def test_a_worker_that_dies_is_replaced(stage: Stage) -> None:
+    stage.lease = timedelta(seconds=0.6)
+    stage.provider.script = hangs
+    # As after kill -9: its process renews nothing and hands nothing back.
+    await stage.ask(stage.facts())
+    (dead,) = await stage.attempts().claim("dead", 1)
+    stage.provider.script = draws
+    stage.worker(name="heir")
+    stage.scheduler()
+    (answer,) = await stage.answers(1)
+
+    assert isinstance(answer, GenerationCompleted)
+    assert answer.attempt_id != dead.attempt_id
+    assert await stage.attempt_states(dead.job_id) == ["unknown", "won"]
+
+
+async def test_a_long_attempt_keeps_its_lease(stage: Stage) -> None:
+    stage.lease = timedelta(seconds=0.6)
+
+    async def slow(request: ProviderRequest) -> ProviderResult:
+        await asyncio.sleep(1.5)
+        return await draws(request)
+
+    stage.provider.script = slow
+    stage.worker()
+    stage.scheduler()
+    await stage.ask(stage.facts())
+    await stage.answers(1)
+    assert len(stage.provider.calls) == 1
+
+
+async def test_cancelling_stops_a_running_attempt(stage: Stage) -> None:
+    stage.lease = timedelta(seconds=0.3)
+    stopped = asyncio.Event()
+
+    async def notices(_request: ProviderRequest) -> ProviderResult:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+        raise AssertionError
+
+    stage.provider.script = notices
+    stage.worker()
+    facts = stage.facts()
+    await stage.ask(facts)
+    await stage.until("SELECT FROM attempt")
+    await stage.tell(cancelled(facts))
+    async with asyncio.timeout(5):
+        await stopped.wait()
+    (answer,) = await stage.answers(1)
+    assert isinstance(answer, GenerationFailed)
+    assert answer.code is FailureCode.CANCELLED
+
+
+async def test_a_hung_provider_ends_at_the_deadline(stage: Stage) -> None:
+    stage.provider.script = hangs
+    stage.worker(slots=1)
+    deadline = stage.streams.clock.now() + timedelta(milliseconds=400)
+    await stage.ask(stage.facts(deadline_at=deadline))
+    (answer,) = await stage.answers(1)
+
+    assert isinstance(answer, GenerationFailed)
+    assert answer.code is FailureCode.DEADLINE
+    (row,) = await stage.rows("SELECT decided_at FROM job")
+    assert row["decided_at"] - deadline < timedelta(seconds=1)
+
+
+async def test_a_stopped_worker_finishes_what_it_can(stage: Stage) -> None:
+    begun = asyncio.Event()
+
+    async def short(request: ProviderRequest) -> ProviderResult:
+        begun.set()
+        await asyncio.sleep(0.1)
+        return await draws(request)
+
+    stage.provider.script = short
+    worker = stage.worker()
+    await stage.ask(stage.facts())
+    await begun.wait()
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)
+    assert [type(each) for each in await stage.answers()] == [GenerationCompleted]
+
+
+async def test_a_stopped_worker_hands_the_rest_back(stage: Stage) -> None:
+    stage.provider.script = hangs
+    worker = stage.worker(grace_seconds=0.1)
+    facts = stage.facts()
+    await stage.ask(facts)
+    await stage.until("SELECT FROM attempt")
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)
+
+    assert await stage.state(facts.job_id) == "queued"
+    assert await stage.attempt_states(facts.job_id) == ["handed_back"]
+
+
+async def test_a_provider_that_recovers_is_tried_again(stage: Stage) -> None:
+    async def fails_once(request: ProviderRequest) -> ProviderResult:
+        if len(stage.provider.calls) == 1:
+            raise ProviderError(FailureCode.SERVER, "Try later.", detail="boom")
+        return await draws(request)
+
+    stage.provider.script = fails_once
+    stage.worker()
+    stage.scheduler()
+    await stage.ask(stage.facts())
+    (answer,) = await stage.answers(1)
+    assert isinstance(answer, GenerationCompleted)
+    assert await stage.attempt_states(answer.job_id) == ["failed", "won"]
+
+
+async def test_a_broken_adapter_fails_the_job_after_a_bounded_number_of_tries(stage: Stage) -> None:
+    async def breaks(_request: ProviderRequest) -> ProviderResult:
+        raise KeyError("a bug")
+
+    stage.provider.script = breaks
+    stage.worker()
+    await stage.ask(stage.facts())
+    for _ in range(4):
+        await stage.until("SELECT FROM job WHERE state = 'delayed'")
+        await stage.end_rests()
+    (answer,) = await stage.answers(1)
+    assert isinstance(answer, GenerationFailed)
+    assert answer.code is FailureCode.SERVER
+    assert len(stage.provider.calls) == 5
+
+
+async def test_what_is_no_picture_fails_the_job(stage: Stage) -> None:
+    async def html(_request: ProviderRequest) -> ProviderResult:
+        return ProviderResult(pictures=[stream(b"<html>" + b" " * 100)])
+
+    async def nothing(_request: ProviderRequest) -> ProviderResult:
+        return ProviderResult()
+
+    stage.worker(slots=1)
+    for count, script in enumerate((html, nothing), start=1):
+        stage.provider.script = script
+        await stage.ask(stage.facts())
+        answer = (await stage.answers(count))[-1]
+        assert isinstance(answer, GenerationFailed)
+        assert answer.code is FailureCode.BAD_OUTPUT
+
+
+class FlakyStore(S3ObjectStore):
+    """The real store behind a line that fails a number of times."""
+
+    failures = 3
+
+    async def put(
+        self, key: str, body: bytes | AsyncIterable[bytes], **options: Any
+    ) -> StoredObject:
+        if self.failures:
+            self.failures -= 1
+            raise StorageUnavailable("down for a test")
+        return await super().put(key, body, **options)
+
+
+async def test_an_outage_of_storage_delays_jobs_and_fails_none(
+    streams: Streams, bucket: S3ObjectStore, stage: Stage
+) -> None:
+    flaky = Stage(streams, FlakyStore(bucket._client, bucket._bucket))
+    flaky.worker()
+    flaky.scheduler()
+    await flaky.ask(flaky.facts())
+    (answer,) = await flaky.answers(1)
+    await flaky.close()
+    assert isinstance(answer, GenerationCompleted)
