@@ -20,7 +20,7 @@ SELECT_TERMS = "SELECT * FROM admission_terms($1, $2, $3, $4, $5)"
 # The account and the limit are locked since SELECT_TERMS, so absolute figures are safe to write.
 INSERT_ADMISSION = """
     WITH held AS (
-        UPDATE credit_account SET held = held + $10 * $9 WHERE account_id = $2
+        UPDATE credit_account SET held = held + $18::bigint WHERE account_id = $2
     ), counted AS (
         UPDATE rate_limit SET drained_at = $14 WHERE principal_id = $3
     ), accepted AS (
@@ -29,7 +29,7 @@ INSERT_ADMISSION = """
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10, $11, $12, $13)
     ), opened AS (
         INSERT INTO hold (subject_id, account_id, credits, opened_at)
-        VALUES ($1, $2, $10 * $9, $12)
+        VALUES ($1, $2, $18::bigint, $12)
     )
     INSERT INTO idempotency (principal_id, route, key, fingerprint, job_id, accepted_at)
     SELECT $3, $15, $16, $17, $1, $12 WHERE $16::text IS NOT NULL
@@ -93,4 +93,5 @@ async def write_admission(
         claim.route,
         claim.key,
         claim.fingerprint,
+        facts.credits_held,
     )
