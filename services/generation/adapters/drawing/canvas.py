@@ -40,7 +40,7 @@ class Canvas:
     def backdrop(self, sky: Image.Image, bottom: float = 1.0) -> None:
         """Enlarge a small painting over the canvas, from the top to `bottom`."""
         size = (self.width, round(self.height * bottom))
-        self.image.paste(sky.resize(size, Image.Resampling.BICUBIC), (0, 0))
+        self.image.paste(sky.resize(size, Image.Resampling.BILINEAR), (0, 0))
 
     def shape(
         self, outline: Points, fill: Fill, opacity: float = 1.0, edges: Edges = STEEP
@@ -123,12 +123,13 @@ class Canvas:
 
 def vertical(colours: Sequence[Colour], height: int) -> Image.Image:
     """A column, one pixel wide, that runs smoothly through the colours from top to bottom."""
-    column = Image.new("RGB", (1, COLUMN_STEPS))
     steps = len(colours) - 1
+    levels = bytearray()
     for y in range(COLUMN_STEPS):
         place = y / (COLUMN_STEPS - 1) * steps
         index = min(int(place), steps - 1)
-        column.putpixel((0, y), mix(colours[index], colours[index + 1], place - index))
+        levels += bytes(mix(colours[index], colours[index + 1], place - index))
+    column = Image.frombytes("RGB", (1, COLUMN_STEPS), bytes(levels))
     return column.resize((1, max(1, height)), Image.Resampling.BICUBIC)
 
 

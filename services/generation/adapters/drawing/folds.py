@@ -26,8 +26,8 @@ def silk(canvas: Canvas) -> None:
         breadth = canvas.height * rnd.uniform(0.16, 0.34)
         twist = waves(rnd, 2, 0.6)
         lower = [(x, y + breadth * (0.45 + 0.4 * twist(x / canvas.width))) for x, y in upper]
-        first = palette.sky[min(4, int(depth * 4.99))]
-        fill = vertical((mix(first, palette.light, 0.5), first, mix(first, palette.near, 0.12)), 64)
+        first = palette.sky[min(4, 1 + int(depth * 3.99))]
+        fill = vertical((mix(first, palette.light, 0.4), first, mix(first, palette.near, 0.12)), 64)
         canvas.shape([*upper, *reversed(lower)], fill, 0.62, (1, 2))
 
 

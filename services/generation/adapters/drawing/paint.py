@@ -3,9 +3,11 @@
 import hashlib
 import io
 import random
+import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -22,16 +24,30 @@ GRAIN_SHARE = 0.03
 LIGHT = 165
 UNKNOWN = "\U0010ffff"  # no font has it: drawn as the box that stands for what is missing
 
-Scene = Callable[[Canvas], None]
-SCENES: tuple[tuple[Scene, tuple[Palette, ...]], ...] = (
-    (land.dunes, colour.WARM),
-    (land.peaks, colour.COOL),
-    (land.wood, colour.COOL + colour.WARM[:1]),
-    (night.aurora, colour.NIGHT),
-    (night.planet, colour.NIGHT),
-    (water.sea, colour.SEA),
-    (water.lake, colour.COOL[:2] + colour.SEA[2:]),
-    (folds.silk, colour.SILK),
+
+class Scene(NamedTuple):
+    """A kind of picture, the moods it comes in, and the words that ask for it."""
+
+    paint: Callable[[Canvas], None]
+    palettes: tuple[Palette, ...]
+    words: frozenset[str]
+
+
+def _scene(paint: Callable[[Canvas], None], palettes: tuple[Palette, ...], words: str) -> Scene:
+    return Scene(paint, palettes, frozenset(words.split()))
+
+
+SCENES = (
+    _scene(land.dunes, colour.WARM, "desert dune dunes sand sahara camel caravan"),
+    _scene(land.peaks, colour.COOL, "mountain mountains peak peaks alps alpine fog mist"),
+    _scene(
+        land.wood, colour.COOL + colour.WARM[:1], "forest wood woods tree trees fox deer hill hills"
+    ),
+    _scene(night.aurora, colour.NIGHT, "aurora northern night winter arctic stars starry"),
+    _scene(night.planet, colour.NIGHT, "space planet planets galaxy moon moons mars saturn cosmic"),
+    _scene(water.sea, colour.SEA, "sea ocean beach boat ship sail lighthouse harbour sunset"),
+    _scene(water.lake, colour.COOL[:2] + colour.SEA[2:], "lake river water calm reflection"),
+    _scene(folds.silk, colour.SILK, "abstract silk wave waves pattern music minimal"),
 )
 
 
@@ -39,14 +55,20 @@ def draw(*, prompt: str, seed: int, model: str, width: int, height: int) -> byte
     """The picture for these inputs as JPEG; the same inputs give the same bytes, in any process."""
     identity = "\x00".join((prompt, str(seed), model, f"{width}x{height}"))
     rnd = random.Random(hashlib.sha256(identity.encode()).digest())  # noqa: S311  # repeatable
-    scene, palettes = SCENES[rnd.randrange(len(SCENES))]
-    canvas = Canvas(width, height, colour.shifted(rnd.choice(palettes), rnd), rnd)
-    scene(canvas)
+    scene = rnd.choice(_fitting(prompt))
+    canvas = Canvas(width, height, colour.shifted(rnd.choice(scene.palettes), rnd), rnd)
+    scene.paint(canvas)
     image = _grained(canvas.image)
     _label(image, _caption(prompt))
     encoded = io.BytesIO()
     image.save(encoded, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:0", comment=LABEL.encode())
     return encoded.getvalue()
+
+
+def _fitting(prompt: str) -> Sequence[Scene]:
+    """The scenes that a prompt has words for, else all of them."""
+    words = frozenset(re.findall(r"\w+", prompt.casefold()))
+    return [scene for scene in SCENES if scene.words & words] or SCENES
 
 
 def _grained(image: Image.Image) -> Image.Image:
@@ -88,13 +110,13 @@ def _label(image: Image.Image, caption: str) -> None:
         if corner.resize((1, 1)).tobytes()[0] > LIGHT
         else ((255,) * 3, (0,) * 3)
     )
-    pen = ImageDraw.Draw(image, "RGBA")
-    y = image.height - margin
-    for text, font, strength in ((LABEL, small, 200), (caption, large, 235)):
-        if text:
-            pen.text((margin + 1, y + 1), text, font=font, fill=(*shadow, 90), anchor="ls")
-            pen.text((margin, y), text, font=font, fill=(*ink, strength), anchor="ls")
-        y -= round(24 * unit)
+    mask = Image.new("L", (image.width, margin * 3))
+    pen = ImageDraw.Draw(mask)
+    for text, font, light, up in ((LABEL, small, 200, 0), (caption, large, 240, round(24 * unit))):
+        pen.text((margin, 2 * margin - up), text, font=font, fill=light, anchor="ls")
+    top = image.height - 3 * margin
+    image.paste(shadow, (1, top + 1), mask.point([level // 3 for level in range(256)]))
+    image.paste(ink, (0, top), mask)
 
 
 @cache

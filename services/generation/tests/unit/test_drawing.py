@@ -44,15 +44,27 @@ def test_a_picture_says_that_no_provider_made_it() -> None:
     assert opened(paint.draw(**WISH)).info["comment"] == paint.LABEL.encode()
 
 
-@pytest.mark.parametrize(("scene", "palettes"), paint.SCENES)
-def test_every_scene_fills_its_canvas_with_every_palette(scene: Any, palettes: Any) -> None:
-    for palette in palettes:
+@pytest.mark.parametrize("scene", paint.SCENES, ids=lambda scene: scene.paint.__name__)
+def test_every_scene_fills_its_canvas_with_every_palette(scene: paint.Scene) -> None:
+    for palette in scene.palettes:
         canvas = Canvas(1024, 1024, palette, random.Random(3))
-        scene(canvas)
+        scene.paint(canvas)
         extent = ImageStat.Stat(canvas.image.convert("L")).stddev[0]
         assert extent > 5, "a flat surface is no picture"
         corner = canvas.image.getpixel((1023, 1023))
         assert corner != (0, 0, 0), "a part was left unpainted"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "kinds"),
+    [
+        ("The SEA, the sea!", {"sea"}),
+        ("a caravan under two moons", {"dunes", "planet"}),
+        ("my grandmother", {scene.paint.__name__ for scene in paint.SCENES}),
+    ],
+)
+def test_words_of_the_prompt_choose_among_the_scenes(prompt: str, kinds: set[str]) -> None:
+    assert {scene.paint.__name__ for scene in paint._fitting(prompt)} == kinds
 
 
 def test_the_label_changes_the_corner_and_only_that() -> None:
