@@ -20,7 +20,7 @@ OPEN_ACCOUNT = """
         INSERT INTO credit_account (account_id, version, settled, grace, held)
         VALUES ($1, 0, $2, $3, 0)
     )
-    INSERT INTO rate_limit (principal_id, drained_at) VALUES ($1, '-infinity')
+    INSERT INTO rate_limit (principal_id, drained_at) VALUES ($1, to_timestamp(0))
 """
 SELECT_USER = """
     SELECT u.user_id, u.email, u.display_name, u.role, u.profile_image,

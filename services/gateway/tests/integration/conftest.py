@@ -24,6 +24,7 @@ from libs.runtime.auth import UserTokens
 from libs.runtime.clock import SystemClock
 from libs.runtime.ids import SystemIds
 from libs.runtime.service import Parts
+from libs.runtime.telemetry import configure_logging
 from libs.runtime.testing import Streams, open_streams
 from libs.runtime.tests.serving import serving
 from services.gateway.app import MIGRATIONS, create_app
@@ -151,6 +152,8 @@ async def gateway(start_gateway: Start) -> RunningGateway:
 async def _gateway(
     cluster: LocalCluster, dsn: str, prefix: str, streams: Streams, changes: dict[str, Any]
 ) -> AsyncIterator[RunningGateway]:
+    # Unconfigured, the library draws every local variable of every frame of an exception.
+    configure_logging(Service.GATEWAY.value, "INFO")
     clock, random = SystemClock(), Random()
     settings = Settings(
         **{

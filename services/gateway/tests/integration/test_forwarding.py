@@ -1,0 +1,168 @@
+"""Routes that other services own: what is passed on, what comes back, and an owner that is down."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from libs.events.names import Service
+from libs.runtime.auth import InternalTokens
+from libs.runtime.clock import SystemClock
+from libs.runtime.tests.serving import serving
+from services.gateway.tests.integration.conftest import (
+    INTERNAL_SECRET,
+    ORIGIN,
+    Person,
+    RunningGateway,
+    Start,
+)
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def owner() -> FastAPI:
+    """Answers what it was asked."""
+    app = FastAPI()
+
+    @app.api_route("/assets/{key:path}", methods=["GET", "HEAD"])
+    async def asset(key: str, request: Request) -> Response:
+        headers = {
+            "etag": '"abc"',
+            "cache-control": "public, max-age=31536000, immutable",
+            "access-control-allow-origin": "*",
+            "x-internal": "not for the world",
+        }
+        if request.headers.get("if-none-match") == '"abc"':
+            return Response(status_code=304, headers=headers)
+        if "range" in request.headers:
+            headers["content-range"] = "bytes 0-3/10"
+            return Response(b"0123", 206, headers, media_type="image/png")
+        return Response(b"0123456789", 200, headers, media_type="image/png")
+
+    @app.get("/broken")
+    async def broken() -> Response:
+        return Response()
+
+    @app.get("/api/usage/events")
+    async def forbidden() -> Response:
+        body = {"type": "urn:daygen:problem:admins_only", "error": "no", "message": "no"}
+        return JSONResponse(body, 403, media_type="application/problem+json")
+
+    @app.get("/api/credits/transactions")
+    async def breaks_off() -> Response:
+        async def body() -> AsyncIterator[bytes]:
+            yield b"{"
+            raise ConnectionError("half way")
+
+        return StreamingResponse(body(), headers={"content-length": "100"})
+
+    @app.get("/{path:path}")
+    async def echo(path: str, request: Request) -> Any:
+        return {"path": path, "query": request.url.query, "headers": dict(request.headers)}
+
+    return app
+
+
+@pytest.fixture
+async def gateway(start_gateway: Start) -> AsyncIterator[RunningGateway]:
+    async with serving(owner()) as url:
+        yield await start_gateway(gallery_url=url, billing_url=url, ledger_url=url)
+
+
+@pytest.fixture
+async def ada(gateway: RunningGateway) -> Person:
+    return await gateway.sign_up()
+
+
+@pytest.mark.parametrize(
+    ("path", "audience"),
+    [
+        ("/api/r2files", Service.GALLERY),
+        ("/api/usage/mine", Service.BILLING),
+        ("/api/credits/balance", Service.LEDGER),
+    ],
+)
+async def test_an_owner_learns_who_asks_and_why(ada: Person, path: str, audience: Service) -> None:
+    request_id = uuid4().hex
+    answer = await ada.get(
+        f"{path}?limit=5&jobId=a%20b",
+        **{
+            "X-Request-Id": request_id,
+            "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01",
+            "Cookie": "secret",
+            "Origin": ORIGIN,
+        },
+    )
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    seen = answer.json()
+    assert (f"/{seen['path']}", seen["query"]) == (path, "limit=5&jobId=a%20b")
+    headers = seen["headers"]
+    assert headers["x-request-id"] == answer.headers["x-request-id"] == request_id
+    assert headers["traceparent"].startswith(f"00-{TRACE}-")
+    assert "cookie" not in headers
+    token = headers["authorization"].removeprefix("Bearer ")
+    assert token != ada.token
+    tokens = InternalTokens(INTERNAL_SECRET, SystemClock())
+    principal = tokens.verify(token, audience)
+    assert (principal.user_id, principal.account_id) == (ada.user_id, ada.user_id)
+    assert principal.role == "USER"
+
+
+async def test_the_role_is_that_of_the_database_not_of_the_token(
+    gateway: RunningGateway, ada: Person
+) -> None:
+    await gateway.run("UPDATE users SET role = 'ADMIN' WHERE user_id = $1", ada.user_id)
+    headers = (await ada.get("/api/r2files")).json()["headers"]
+    token = headers["authorization"].removeprefix("Bearer ")
+    tokens = InternalTokens(INTERNAL_SECRET, SystemClock())
+    assert tokens.verify(token, Service.GALLERY).role == "ADMIN"
+
+
+async def test_a_refusal_of_the_owner_comes_through_as_it_is(ada: Person) -> None:
+    answer = await ada.get("/api/usage/events")
+    assert answer.status_code == 403
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"] == "urn:daygen:problem:admins_only"
+
+
+async def test_assets_need_no_log_in_and_keep_their_headers(gateway: RunningGateway) -> None:
+    whole = await gateway.client.get("/assets/attempts/a/1.png")
+    assert (whole.status_code, whole.content) == (200, b"0123456789")
+    assert whole.headers["content-type"] == "image/png"
+    assert whole.headers["content-length"] == "10"
+    assert "immutable" in whole.headers["cache-control"]
+    assert whole.headers["access-control-allow-origin"] == "*"
+    assert "x-internal" not in whole.headers
+    head = await gateway.client.head("/assets/attempts/a/1.png")
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "10")
+    part = await gateway.client.get("/assets/a", headers={"Range": "bytes=0-3"})
+    assert (part.status_code, part.content) == (206, b"0123")
+    assert part.headers["content-range"] == "bytes 0-3/10"
+    held = await gateway.client.get("/assets/a", headers={"If-None-Match": '"abc"'})
+    assert (held.status_code, held.content) == (304, b"")
+
+
+async def test_an_answer_that_breaks_off_does_not_look_whole(ada: Person) -> None:
+    with pytest.raises(httpx.RemoteProtocolError):
+        await ada.get("/api/credits/transactions")
+
+
+async def test_an_owner_that_is_down_closes_its_own_routes_alone(
+    start_gateway: Start,
+) -> None:
+    async with serving(owner()) as url:
+        gateway = await start_gateway(billing_url=url)
+        ada = await gateway.sign_up()
+        down = await ada.get("/api/r2files", Origin=ORIGIN)
+        assert down.status_code == 503
+        assert down.json()["code"] == "owner_unavailable"
+        assert down.json()["service"] == "gallery"
+        assert down.headers["access-control-allow-origin"] == ORIGIN
+        assert (await gateway.client.get("/assets/a")).status_code == 503
+        assert (await ada.get("/api/usage/mine")).status_code == 200
+        assert await ada.start_job()
