@@ -25,12 +25,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Become pytest, so that its last lines are ours."""
     words: list[str] = arguments.words
-    if words in (["-h"], ["--help"]):
-        print(USAGE, end="")
-        return 0
-    os.chdir(ROOT)
-    command = [sys.executable, "-m", "pytest", *pytest_words(words)]
-    os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, no shell
+    if words not in (["-h"], ["--help"]):
+        os.chdir(ROOT)
+        command = [sys.executable, "-m", "pytest", *pytest_words(words)]
+        os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, no shell
+    print(USAGE, end="")
+    return 0
 
 
 def pytest_words(words: Sequence[str]) -> list[str]:
