@@ -156,6 +156,9 @@ class KafkaSubscription:
         except (KafkaError, OSError, TimeoutError) as error:
             await self.close()
             raise BusError(f"Kafka cannot be reached: {error}") from error
+        except asyncio.CancelledError:
+            await self.close()  # nobody else knows of this consumer yet
+            raise
 
     async def close(self) -> None:
         """Leave the group."""
