@@ -80,6 +80,8 @@ def command(service: Service, port: int) -> tuple[str, ...]:
         "--http",
         "httptools",
         "--no-access-log",
+        "--timeout-keep-alive",
+        "75",  # longer than any client of ours keeps an idle connection, so that none is cut in use
         "--timeout-graceful-shutdown",
         "10",
     )
