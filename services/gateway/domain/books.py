@@ -41,6 +41,14 @@ class FeedKind(StrEnum):
     JOB_FAILED = "job.failed"
     JOB_CANCELLED = "job.cancelled"
 
+    @property
+    def is_last(self) -> bool:
+        """Whether a job's stream ends with it.
+
+        The state does not tell: what is told together, a picture and the end, shares one state.
+        """
+        return self in {self.JOB_COMPLETED, self.JOB_FAILED, self.JOB_CANCELLED}
+
 
 class FeedEntry(Struct, frozen=True, kw_only=True):
     """Something that the user of a job is told."""
@@ -52,7 +60,7 @@ class FeedEntry(Struct, frozen=True, kw_only=True):
 
 
 class UnknownSubjectError(ValueError):
-    """An event is about an account or a job that was never opened here; no repeat of it will fit."""
+    """An event is about an account or a job that was never opened here, nor ever will be."""
 
 
 class Books:

@@ -119,7 +119,7 @@ class Stream:
                     job=self._start.job,
                     state=row.state,
                 )
-                if row.state.is_final:
+                if row.kind.is_last:
                     return
             if not rows and not await wakeup.wait(SAFETY_SECONDS):
                 yield None

@@ -1,10 +1,11 @@
-"""Admission through HTTP: credits, limits, keys and refusals, also under a thousand requests at once."""
+"""Admission through HTTP: credits, limits, keys and refusals, also a thousand at once."""
 
 import asyncio
 from collections import Counter
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import httpx
 import pytest
 
@@ -31,7 +32,7 @@ async def held(gateway: RunningGateway, person: Person) -> tuple[int, int]:
         "  FROM credit_account a WHERE a.account_id = $1",
         person.user_id,
     )
-    return tuple(row)  # type: ignore[return-value]
+    return tuple(row)
 
 
 def assert_problem(answer: httpx.Response, status: int, code: str, sentence: str) -> None:
@@ -230,59 +231,59 @@ async def test_the_book_in_force_by_database_time_decides(gateway: RunningGatewa
     assert await ada.credits() == 12
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
+async def test_a_price_book_is_never_changed(gateway: RunningGateway) -> None:
+    for change in (
         "UPDATE price_book SET body = body",
         "DELETE FROM price_book",
         "TRUNCATE price_book CASCADE",
         "INSERT INTO price_book VALUES (2, now(), 'not its hash', '{}')",
-    ],
-)
-async def test_a_price_book_is_never_changed(gateway: RunningGateway, change: str) -> None:
-    with pytest.raises(Exception, match=r"never changed|check constraint"):
-        await gateway.run(change)
+    ):
+        with pytest.raises(asyncpg.PostgresError, match=r"never changed|check constraint"):
+            await gateway.run(change)
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "sentence"),
-    [
-        ("/api/unified-generate", {}, "Prompt is required"),
-        ("/api/unified-generate", {"prompt": "  ", "model": "x"}, "Prompt is required"),
-        ("/api/unified-generate", {"prompt": "a fox"}, "Model is required"),
-        ("/api/unified-generate", {"prompt": "a fox", "model": "x"}, "Unsupported model: x"),
-        ("/api/image/local", {"prompt": "a fox", "model": "x"}, "Unsupported model: x"),
-        ("/api/image/acme", {"prompt": "a fox"}, "Unsupported provider: acme"),
-        ("/api/jobs", {"prompt": "a fox"}, "Model is required"),
-        ("/api/jobs", {**BODY, "n": 9}, "n must be a whole number from 1 to 8"),
-        ("/api/jobs", {**BODY, "prompt": 5}, "prompt should be a valid string"),
-        ("/api/jobs", {**BODY, "providerOptions": []}, "providerOptions should be"),
-        ("/api/jobs", [], "body should be"),
-    ],
+BAD_REQUESTS: tuple[tuple[str, Any, str], ...] = (
+    ("/api/unified-generate", {}, "Prompt is required"),
+    ("/api/unified-generate", {"prompt": "  ", "model": "x"}, "Prompt is required"),
+    ("/api/unified-generate", {"prompt": "a fox"}, "Model is required"),
+    ("/api/unified-generate", {"prompt": "a fox", "model": "x"}, "Unsupported model: x"),
+    ("/api/image/local", {"prompt": "a fox", "model": "x"}, "Unsupported model: x"),
+    ("/api/image/acme", {"prompt": "a fox"}, "Unsupported provider: acme"),
+    ("/api/jobs", {"prompt": "a fox"}, "Model is required"),
+    ("/api/jobs", {**BODY, "n": 9}, "n must be a whole number from 1 to 8"),
+    ("/api/jobs", {**BODY, "prompt": 5}, "prompt should be a valid string"),
+    ("/api/jobs", {**BODY, "providerOptions": []}, "providerOptions should be"),
+    ("/api/jobs", [], "body should be"),
 )
-async def test_bad_requests_get_the_texts_clients_know(
-    gateway: RunningGateway, path: str, body: Any, sentence: str
-) -> None:
+
+
+async def test_bad_requests_get_the_texts_clients_know(gateway: RunningGateway) -> None:
     ada = await gateway.sign_up()
-    answer = await ada.post(path, body)
-    assert answer.status_code == 400, answer.text
-    assert sentence in answer.json()["error"]
-    assert answer.json()["error"] == answer.json()["message"]
+    for path, body, sentence in BAD_REQUESTS:
+        answer = await ada.post(path, body)
+        assert answer.status_code == 400, answer.text
+        assert sentence in answer.json()["error"]
+        assert answer.json()["error"] == answer.json()["message"]
     assert await gateway.value("SELECT count(*) FROM job") == 0
 
 
-@pytest.mark.parametrize(
-    "raw",
-    [b"", b"{", b'{"prompt": NaN}', b"[" * 100_000, b'{"provider":"local","prompt":"\\u0000"}']
-    + [b'{"provider":"local","prompt":"a","x":NaN}', b'{"provider":"local","prompt":"\\ud800"}'],
-    ids=["empty", "cut", "nan", "deep", "nul", "nan option", "surrogate"],
+HOSTILE = (
+    b"",
+    b"{",
+    b'{"prompt": NaN}',
+    b"[" * 100_000,
+    b'{"provider":"local","prompt":"\\u0000"}',
+    b'{"provider":"local","prompt":"a","x":NaN}',
+    b'{"provider":"local","prompt":"\\ud800"}',
 )
-async def test_hostile_json_is_refused(gateway: RunningGateway, raw: bytes) -> None:
+
+
+async def test_hostile_json_is_refused(gateway: RunningGateway) -> None:
     ada = await gateway.sign_up()
-    answer = await gateway.client.post(
-        "/api/jobs", content=raw, headers={**ada.headers, "Content-Type": "application/json"}
-    )
-    assert answer.status_code == 400, answer.text
+    headers = {**ada.headers, "Content-Type": "application/json"}
+    for raw in HOSTILE:
+        answer = await gateway.client.post("/api/jobs", content=raw, headers=headers)
+        assert answer.status_code == 400, answer.text
 
 
 async def test_a_stranger_may_not_know_of_a_job(gateway: RunningGateway) -> None:

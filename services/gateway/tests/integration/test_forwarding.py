@@ -43,10 +43,6 @@ def owner() -> FastAPI:
             return Response(b"0123", 206, headers, media_type="image/png")
         return Response(b"0123456789", 200, headers, media_type="image/png")
 
-    @app.get("/broken")
-    async def broken() -> Response:
-        return Response()
-
     @app.get("/api/usage/events")
     async def forbidden() -> Response:
         body = {"type": "urn:daygen:problem:admins_only", "error": "no", "message": "no"}
@@ -165,4 +161,4 @@ async def test_an_owner_that_is_down_closes_its_own_routes_alone(
         assert down.headers["access-control-allow-origin"] == ORIGIN
         assert (await gateway.client.get("/assets/a")).status_code == 503
         assert (await ada.get("/api/usage/mine")).status_code == 200
-        assert await ada.start_job()
+        await ada.start_job()

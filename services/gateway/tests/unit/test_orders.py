@@ -7,7 +7,7 @@ import pytest
 from services.gateway.domain.orders import Draft, place
 from services.gateway.domain.text import InvalidRequestError
 
-DRAFT = {"provider": "local", "prompt": "a fox"}
+DRAFT: dict[str, Any] = {"provider": "local", "prompt": "a fox"}
 
 
 def refusal(*, needs_model: bool = False, **draft: Any) -> str:

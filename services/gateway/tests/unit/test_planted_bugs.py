@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from libs.events.credits import CreditsEvent, CreditsGranted, JobCreditsEvent
 from libs.events.generation import GenerationCompleted
 from libs.events.payload import Payload
-from services.gateway.domain.books import Books
+from services.gateway.domain.books import Books, Job
 from services.gateway.domain.jobs import ChargeKind, JobState, Status, evolve, learn
 from services.gateway.tests.stories import Account, account_with
 
@@ -111,31 +111,29 @@ BUGS = (
 
 def violation(books: Books, before: Books) -> str:
     """What is wrong with a state, or with the step to it."""
+    held = sum(job.hold.credits for job in books.jobs.values() if job.hold.closed_at is None)
     for account_id, copy in books.accounts.items():
-        if copy.held != sum(job.hold.credits for job in open_jobs(books)):
+        if copy.held != held:
             return "held differs from the sum of the open holds"
         if copy.version < before.accounts[account_id].version:
             return "the copy moved back"
-    for job_id, job in books.jobs.items():
-        state, was = job.state, before.jobs[job_id].state
-        is_charged = state.charge is not None and state.charge.kind is ChargeKind.CAPTURED
-        if job.hold.closed_at and state.charge is None:
-            return "a hold was closed before the ledger's word"
-        if was.is_final and state.status is not was.status:
-            return "a job left a final state"
-        if state.is_final and job.hold.closed_at is None:
-            return "a job ended with its hold open"
-        if state.status is Status.COMPLETED and not (
-            is_charged and state.listing and state.recorded_at
-        ):
-            return "COMPLETED without charge, listing and usage"
-        if state.status is Status.FAILED and is_charged:
-            return "FAILED and charged"
-    return ""
+    broken = (job_violation(job, before.jobs[job_id]) for job_id, job in books.jobs.items())
+    return next(filter(None, broken), "")
 
 
-def open_jobs(books: Books) -> list[object]:
-    return [job for job in books.jobs.values() if job.hold.closed_at is None]
+def job_violation(job: Job, before: Job) -> str:
+    state, is_held = job.state, job.hold.closed_at is None
+    is_charged = state.charge is not None and state.charge.kind is ChargeKind.CAPTURED
+    is_done = is_charged and state.listing is not None and state.recorded_at is not None
+    checks = {
+        "a hold was closed before the ledger's word": not is_held and state.charge is None,
+        "a job left a final state": before.state.is_final
+        and state.status is not before.state.status,
+        "a job ended with its hold open": state.is_final and is_held,
+        "COMPLETED without all": state.status is Status.COMPLETED and not is_done,
+        "FAILED and charged": state.status is Status.FAILED and is_charged,
+    }
+    return next((text for text, is_broken in checks.items() if is_broken), "")
 
 
 def at_rest(books: Books, story: Account) -> str:
