@@ -88,7 +88,7 @@ def _route_libraries(shared: list[Processor], level: str, stream: BinaryIO) -> N
         library.handlers.clear()
         library.propagate = True
     # Clients of the network tell of each request at INFO; only what went wrong is of interest.
-    for name in ("aiokafka", "botocore", "aiobotocore", "httpx"):
+    for name in ("aiokafka", "botocore", "aiobotocore", "httpx2"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     access = logging.getLogger("uvicorn.access")
     access.handlers.clear()

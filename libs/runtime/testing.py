@@ -1,4 +1,4 @@
-"""A service's streams on real parts, for integration tests: database, bus, and what lies between."""
+"""A service's streams on real parts for integration tests: database, bus, what lies between."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager

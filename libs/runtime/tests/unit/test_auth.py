@@ -7,7 +7,7 @@ from random import Random
 from typing import Annotated, Any
 from uuid import UUID
 
-import httpx
+import httpx2
 import jwt
 import pytest
 import structlog
@@ -237,15 +237,15 @@ def app(users: UserTokens) -> FastAPI:
 
 
 @pytest.fixture
-def client(app: FastAPI) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+def client(app: FastAPI) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test")
 
 
 @pytest.mark.parametrize(
     "header", [None, "", "Bearer", "Bearer ", "Basic dTpw", "Bearer nonsense", "nonsense"]
 )
 async def test_without_a_good_bearer_the_answer_is_401(
-    client: httpx.AsyncClient, header: str | None
+    client: httpx2.AsyncClient, header: str | None
 ) -> None:
     headers = {} if header is None else {"Authorization": header}
     answer = await client.get("/me", headers=headers)
@@ -255,7 +255,7 @@ async def test_without_a_good_bearer_the_answer_is_401(
 
 
 async def test_a_bearer_opens_the_door_and_names_the_user_in_the_log(
-    client: httpx.AsyncClient, users: UserTokens
+    client: httpx2.AsyncClient, users: UserTokens
 ) -> None:
     capture = LogCapture()
     structlog.configure(processors=[structlog.contextvars.merge_contextvars, capture])
@@ -274,7 +274,7 @@ async def test_a_bearer_opens_the_door_and_names_the_user_in_the_log(
 
 @pytest.mark.parametrize(("role", "status"), [("USER", 403), ("ADMIN", 200)])
 async def test_only_an_administrator_passes_the_administrators_door(
-    client: httpx.AsyncClient, users: UserTokens, role: Any, status: int
+    client: httpx2.AsyncClient, users: UserTokens, role: Any, status: int
 ) -> None:
     token = users.issue(USER, role, SESSION)
     answer = await client.get("/admin", headers={"Authorization": f"Bearer {token}"})

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-import httpx
+import httpx2
 import pytest
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
@@ -112,9 +112,9 @@ def application(
     return app
 
 
-def client_of(app: FastAPI) -> httpx.AsyncClient:
+def client_of(app: FastAPI) -> httpx2.AsyncClient:
     # A bug that gets past the application is a failed test, not an answer.
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test")
 
 
 @pytest.fixture(autouse=True)
@@ -125,13 +125,13 @@ def _quiet() -> Iterator[None]:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
+async def client() -> AsyncIterator[httpx2.AsyncClient]:
     async with client_of(application()) as client:
         yield client
 
 
 async def test_a_refusal_is_a_problem_whose_strings_the_web_client_reads(
-    client: httpx.AsyncClient,
+    client: httpx2.AsyncClient,
 ) -> None:
     answer = await client.get("/api/fail/credits?ticket=opensesame")
     assert answer.status_code == 402
@@ -151,7 +151,7 @@ async def test_a_refusal_is_a_problem_whose_strings_the_web_client_reads(
 
 
 async def test_details_add_to_a_problem_and_never_replace_its_members(
-    client: httpx.AsyncClient,
+    client: httpx2.AsyncClient,
 ) -> None:
     body = (await client.get("/api/fail/clash")).json()
     assert (body["status"], body["code"], body["error"], body["id"]) == (
@@ -192,13 +192,13 @@ def test_every_kind_of_refusal_has_a_status() -> None:
     ],
 )
 async def test_a_refusal_carries_the_header_its_status_asks_for(
-    client: httpx.AsyncClient, name: str, status: int, header: str, value: str
+    client: httpx2.AsyncClient, name: str, status: int, header: str, value: str
 ) -> None:
     answer = await client.get(f"/api/fail/{name}")
     assert (answer.status_code, answer.headers[header]) == (status, value)
 
 
-async def test_a_bug_gives_away_the_request_id_and_nothing_else(client: httpx.AsyncClient) -> None:
+async def test_a_bug_gives_away_the_request_id_and_nothing_else(client: httpx2.AsyncClient) -> None:
     with capture_logs() as lines:
         answer = await client.get("/api/fail/bug", headers={"X-Request-Id": "request-0001"})
     assert answer.status_code == 500
@@ -216,7 +216,7 @@ async def test_a_bug_gives_away_the_request_id_and_nothing_else(client: httpx.As
     ],
 )
 async def test_a_wrong_address_or_method_is_a_problem_too(
-    client: httpx.AsyncClient, method: str, path: str, status: int, code: str
+    client: httpx2.AsyncClient, method: str, path: str, status: int, code: str
 ) -> None:
     answer = await client.request(method, path)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
@@ -241,7 +241,7 @@ async def test_a_wrong_address_or_method_is_a_problem_too(
     ],
 )
 async def test_what_does_not_validate_is_a_400_with_one_sentence(
-    client: httpx.AsyncClient, path: str, content: bytes, sentence: str
+    client: httpx2.AsyncClient, path: str, content: bytes, sentence: str
 ) -> None:
     headers = {"Content-Type": "application/json"}
     answer = await client.post(path, content=content, headers=headers)
@@ -250,7 +250,7 @@ async def test_what_does_not_validate_is_a_400_with_one_sentence(
     assert answer.json()["error"] == answer.json()["message"] == sentence
 
 
-async def test_a_validation_error_never_repeats_what_was_sent(client: httpx.AsyncClient) -> None:
+async def test_a_validation_error_never_repeats_what_was_sent(client: httpx2.AsyncClient) -> None:
     answer = await client.post("/api/draw/1", json={"prompt": "a", "password": "opense"})
     assert answer.json()["fields"][0]["field"] == "password"
     assert "opense" not in answer.text
@@ -280,20 +280,20 @@ async def test_cors_headers_are_on_every_answer(method: str, path: str, status: 
     assert {"Location", "Retry-After", "X-Request-Id", "RateLimit"} <= set(exposed)
 
 
-async def test_cors_headers_are_on_a_refused_body_too(client: httpx.AsyncClient) -> None:
+async def test_cors_headers_are_on_a_refused_body_too(client: httpx2.AsyncClient) -> None:
     answer = await client.post("/api/upload", content=b"x" * 101, headers={"Origin": ORIGIN})
     assert answer.status_code == 413
     assert answer.headers["access-control-allow-origin"] == ORIGIN
 
 
-async def test_a_foreign_origin_gets_no_permission(client: httpx.AsyncClient) -> None:
+async def test_a_foreign_origin_gets_no_permission(client: httpx2.AsyncClient) -> None:
     answer = await client.get("/api/context", headers={"Origin": "http://elsewhere"})
     assert "access-control-allow-origin" not in answer.headers
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 async def test_a_preflight_allows_what_the_web_client_sends(
-    client: httpx.AsyncClient, method: str
+    client: httpx2.AsyncClient, method: str
 ) -> None:
     asked = "authorization,content-type,x-requested-with,idempotency-key,prefer,last-event-id"
     headers = {
@@ -307,7 +307,7 @@ async def test_a_preflight_allows_what_the_web_client_sends(
     assert method in answer.headers["access-control-allow-methods"]
 
 
-async def test_a_sane_request_id_is_kept_and_another_replaced(client: httpx.AsyncClient) -> None:
+async def test_a_sane_request_id_is_kept_and_another_replaced(client: httpx2.AsyncClient) -> None:
     kept = await client.get("/api/context", headers={"X-Request-Id": "abc-123.DEF:4_5"})
     assert kept.headers["x-request-id"] == kept.json()["id"] == "abc-123.DEF:4_5"
     for insane in ("short", "x" * 129, 'a"b{}\\c<d>', "line%0abreak break"):
@@ -316,7 +316,7 @@ async def test_a_sane_request_id_is_kept_and_another_replaced(client: httpx.Asyn
 
 
 async def test_a_request_continues_the_callers_trace_or_begins_one(
-    client: httpx.AsyncClient,
+    client: httpx2.AsyncClient,
 ) -> None:
     continued = (await client.get("/api/context", headers={"traceparent": TRACEPARENT})).json()
     assert continued["trace"].split("-")[1] == "a" * 32
@@ -325,11 +325,11 @@ async def test_a_request_continues_the_callers_trace_or_begins_one(
     assert Traceparent.parse(begun["trace"]) is not None
 
 
-async def test_msgspec_encodes_what_json_does_not_know(client: httpx.AsyncClient) -> None:
+async def test_msgspec_encodes_what_json_does_not_know(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/api/context")).json()["uuid"] == str(UUID(int=1))
 
 
-async def test_each_request_is_one_line_without_its_query(client: httpx.AsyncClient) -> None:
+async def test_each_request_is_one_line_without_its_query(client: httpx2.AsyncClient) -> None:
     with capture_logs() as lines:
         await client.get("/api/fail/credits?ticket=opensesame")
         await client.get("/api/opensesame")
@@ -348,7 +348,7 @@ async def test_each_request_is_one_line_without_its_query(client: httpx.AsyncCli
     assert (second["route"], second["status"]) == ("(none)", 404)
 
 
-async def test_a_body_is_counted_while_it_streams(client: httpx.AsyncClient) -> None:
+async def test_a_body_is_counted_while_it_streams(client: httpx2.AsyncClient) -> None:
     async def chunks(total: int) -> AsyncIterator[bytes]:
         for _ in range(total // 10):
             yield b"0123456789"
@@ -359,7 +359,7 @@ async def test_a_body_is_counted_while_it_streams(client: httpx.AsyncClient) -> 
     assert (refused.status_code, refused.json()["code"]) == (413, "payload_too_large")
 
 
-async def test_a_streamed_json_body_over_the_limit_is_a_413(client: httpx.AsyncClient) -> None:
+async def test_a_streamed_json_body_over_the_limit_is_a_413(client: httpx2.AsyncClient) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b'{"prompt": "'
         yield b"x" * 100
@@ -474,7 +474,7 @@ async def test_ready_names_what_is_not_and_why_without_internals(
         assert (await client.get("/health/ready")).json()["status"] == "ready"
 
 
-async def test_metrics_count_by_route_template(client: httpx.AsyncClient) -> None:
+async def test_metrics_count_by_route_template(client: httpx2.AsyncClient) -> None:
     await client.get("/api/fail/credits")
     await client.get("/api/fail/who")
     text = (await client.get("/metrics")).text
@@ -483,14 +483,14 @@ async def test_metrics_count_by_route_template(client: httpx.AsyncClient) -> Non
     assert "daygen_http_request_seconds_bucket" in text
 
 
-async def test_probes_leave_no_line_unless_they_fail(client: httpx.AsyncClient) -> None:
+async def test_probes_leave_no_line_unless_they_fail(client: httpx2.AsyncClient) -> None:
     with capture_logs() as lines:
         await client.get("/health/live")
         await client.get("/metrics")
     assert [line["log_level"] for line in lines] == ["debug", "debug"]
 
 
-async def test_the_documentation_shows_problems_and_no_422(client: httpx.AsyncClient) -> None:
+async def test_the_documentation_shows_problems_and_no_422(client: httpx2.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     answers = document["paths"]["/api/draw/{number}"]["post"]["responses"]
     assert set(answers) == {"200", "400", "default"}

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from random import Random
 
-import httpx
+import httpx2
 import pytest
 from msgspec import Struct
 from pydantic import SecretStr
@@ -42,7 +42,7 @@ class RunningBilling(Struct):
     """The service as its neighbours see it: its address, and the topics it reads and writes."""
 
     url: str
-    client: httpx.AsyncClient
+    client: httpx2.AsyncClient
     bus: KafkaBus
     streams: Streams
     tokens: InternalTokens
@@ -59,7 +59,7 @@ class RunningBilling(Struct):
 
     async def get(
         self, path: str, principal: Principal, audience: Service = Service.BILLING
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         token = self.tokens.issue(principal, audience)
         return await self.client.get(path, headers={"Authorization": f"Bearer {token}"})
 
@@ -82,7 +82,7 @@ async def billing(
     try:
         async with (
             serving(create_app(settings, parts)) as url,
-            httpx.AsyncClient(base_url=url) as client,
+            httpx2.AsyncClient(base_url=url) as client,
         ):
             yield RunningBilling(
                 url=url,

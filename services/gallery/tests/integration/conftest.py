@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
 
-import httpx
+import httpx2
 import pytest
 from msgspec import Struct
 from pydantic import SecretStr
@@ -46,7 +46,7 @@ async def streams(gallery_dsn: str) -> AsyncIterator[Streams]:
 class RunningGallery(Struct):
     """The service as its neighbours see it: its address, its topics, and the bucket."""
 
-    client: httpx.AsyncClient
+    client: httpx2.AsyncClient
     bus: KafkaBus
     bucket: S3ObjectStore
     streams: Streams
@@ -64,7 +64,7 @@ class RunningGallery(Struct):
 
     async def get(
         self, path: str, principal: Principal, audience: Service = Service.GALLERY
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         token = self.tokens.issue(principal, audience)
         return await self.client.get(path, headers={"Authorization": f"Bearer {token}"})
 
@@ -108,7 +108,7 @@ async def running_gallery(
     try:
         async with (
             serving(create_app(settings, parts)) as url,
-            httpx.AsyncClient(base_url=url) as client,
+            httpx2.AsyncClient(base_url=url) as client,
             S3ObjectStore.connect(bucket) as opened,
         ):
             yield RunningGallery(

@@ -2,7 +2,7 @@
 
 from random import Random
 
-import httpx
+import httpx2
 import pytest
 
 from libs.events.generation import StoredImage
@@ -22,7 +22,7 @@ async def image(gallery: RunningGallery) -> StoredImage:
     return stored
 
 
-async def get(gallery: RunningGallery, image: StoredImage, **headers: str) -> httpx.Response:
+async def get(gallery: RunningGallery, image: StoredImage, **headers: str) -> httpx2.Response:
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
     return await gallery.client.get(f"/assets/{image.key}", headers=fields)
 

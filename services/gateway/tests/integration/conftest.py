@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx
+import httpx2
 import pytest
 from msgspec import Struct
 from pydantic import SecretStr
@@ -42,16 +42,16 @@ class Person(Struct):
 
     user_id: UUID
     token: str
-    client: httpx.AsyncClient
+    client: httpx2.AsyncClient
 
     @property
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
 
-    async def get(self, path: str, **headers: str) -> httpx.Response:
+    async def get(self, path: str, **headers: str) -> httpx2.Response:
         return await self.client.get(path, headers={**self.headers, **headers})
 
-    async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
+    async def post(self, path: str, body: Any, **headers: str) -> httpx2.Response:
         return await self.client.post(path, json=body, headers={**self.headers, **headers})
 
     async def credits(self) -> int:
@@ -69,7 +69,7 @@ class RunningGateway(Struct):
     """The gateway as clients and neighbours see it."""
 
     url: str
-    client: httpx.AsyncClient
+    client: httpx2.AsyncClient
     bus: KafkaBus
     streams: Streams
     tokens: UserTokens
@@ -173,11 +173,11 @@ async def _gateway(
     bus = KafkaBus(cluster.kafka_bootstrap, client_id="gateway", prefix=prefix)
     others = KafkaBus(cluster.kafka_bootstrap, client_id="others", prefix=prefix)
     parts = Parts(clock=clock, random=random, ids=SystemIds(clock, random), bus=bus)
-    limits = httpx.Limits(max_connections=100)
+    limits = httpx2.Limits(max_connections=100)
     try:
         async with (
             serving(create_app(settings, parts)) as url,
-            httpx.AsyncClient(base_url=url, limits=limits, timeout=60) as client,
+            httpx2.AsyncClient(base_url=url, limits=limits, timeout=60) as client,
         ):
             yield RunningGateway(
                 url=url,

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-import httpx
+import httpx2
 import pytest
 
 from libs.events.generation import GenerationRequested
@@ -35,7 +35,7 @@ async def held(gateway: RunningGateway, person: Person) -> tuple[int, int]:
     return tuple(row)
 
 
-def assert_problem(answer: httpx.Response, status: int, code: str, sentence: str) -> None:
+def assert_problem(answer: httpx2.Response, status: int, code: str, sentence: str) -> None:
     body = answer.json()
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -144,7 +144,7 @@ async def test_assets_need_no_log_in_and_keep_their_headers(gateway: RunningGate
 
 
 async def test_an_answer_that_breaks_off_does_not_look_whole(ada: Person) -> None:
-    with pytest.raises(httpx.RemoteProtocolError):
+    with pytest.raises(httpx2.RemoteProtocolError):
         await ada.get("/api/credits/transactions")
 
 

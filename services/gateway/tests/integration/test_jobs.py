@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
-import httpx
+import httpx2
 from fastapi import FastAPI, Request, Response
 from msgspec import Struct
 
@@ -135,7 +135,7 @@ class Told(Struct, frozen=True):
     job: dict[str, Any]
 
 
-async def stream(answer: httpx.Response) -> AsyncIterator[Told]:
+async def stream(answer: httpx2.Response) -> AsyncIterator[Told]:
     fields: dict[str, str] = {}
     async for line in answer.aiter_lines():
         if line and not line.startswith(":"):

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from random import Random
 
-import httpx
+import httpx2
 import pytest
 from msgspec import Struct
 from pydantic import SecretStr
@@ -64,7 +64,7 @@ async def stage(streams: Streams, bucket: S3ObjectStore) -> AsyncIterator[Stage]
 class RunningGeneration(Struct):
     """The service as its neighbours see it: its topics, its bucket, its tables."""
 
-    client: httpx.AsyncClient
+    client: httpx2.AsyncClient
     bus: KafkaBus
     bucket: S3ObjectStore
     streams: Streams
@@ -106,7 +106,7 @@ async def generation(
     try:
         async with (
             serving(create_app(settings, parts)) as url,
-            httpx.AsyncClient(base_url=url) as client,
+            httpx2.AsyncClient(base_url=url) as client,
         ):
             yield RunningGeneration(client=client, bus=others, bucket=bucket, streams=streams)
     finally:

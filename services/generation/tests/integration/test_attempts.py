@@ -8,7 +8,8 @@ import pytest
 from libs.events.generation import FailureCode, GenerationCompleted, GenerationFailed
 from libs.events.testing import stored_image
 from services.generation.domain.capabilities import Failure
-from services.generation.domain.jobs import Claim, Delivery, Spent
+from services.generation.domain.jobs import AttemptState, Claim, Delivery, Spent
+from services.generation.store import ends
 from services.generation.tests.integration.stage import Stage, cancelled
 
 SPENT = Spent(provider_ms=12, provider_cost_microusd=34)
@@ -90,6 +91,23 @@ async def test_a_renewed_lease_is_left_alone(stage: Stage) -> None:
     await stage.expire_lease(claim)
     assert await stage.attempts().renew([claim]) == []
     await stage.overdue().work()
+    assert await stage.state(claim.job_id) == "running"
+
+
+async def test_a_lease_renewed_in_the_last_moment_is_not_taken(stage: Stage) -> None:
+    claim = await claimed(stage)
+    now = stage.streams.clock.now()
+    async with stage.streams.database.transaction() as transaction:
+        released = await ends.release(
+            transaction.connection,
+            [(claim.job_id, claim.fence)],  # as found due a moment before
+            state=AttemptState.UNKNOWN,
+            counts=True,
+            is_own=False,
+            now=now,
+            sweep_at=now,
+        )
+    assert released == []
     assert await stage.state(claim.job_id) == "running"
 
 

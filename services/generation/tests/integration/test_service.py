@@ -3,15 +3,23 @@
 import asyncio
 import hashlib
 import io
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from PIL import Image
 
 from libs.events.envelope import Event
-from libs.events.generation import FailureCode, GenerationCompleted, GenerationFailed
+from libs.events.generation import (
+    FailureCode,
+    GenerationCompleted,
+    GenerationFailed,
+    GenerationStarted,
+)
+from libs.events.names import Topic
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY
 from libs.events.testing import request_facts
+from libs.events.transport import Partition
 from services.generation.tests.integration.conftest import RunningGeneration
 from services.generation.tests.integration.stage import cancelled, requested
 
@@ -49,6 +57,29 @@ async def test_a_request_becomes_a_stored_picture_and_one_answer(
         assert hashlib.sha256(content).hexdigest() == image.sha256
         assert len(content) == image.size_bytes
         assert Image.open(io.BytesIO(content)).size == (image.width, image.height) == (1024, 1024)
+
+
+async def test_a_start_is_told_on_the_progress_topic(generation: RunningGeneration) -> None:
+    now = datetime.now(UTC)
+    facts = request_facts(
+        model="local-sketch", requested_at=now, deadline_at=now + timedelta(minutes=10)
+    )
+    subscription = await generation.bus.subscribe(
+        group="watcher", topics=[Topic.PROGRESS], assigned=from_the_start
+    )
+    try:
+        await generation.tell(requested(facts))
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not (messages := await subscription.fetch(records_max=9, timeout_seconds=1)):
+                pass
+    finally:
+        await subscription.close()
+    (signal,) = [REGISTRY.decode(message.value or b"").data for message in messages]
+    assert signal == GenerationStarted(job_id=facts.job_id, account_id=facts.account_id, attempt=1)
+
+
+async def from_the_start(logs: Mapping[Partition, range]) -> Mapping[Partition, int]:
+    return {partition: log.start for partition, log in logs.items()}
 
 
 async def test_what_it_cannot_do_is_answered_and_the_service_goes_on(

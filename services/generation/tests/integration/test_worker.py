@@ -130,6 +130,22 @@ async def test_cancelling_stops_a_running_attempt(stage: Stage) -> None:
     assert answer.code is FailureCode.CANCELLED
 
 
+async def test_the_slot_of_a_stopped_attempt_is_filled_at_once(stage: Stage) -> None:
+    stage.lease = timedelta(seconds=0.3)
+    stage.provider.script = hangs
+    stage.worker(slots=1)
+    unwanted = stage.facts()
+    await stage.ask(unwanted)
+    await stage.until("SELECT FROM attempt")
+    stage.provider.script = draws
+    await stage.ask(stage.facts())
+    await stage.tell(cancelled(unwanted))
+    assert [type(each) for each in await stage.answers(2)] == [
+        GenerationFailed,
+        GenerationCompleted,
+    ]
+
+
 async def test_a_hung_provider_ends_at_the_deadline(stage: Stage) -> None:
     stage.provider.script = hangs
     stage.worker(slots=1)

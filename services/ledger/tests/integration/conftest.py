@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from random import Random
 
-import httpx
+import httpx2
 import pytest
 from msgspec import Struct
 from pydantic import SecretStr
@@ -78,7 +78,7 @@ def ledger(streams: Streams) -> Ledger:
 class RunningLedger(Struct):
     """The service as its neighbours see it: its address, and the topics it reads and writes."""
 
-    client: httpx.AsyncClient
+    client: httpx2.AsyncClient
     bus: KafkaBus
     books: Ledger
     tokens: InternalTokens
@@ -95,7 +95,7 @@ class RunningLedger(Struct):
 
     async def get(
         self, path: str, principal: Principal, audience: Service = Service.LEDGER
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         token = self.tokens.issue(principal, audience)
         return await self.client.get(path, headers={"Authorization": f"Bearer {token}"})
 
@@ -118,7 +118,7 @@ async def running(
     try:
         async with (
             serving(create_app(settings, parts)) as url,
-            httpx.AsyncClient(base_url=url) as client,
+            httpx2.AsyncClient(base_url=url) as client,
         ):
             yield RunningLedger(
                 client=client, bus=others, books=ledger, tokens=InternalTokens(SECRET, clock)
