@@ -91,13 +91,12 @@ def _add_routes(
         deadline=settings.job_deadline,
     )
     streams = Streams(database=runtime.database, wakeups=runtime.wakeups, clock=runtime.clock)
+    desk = generations_api.Desk(
+        generations=generations, owners=owners, views=views, patience=settings.patience
+    )
     internal = InternalTokens(settings.internal_secret, runtime.clock)
     app.include_router(accounts_api.create_router(accounts, tokens, runtime.ids, callers))
-    app.include_router(
-        generations_api.create_router(
-            generations, owners, views, callers, patience=settings.patience
-        )
-    )
+    app.include_router(generations_api.create_router(desk, callers))
     app.include_router(jobs.create_router(generations, streams, views, callers))
     app.include_router(forwarding.create_router(owners, internal, callers))
 

@@ -80,7 +80,10 @@ def create_router(owners: Owners, tokens: InternalTokens, callers: Callers) -> A
         tags=["gallery"],
         response_class=StreamingResponse,
     )
-    async def read_asset(request: Request, key: str) -> StreamingResponse:  # noqa: ARG001  # documented
+    async def read_asset(
+        request: Request,
+        key: str,  # noqa: ARG001  # for the documentation alone
+    ) -> StreamingResponse:
         """A picture. Its address is all that is needed: browsers send no token for an image."""
         return await _forward(owners, Service.GALLERY, request, {})
 

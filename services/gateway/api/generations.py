@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Response, status
+from msgspec import Struct
 
 from libs.runtime.auth import Principal
 from libs.runtime.http import JsonResponse
@@ -33,37 +34,43 @@ _ASYNC: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def create_router(
-    generations: Generations,
-    owners: Owners,
-    views: JobViews,
-    callers: Callers,
-    *,
-    patience: timedelta,
-) -> APIRouter:
-    """The routes that cost."""
-    router = APIRouter(prefix="/api", tags=["generations"])
-    # The admission itself finds out whether the user exists.
-    Caller = Annotated[Principal, Depends(callers.signed)]  # noqa: N806  # a type, made at start
+class Desk(Struct, frozen=True, kw_only=True):
+    """What all of these routes do: hand an order in, and answer with its job or its picture."""
+
+    generations: Generations
+    owners: Owners
+    views: JobViews
+    patience: timedelta
 
     async def submit(
-        caller: Principal, draft: Draft, route: str, key: str | None, *, needs_model: bool = False
+        self, caller: Principal, draft: Draft, route: str, key: str | None, *, needs_model: bool
     ) -> Accepted:
+        """The job of a request."""
         try:
             order, checked_key = place(draft, needs_model=needs_model), _checked(key)
         except InvalidRequestError as error:
             raise InvalidRequest(error) from None
         payer = Payer(user_id=caller.user_id, account_id=caller.account_id)
-        return await generations.submit(payer, order, route=route, key=checked_key)
+        return await self.generations.submit(payer, order, route=route, key=checked_key)
 
-    async def answer(caller: Principal, accepted: Accepted, prefer: str | None) -> Response:
+    async def answer(self, caller: Principal, accepted: Accepted, prefer: str | None) -> Response:
+        """The picture once it is there, unless the client would rather not wait."""
         if _prefers_async(prefer):
             return _accepted(accepted, {"Preference-Applied": "respond-async"})
-        job = await generations.completed(accepted.job_id, caller.user_id, patience=patience)
+        job = await self.generations.completed(
+            accepted.job_id, caller.user_id, patience=self.patience
+        )
         images = job.state.shown_images
         wants_base64 = images and PROVIDERS[job.provider].answers_base64
-        content = await inline(owners, images[0].key) if wants_base64 else None
-        return JsonResponse(views.generated(job, content))
+        content = await inline(self.owners, images[0].key) if wants_base64 else None
+        return JsonResponse(self.views.generated(job, content))
+
+
+def create_router(desk: Desk, callers: Callers) -> APIRouter:
+    """The routes that cost."""
+    router = APIRouter(prefix="/api", tags=["generations"])
+    # The admission itself finds out whether the user exists.
+    Caller = Annotated[Principal, Depends(callers.signed)]  # noqa: N806  # a type, made at start
 
     @router.post(
         "/jobs", status_code=status.HTTP_202_ACCEPTED, response_model=AcceptedBody, tags=["jobs"]
@@ -71,17 +78,17 @@ def create_router(
     async def create_job(caller: Caller, body: JobRequest, key: IdempotencyKey = None) -> Response:
         """Start a generation and answer at once; follow it by its id."""
         draft = body.draft(provider=body.provider, operation=body.operation)
-        return _accepted(await submit(caller, draft, "/api/jobs", key))
+        return _accepted(await desk.submit(caller, draft, "/api/jobs", key, needs_model=False))
 
     @router.post("/unified-generate", response_model=GeneratedBody, responses=_ASYNC)
     async def generate(
         caller: Caller, body: GenerationBody, key: IdempotencyKey = None, prefer: Prefer = None
     ) -> Response:
         """Generate with any model, and wait for the picture."""
-        accepted = await submit(
+        accepted = await desk.submit(
             caller, body.draft(), "/api/unified-generate", key, needs_model=True
         )
-        return await answer(caller, accepted, prefer)
+        return await desk.answer(caller, accepted, prefer)
 
     @router.post("/image/{provider}", response_model=GeneratedBody, responses=_ASYNC)
     async def generate_with(
@@ -93,8 +100,8 @@ def create_router(
     ) -> Response:
         """Generate with a provider, and wait for the picture."""
         draft = body.draft(provider=provider)
-        accepted = await submit(caller, draft, "/api/image/{provider}", key)
-        return await answer(caller, accepted, prefer)
+        accepted = await desk.submit(caller, draft, "/api/image/{provider}", key, needs_model=False)
+        return await desk.answer(caller, accepted, prefer)
 
     return router
 
