@@ -14,6 +14,7 @@ from libs.events.envelope import ENCODED_BYTES_MAX
 from libs.events.names import (
     HEADER_DEAD_LETTER_CONSUMER,
     HEADER_DEAD_LETTER_REASON,
+    Topic,
     dead_letters_of,
 )
 from libs.events.operations import MessageParked
@@ -92,6 +93,23 @@ async def park(
 
 def _announce(transaction: Transaction, consumer: str, parking: Parking) -> None:
     message = parking.message
+    if Topic(message.partition.topic).is_kept:  # a passing signal's topic has no twin
+        _send_copy(transaction, consumer, parking)
+    transaction.publish(
+        MessageParked(
+            consumer=consumer,
+            parked_id=parking.parked_id,
+            message_topic=message.partition.topic,
+            message_partition=message.partition.partition,
+            message_offset=message.offset,
+            reason=parking.reason,
+            detail=parking.detail[:DETAIL_CHARACTERS_MAX],
+        )
+    )
+
+
+def _send_copy(transaction: Transaction, consumer: str, parking: Parking) -> None:
+    message = parking.message
     value = message.value
     if value is not None and len(value) > ENCODED_BYTES_MAX:
         value = None  # the row has it whole; a message that no topic takes would block the relay
@@ -105,16 +123,5 @@ def _announce(transaction: Transaction, consumer: str, parking: Parking) -> None
                 HEADER_DEAD_LETTER_CONSUMER: consumer,
                 HEADER_DEAD_LETTER_REASON: parking.reason,
             },
-        )
-    )
-    transaction.publish(
-        MessageParked(
-            consumer=consumer,
-            parked_id=parking.parked_id,
-            message_topic=message.partition.topic,
-            message_partition=message.partition.partition,
-            message_offset=message.offset,
-            reason=parking.reason,
-            detail=parking.detail[:DETAIL_CHARACTERS_MAX],
         )
     )

@@ -161,6 +161,33 @@ async def test_what_cannot_be_read_is_parked_with_its_reason(
     assert await scalar(streams, APPLIED) == 1
 
 
+async def test_a_poison_signal_is_parked_and_its_copy_blocks_no_outbox(
+    streams: Streams, bus: KafkaBus
+) -> None:
+    member = Consumer(
+        name="test",
+        topics=[Topic.PROGRESS],
+        types=[EventType.GENERATION_STARTED],
+        handler=record,
+        database=streams.database,
+        bus=bus,
+        clock=streams.clock,
+        ids=streams.ids,
+        random=streams.random,
+        metrics=streams.metrics,
+    )
+    signal = Partition(Topic.PROGRESS.value, uuid4(), 0)
+    await member.place({signal: range(1)})
+    await member.consume(_Seeks(), [IncomingMessage(signal, 0, b"k", b"no event")])
+    async with streams.database.read() as connection:
+        outgoing = await connection.fetch("SELECT topic FROM outbox ORDER BY order_number")
+    assert await scalar(streams, PARKED) == 1
+    assert [row["topic"] for row in outgoing] == ["daygen.operations"]
+    relay = streams.relay(bus)
+    await relay.hold_shares()
+    assert await relay.publish_pending() == 1
+
+
 async def test_a_fault_that_passes_is_retried_and_leaves_no_trace(
     streams: Streams, bus: KafkaBus
 ) -> None:
