@@ -9,8 +9,8 @@ from libs.runtime.db import Database
 from libs.runtime.objects import ObjectStore
 from services.generation.domain.jobs import attempt_prefix, next_sweep
 from services.generation.handlers.metrics import Metrics
-from services.generation.store import ends
-from services.generation.store.ends import Sweep
+from services.generation.store import sweeps
+from services.generation.store.sweeps import Sweep
 
 BATCH = 100
 
@@ -38,7 +38,7 @@ class Sweeping:
     async def next_at(self) -> datetime | None:
         """When the next attempt is to be swept."""
         async with self._database.read() as connection:
-            return await ends.next_sweep(connection)
+            return await sweeps.next_sweep(connection)
 
     async def work(self) -> None:
         """Delete the objects of all attempts whose time has come.
@@ -52,7 +52,7 @@ class Sweeping:
     async def _sweep_some(self) -> int:
         again_at = self._clock.now() + self._sweep_delay
         async with self._database.transaction() as transaction:
-            taken = await ends.take_sweeps(
+            taken = await sweeps.take_sweeps(
                 transaction.connection, now=self._clock.now(), again_at=again_at, limit=BATCH
             )
         if not taken:
@@ -61,7 +61,7 @@ class Sweeping:
             await self._delete(attempt)
         now = self._clock.now()
         async with self._database.transaction() as transaction:
-            await ends.swept(
+            await sweeps.swept(
                 transaction.connection,
                 [(each.id, next_sweep(each.state, each.sweeps + 1, now)) for each in taken],
                 again_at,
