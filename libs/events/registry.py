@@ -39,6 +39,10 @@ EVENTS: tuple[type[Payload], ...] = (
 )
 
 
+# As text in an indexed column: a longer one, or a NUL in it, could not even be set aside.
+NAME_CHARACTERS_MAX = 500
+
+
 class UndecodableEventError(ValueError):
     """A message is not an event that this release can read; reading it again gives the same.
 
@@ -87,8 +91,11 @@ class Registry:
             raise UndecodableEventError("malformed", str(error)) from error
         if envelope.specversion != SPECVERSION:
             raise UndecodableEventError(
-                "malformed", f"CloudEvents {envelope.specversion} is not supported"
+                "malformed", f"CloudEvents {envelope.specversion!r} is not supported"
             )
+        for name in (envelope.type, envelope.subject):
+            if len(name) > NAME_CHARACTERS_MAX or "\0" in name:
+                raise UndecodableEventError("malformed", f"{name[:50]!r} names nothing of ours")
         return envelope
 
     def open(self, envelope: Envelope) -> Event[Payload]:

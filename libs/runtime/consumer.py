@@ -243,7 +243,7 @@ class Consumer:
             event_type=intake.event_type,
             order_key=intake.order_key,
             reason=reason,
-            detail=detail,
+            detail=detail.replace("\0", "\N{REPLACEMENT CHARACTER}"),  # no text column takes it
         )
 
     async def place(self, logs: Mapping[Partition, range]) -> Mapping[Partition, int]:

@@ -33,7 +33,7 @@ def message(event: Event[Payload]) -> OutgoingMessage:
 async def record(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
     """Write what was applied, and refuse users of role POISON."""
     if any(getattr(event.data, "role", "") == "POISON" for event in events):
-        raise Conflict("this user cannot be applied")
+        raise Conflict("this user cannot be applied: \0")  # a text may quote whatever was sent
     await transaction.connection.execute(
         "INSERT INTO applied (event_id, user_id) SELECT * FROM unnest($1::uuid[], $2::uuid[])",
         [event.id for event in events],
@@ -139,6 +139,7 @@ async def test_what_cannot_be_read_is_parked_with_its_reason(
 ) -> None:
     good = registered(streams)
     encoded = encode(good)
+    nul = encoded.replace(b'"subject":"', rb'"subject":"\u0000')
     strange = {
         "malformed": b'{"specversion": "1.0"',
         "unknown_type": encode(registered(streams)).replace(b".registered", b".teleported"),
@@ -151,13 +152,13 @@ async def test_what_cannot_be_read_is_parked_with_its_reason(
     }
     topic = Topic.IDENTITY.value
     await bus.publish(
-        [OutgoingMessage(topic, b"k", value) for value in (*strange.values(), None, encoded)]
+        [OutgoingMessage(topic, b"k", value) for value in (*strange.values(), None, nul, encoded)]
     )
     async with running(consumer(streams, bus).run()):
-        await until(6, POSITIONS, streams)
+        await until(7, POSITIONS, streams)
     async with streams.database.read() as connection:
         reasons = [row["reason"] for row in await connection.fetch("SELECT reason FROM parked")]
-    assert sorted(reasons) == sorted([*strange, "malformed"])
+    assert sorted(reasons) == sorted([*strange, "malformed", "malformed"])
     assert await scalar(streams, APPLIED) == 1
 
 
