@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar
 from uuid import UUID
 
 from msgspec import Struct
@@ -61,6 +62,8 @@ class FeedEntry(Struct, frozen=True, kw_only=True):
 
 class UnknownSubjectError(ValueError):
     """An event is about an account or a job that was never opened here, nor ever will be."""
+
+    code: ClassVar[str] = "unknown_subject"
 
 
 class Books:

@@ -124,7 +124,7 @@ async def test_an_event_of_a_stranger_is_parked_and_the_rest_goes_on(
     async with asyncio.timeout(WAIT_SECONDS):
         while await gateway.value("SELECT count(*) FROM parked") == 0:
             await asyncio.sleep(0.02)
-    assert await gateway.value("SELECT reason FROM parked") == "UnknownSubjectError"
+    assert await gateway.value("SELECT reason FROM parked") == "unknown_subject"
 
 
 class Told(Struct, frozen=True):
