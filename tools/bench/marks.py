@@ -72,6 +72,10 @@ class Round:
         return [job.own_ms for job in self.jobs]
 
     @property
+    def away(self) -> list[float]:
+        return [job.away_ms for job in self.jobs]
+
+    @property
     def answers(self) -> list[float]:
         return [job.answer_ms for job in self.jobs]
 

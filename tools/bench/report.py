@@ -7,6 +7,9 @@ from typing import Any
 from tools.bench.figures import Outcome, Spread
 from tools.bench.result import Line, Result, Side
 
+# A client that is later than this is told of: the machine was too busy to measure well.
+LATENESS_MS_MAX = 5.0
+
 
 def as_json(result: Result) -> dict[str, Any]:
     return {
@@ -89,6 +92,3 @@ def _shortfalls(name: str, side: Side) -> Iterator[str]:
         yield f"  {side.unfinished} requests of {name} were not finished in time and not counted."
     if side.lateness > LATENESS_MS_MAX:
         yield f"  The client sent up to {side.lateness:.1f} ms late (p99): the machine was busy."
-
-
-LATENESS_MS_MAX = 5.0

@@ -95,6 +95,7 @@ class Result:
         return [
             self.floor.line("floor: POST to both rows", lambda each: each.totals),
             self.ours.line("ours: POST to both rows", lambda each: each.totals),
+            self.ours.line("ours: drawing and upload alone", lambda each: each.away),
             self.ours.line("ours: less drawing and upload", lambda each: each.own),
             self.floor.line("floor: POST to 202", lambda each: each.answers),
             self.ours.line("ours: POST to 202", lambda each: each.answers),
