@@ -120,7 +120,8 @@ async def _on_http_exception(request: Request, error: Exception) -> ProblemRespo
 
 
 async def _on_validation_error(request: Request, error: Exception) -> ProblemResponse:
-    assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this class alone
+    # Registered for this class alone.
+    assert isinstance(error, RequestValidationError)  # noqa: S101
     problems = error.errors()
     fields = [
         {"field": _field(item["loc"]), "message": _sentence(item)}
