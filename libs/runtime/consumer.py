@@ -15,12 +15,11 @@ from libs.events.names import EventType, Topic
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY, Registry, UndecodableEventError
 from libs.events.transport import Bus, BusError, IncomingMessage, OpenSubscription, Partition
-from libs.runtime import parked, positions
+from libs.runtime import inbox, parked, positions
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database, Transaction
 from libs.runtime.faults import Backoff, is_deterministic
 from libs.runtime.ids import Ids
-from libs.runtime.inbox import admit
 from libs.runtime.metrics import StreamMetrics
 from libs.runtime.parked import Parking
 
@@ -32,6 +31,7 @@ natural keys must make repeats under a new id harmless.
 """
 
 RECORDS_MAX = 500
+PASSED_OVER_MAX = 10_000  # read again after a restart, at most
 FETCH_SECONDS = 1.0
 REPORT_SECONDS = 1.0
 
@@ -79,6 +79,7 @@ class Consumer:
         self._metrics = metrics
         self._registry = registry
         self._expected: dict[Partition, int] = {}
+        self._passed_over = 0
 
     async def run(self) -> None:
         """Consume until cancelled; whatever fails and may pass is tried again without end."""
@@ -92,24 +93,21 @@ class Consumer:
                 logger.warning("consumer_cannot_subscribe", consumer=self._name, error=str(error))
                 await self._pause(backoff)
                 continue
-            backoff.reset()
             try:
-                await self._read(subscription)
+                await self._read(subscription, backoff)
+            except BusError as error:
+                # What broke may be the subscription itself, and stay so: read on from a new one.
+                logger.warning("consumer_cannot_fetch", consumer=self._name, error=str(error))
             finally:
                 await subscription.close()
+            await self._pause(backoff)
 
-    async def _read(self, subscription: OpenSubscription) -> None:
-        backoff = Backoff()
+    async def _read(self, subscription: OpenSubscription, backoff: Backoff) -> None:
         report_at = 0.0
         while True:
-            try:
-                messages = await subscription.fetch(
-                    records_max=RECORDS_MAX, timeout_seconds=FETCH_SECONDS
-                )
-            except BusError as error:
-                logger.warning("consumer_cannot_fetch", consumer=self._name, error=str(error))
-                await self._pause(backoff)
-                continue
+            messages = await subscription.fetch(
+                records_max=RECORDS_MAX, timeout_seconds=FETCH_SECONDS
+            )
             backoff.reset()
             if messages:
                 await self.consume(subscription, messages)
@@ -121,20 +119,29 @@ class Consumer:
         self, subscription: OpenSubscription, messages: Sequence[IncomingMessage]
     ) -> None:
         """Apply fetched messages exactly once, or find that another consumer already has."""
+        positions_now = self._expected
         messages = [
-            each for each in messages if each.offset >= self._expected.get(each.partition, 0)
+            each
+            for each in messages
+            if each.partition in positions_now and each.offset >= positions_now[each.partition]
         ]
         if not messages:
             return
         following = {each.partition: each.offset + 1 for each in messages}
+        # A rebalance in the middle of the batch puts other positions in their place: not for it.
+        expected = {partition: positions_now[partition] for partition in following}
         intakes = [intake for each in messages if (intake := self._take_in(each)) is not None]
         self._metrics.consumed.labels(self._name, "skipped").inc(len(messages) - len(intakes))
+        self._passed_over += len(messages)
+        if not intakes and self._passed_over < PASSED_OVER_MAX:
+            return  # nothing to write: the next batch moves the position over these too
+        self._passed_over = 0
         backoff = Backoff()
         is_isolating = False
         while True:
             try:
                 with self._metrics.batch_seconds.labels(self._name).time():
-                    await self._commit(intakes, following, is_isolating=is_isolating)
+                    await self._commit(intakes, expected, following, is_isolating=is_isolating)
             except positions.FencedError:
                 self._metrics.fenced.labels(self._name).inc()
                 logger.warning("consumer_fenced", consumer=self._name)
@@ -148,8 +155,14 @@ class Consumer:
                 logger.warning("consumer_retries", consumer=self._name, error=repr(error))
                 await self._pause(backoff)
             else:
-                self._expected.update(following)
+                self._move(expected, following)
                 return
+
+    def _move(self, expected: Mapping[Partition, int], following: Mapping[Partition, int]) -> None:
+        """Expect what was committed, save where a rebalance has meanwhile said otherwise."""
+        for partition, offset in following.items():
+            if self._expected.get(partition) == expected[partition]:
+                self._expected[partition] = offset
 
     def _take_in(self, message: IncomingMessage) -> Intake | None:
         """Read a message; None when it is of a known type that this consumer does not handle."""
@@ -173,8 +186,15 @@ class Consumer:
         self, intakes: Sequence[Intake], following: Mapping[Partition, int], *, is_isolating: bool
     ) -> None:
         async with self._database.transaction() as transaction:
-            await positions.advance(transaction, self._name, self._expected, following)
-            ready, parkings = await self._sort(transaction, intakes)
+            batch = await inbox.enter(
+                transaction,
+                self._name,
+                expected=self._expected,
+                following=following,
+                event_ids=[each.event.id for each in intakes if each.event is not None],
+                order_keys=[each.order_key for each in intakes if each.order_key is not None],
+            )
+            ready, parkings = self._sort(intakes, batch)
             repeated = len(intakes) - len(ready) - len(parkings)
             if is_isolating:
                 parkings += await self._apply_one_by_one(transaction, ready)
@@ -187,14 +207,11 @@ class Consumer:
         consumed.labels(self._name, "parked").inc(len(parkings))
         consumed.labels(self._name, "applied").inc(len(intakes) - repeated - len(parkings))
 
-    async def _sort(
-        self, transaction: Transaction, intakes: Sequence[Intake]
+    def _sort(
+        self, intakes: Sequence[Intake], entered: inbox.Entered
     ) -> tuple[list[tuple[Intake, Event[Payload]]], list[Parking]]:
         """Split a batch into what to apply and what to set aside; repeats fall out."""
-        ids = [intake.event.id for intake in intakes if intake.event is not None]
-        fresh = await admit(transaction, self._name, ids)
-        keys = [intake.order_key for intake in intakes if intake.order_key is not None]
-        blocked = await parked.blocked_keys(transaction, self._name, keys)
+        fresh, blocked = set(entered.fresh), set(entered.blocked)
         ready: list[tuple[Intake, Event[Payload]]] = []
         parkings: list[Parking] = []
         for intake in intakes:
@@ -277,8 +294,9 @@ class Consumer:
     ) -> None:
         """Go to where the other consumer has left the positions."""
         for partition, offset in (await self._stored_positions(partitions)).items():
-            self._expected[partition] = offset
-            subscription.seek(partition, offset)
+            if partition in self._expected:
+                self._expected[partition] = offset
+                subscription.seek(partition, offset)
 
     async def _stored_positions(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
         backoff = Backoff()

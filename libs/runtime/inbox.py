@@ -1,21 +1,52 @@
-"""The ids of the events that a consumer has handled: a repeat under the same id is dropped here."""
+"""The first step of a consumer's batch: its position moves, its events are marked as handled."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from libs.runtime.db import Transaction
+from msgspec import Struct
 
-# Inserted in one order everywhere, so that two transactions over the same ids cannot deadlock.
-ADMIT = """
-    INSERT INTO inbox (consumer, event_id)
-    SELECT $1, event_id FROM unnest($2::uuid[]) AS event_id ORDER BY event_id
-    ON CONFLICT DO NOTHING RETURNING event_id
+from libs.events.transport import Partition
+from libs.runtime.db import Transaction
+from libs.runtime.positions import FencedError, columns
+
+ENTER = """
+    SELECT moved, fresh, blocked
+      FROM enter_batch($1, $2::text[], $3::uuid[], $4::integer[], $5::bigint[], $6::bigint[],
+                       $7::uuid[], $8::text[])
 """
 
 
-async def admit(transaction: Transaction, consumer: str, event_ids: Sequence[UUID]) -> set[UUID]:
-    """Record ids as handled; answers those that were new."""
-    if not event_ids:
-        return set()
-    rows = await transaction.connection.fetch(ADMIT, consumer, event_ids)
-    return {row["event_id"] for row in rows}
+class Entered(Struct, frozen=True, kw_only=True):
+    """What a batch has to know before it is applied."""
+
+    fresh: frozenset[UUID]  # events that were never handled before
+    blocked: frozenset[str]  # order keys with an open parked row
+
+
+async def enter(
+    transaction: Transaction,
+    consumer: str,
+    *,
+    expected: Mapping[Partition, int],
+    following: Mapping[Partition, int],
+    event_ids: Sequence[UUID],
+    order_keys: Sequence[str],
+) -> Entered:
+    """Move positions from `expected` to `following`, locked until the commit; record event ids.
+
+    Raises:
+        FencedError: a position is not where it was expected.
+    """
+    partitions = sorted(following)
+    row = await transaction.connection.fetchrow(
+        ENTER,
+        consumer,
+        *columns(partitions),
+        [expected[each] for each in partitions],
+        [following[each] for each in partitions],
+        event_ids,
+        order_keys,
+    )
+    if row is None or row["moved"] != len(partitions):
+        raise FencedError(f"a position of {consumer} was moved by another consumer")
+    return Entered(fresh=frozenset(row["fresh"] or ()), blocked=frozenset(row["blocked"] or ()))

@@ -4,7 +4,7 @@ A later event with the same order key is parked behind an open row, and follows 
 is redriven.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -25,10 +25,6 @@ from libs.runtime.outbox import OutboxRow
 DETAIL_CHARACTERS_MAX = 500
 REASON_BEHIND = "behind"
 
-BLOCKED = """
-    SELECT DISTINCT order_key FROM parked
-     WHERE consumer = $1 AND resolved_at IS NULL AND order_key = ANY($2::text[])
-"""
 PARK = """
     INSERT INTO parked (parked_id, consumer, topic, topic_id, partition, next_offset, event_id,
                         event_type, order_key, key, encoded, reason, detail, parked_at)
@@ -53,14 +49,6 @@ class Parking(Struct, frozen=True, kw_only=True):
     order_key: str | None
     reason: str
     detail: str
-
-
-async def blocked_keys(
-    transaction: Transaction, consumer: str, order_keys: Iterable[str]
-) -> set[str]:
-    """Those of the order keys that have an open parked row."""
-    rows = await transaction.connection.fetch(BLOCKED, consumer, list(set(order_keys)))
-    return {row["order_key"] for row in rows}
 
 
 async def park(

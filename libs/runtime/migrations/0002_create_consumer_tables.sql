@@ -37,6 +37,33 @@ CREATE TABLE parked (
 );
 CREATE INDEX parked_open_by_order_key ON parked (consumer, order_key) WHERE resolved_at IS NULL;
 
+-- The first step of a batch, in one round trip: moves the positions, records the event ids, and looks which order keys have
+-- an open parked row. Each statement sees what was committed before it began, so what is read after the positions' locks
+-- includes everything that their last holder has written.
+CREATE FUNCTION enter_batch(
+    the_consumer text, topics text[], topic_ids uuid[], partitions integer[], expected bigint[], following bigint[],
+    event_ids uuid[], order_keys text[],
+    OUT moved integer, OUT fresh uuid[], OUT blocked text[]
+) LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE position AS stored SET next_offset = new.following
+      FROM unnest(topics, topic_ids, partitions, expected, following)
+           AS new (topic, topic_id, partition, expected, following)
+     WHERE stored.consumer = the_consumer AND stored.topic = new.topic AND stored.topic_id = new.topic_id
+       AND stored.partition = new.partition AND stored.next_offset = new.expected;
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    IF moved < cardinality(topics) THEN RETURN; END IF;
+    -- Inserted in one order everywhere, so that two transactions over the same ids cannot deadlock.
+    WITH admitted AS (
+        INSERT INTO inbox (consumer, event_id)
+        SELECT the_consumer, event_id FROM unnest(event_ids) AS event_id ORDER BY event_id
+        ON CONFLICT DO NOTHING RETURNING event_id
+    )
+    SELECT array_agg(event_id) INTO fresh FROM admitted;
+    SELECT array_agg(DISTINCT order_key) INTO blocked FROM parked
+     WHERE consumer = the_consumer AND resolved_at IS NULL AND order_key = ANY(order_keys);
+END $$;
+
 CREATE TABLE waiting (
     sequence   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     needed_key text   NOT NULL,
