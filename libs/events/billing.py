@@ -5,7 +5,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from libs.events.generation import JobEvent
-from libs.events.names import EventType, Topic
+from libs.events.names import EventType, Service, Topic
 
 
 class UsageOutcome(StrEnum):
@@ -20,6 +20,7 @@ class UsageRecorded(JobEvent, frozen=True, kw_only=True):
 
     event_type: ClassVar[EventType] = EventType.USAGE_RECORDED
     topic: ClassVar[Topic] = Topic.BILLING
+    writers: ClassVar[tuple[Service, ...]] = (Service.BILLING,)
 
     usage_id: UUID
     outcome: UsageOutcome

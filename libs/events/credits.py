@@ -5,15 +5,14 @@ reader's copy can jump to the newest version whatever it has missed. `settled` c
 credits too.
 """
 
-from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
 
 from msgspec import Struct
 
-from libs.events.names import EventType, Topic
-from libs.events.payload import Payload
+from libs.events.names import EventType, Service, Topic
+from libs.events.payload import Moment, Payload
 
 
 class Wallet(StrEnum):
@@ -35,6 +34,7 @@ class CreditsEvent(Payload, frozen=True, kw_only=True):
     """An account changed."""
 
     topic: ClassVar[Topic] = Topic.CREDITS
+    writers: ClassVar[tuple[Service, ...]] = (Service.LEDGER,)
 
     account_id: UUID
     account_version: int
@@ -70,7 +70,7 @@ class CreditsGranted(CreditsEvent, frozen=True, kw_only=True):
     wallet: Wallet
     credits: int
     source: str
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None
 
 
 class CreditsReserved(JobCreditsEvent, frozen=True, kw_only=True):

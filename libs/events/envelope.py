@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Raw, Struct
 
-from libs.events.payload import Payload
+from libs.events.payload import Moment, Payload
 
 SPECVERSION = "1.0"
 DATA_CONTENT_TYPE = "application/json"
@@ -31,7 +31,7 @@ class Envelope(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     source: str
     type: str
     subject: str
-    time: datetime
+    time: Moment
     datacontenttype: str
     dataschema: str
     eventversion: int

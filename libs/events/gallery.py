@@ -4,7 +4,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from libs.events.generation import JobEvent
-from libs.events.names import EventType, Topic
+from libs.events.names import EventType, Service, Topic
 
 
 class GalleryItemsAdded(JobEvent, frozen=True, kw_only=True):
@@ -12,6 +12,7 @@ class GalleryItemsAdded(JobEvent, frozen=True, kw_only=True):
 
     event_type: ClassVar[EventType] = EventType.GALLERY_ITEMS_ADDED
     topic: ClassVar[Topic] = Topic.GALLERY
+    writers: ClassVar[tuple[Service, ...]] = (Service.GALLERY,)
 
     user_id: UUID
     item_ids: tuple[UUID, ...]

@@ -1,14 +1,13 @@
 """Events of a generation: the gateway asks, the generation service answers exactly once."""
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import UUID
 
 from msgspec import Struct
 
-from libs.events.names import EventType, Topic
-from libs.events.payload import Payload
+from libs.events.names import EventType, Service, Topic
+from libs.events.payload import Moment, Payload
 
 
 class FailureCode(StrEnum):
@@ -46,8 +45,8 @@ class RequestFacts(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_f
     unit_credits: int
     units: int
     price_book_version: int
-    requested_at: datetime
-    deadline_at: datetime
+    requested_at: Moment
+    deadline_at: Moment
 
     @property
     def credits_held(self) -> int:
@@ -87,6 +86,7 @@ class GenerationRequested(JobEvent, frozen=True, kw_only=True):
     """A job was admitted: its price is held, generation may start."""
 
     event_type: ClassVar[EventType] = EventType.GENERATION_REQUESTED
+    writers: ClassVar[tuple[Service, ...]] = (Service.GATEWAY,)
 
     request: RequestFacts
 
@@ -95,6 +95,7 @@ class GenerationCancelRequested(JobEvent, frozen=True, kw_only=True):
     """The user wants the job to end; Failed{cancelled} answers, or Completed if too late."""
 
     event_type: ClassVar[EventType] = EventType.GENERATION_CANCEL_REQUESTED
+    writers: ClassVar[tuple[Service, ...]] = (Service.GATEWAY,)
 
     user_id: UUID
 
@@ -103,6 +104,7 @@ class GenerationStarted(JobEvent, frozen=True, kw_only=True):
     """A worker took the job. A passing signal for progress displays; nothing may depend on it."""
 
     event_type: ClassVar[EventType] = EventType.GENERATION_STARTED
+    writers: ClassVar[tuple[Service, ...]] = (Service.GENERATION,)
     topic: ClassVar[Topic] = Topic.PROGRESS
 
     attempt: int
@@ -112,6 +114,7 @@ class GenerationCompleted(JobEvent, frozen=True, kw_only=True):
     """The one answer to a request that delivered: pictures in storage, or text for `describe`."""
 
     event_type: ClassVar[EventType] = EventType.GENERATION_COMPLETED
+    writers: ClassVar[tuple[Service, ...]] = (Service.GENERATION,)
 
     request: RequestFacts
     attempt_id: UUID
@@ -131,6 +134,7 @@ class GenerationFailed(JobEvent, frozen=True, kw_only=True):
     """The one answer to a request that delivered nothing; `request` is None if unreadable."""
 
     event_type: ClassVar[EventType] = EventType.GENERATION_FAILED
+    writers: ClassVar[tuple[Service, ...]] = (Service.GENERATION,)
 
     request: RequestFacts | None
     code: FailureCode

@@ -3,7 +3,7 @@
 from typing import ClassVar
 from uuid import UUID
 
-from libs.events.names import EventType, Topic
+from libs.events.names import EventType, Service, Topic
 from libs.events.payload import Payload
 
 
@@ -12,6 +12,7 @@ class UserRegistered(Payload, frozen=True, kw_only=True):
 
     event_type: ClassVar[EventType] = EventType.USER_REGISTERED
     topic: ClassVar[Topic] = Topic.IDENTITY
+    writers: ClassVar[tuple[Service, ...]] = (Service.GATEWAY,)
 
     user_id: UUID
     account_id: UUID

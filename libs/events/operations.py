@@ -3,7 +3,7 @@
 from typing import ClassVar
 from uuid import UUID
 
-from libs.events.names import EventType, Topic
+from libs.events.names import EventType, Service, Topic
 from libs.events.payload import Payload
 
 
@@ -12,6 +12,7 @@ class MessageParked(Payload, frozen=True, kw_only=True):
 
     event_type: ClassVar[EventType] = EventType.MESSAGE_PARKED
     topic: ClassVar[Topic] = Topic.OPERATIONS
+    writers: ClassVar[tuple[Service, ...]] = tuple(Service)
 
     consumer: str
     parked_id: UUID

@@ -1,11 +1,15 @@
 """The base of every event's data: a frozen struct that knows its wire name, version and topic."""
 
-from typing import ClassVar
+from datetime import datetime
+from typing import Annotated, ClassVar
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from libs.events.names import EventType, Topic
+from libs.events.names import EventType, Service, Topic
+
+# A time without its offset from UTC means another instant to each reader: it is refused.
+Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class Payload(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
@@ -17,6 +21,7 @@ class Payload(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields
     event_type: ClassVar[EventType]
     event_version: ClassVar[int] = 1
     topic: ClassVar[Topic]
+    writers: ClassVar[tuple[Service, ...]]
 
     @property
     def subject(self) -> str:
