@@ -183,13 +183,18 @@ class Consumer:
         )
 
     async def _commit(
-        self, intakes: Sequence[Intake], following: Mapping[Partition, int], *, is_isolating: bool
+        self,
+        intakes: Sequence[Intake],
+        expected: Mapping[Partition, int],
+        following: Mapping[Partition, int],
+        *,
+        is_isolating: bool,
     ) -> None:
         async with self._database.transaction() as transaction:
             batch = await inbox.enter(
                 transaction,
                 self._name,
-                expected=self._expected,
+                expected=expected,
                 following=following,
                 event_ids=[each.event.id for each in intakes if each.event is not None],
                 order_keys=[each.order_key for each in intakes if each.order_key is not None],
