@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
+from weakref import WeakSet
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
@@ -17,7 +18,6 @@ from aiokafka.errors import (
     IllegalStateError,
     KafkaError,
     NoOffsetForPartitionError,
-    OffsetOutOfRangeError,
 )
 from aiokafka.partitioner import murmur2
 from faststream.kafka import KafkaBroker
@@ -37,7 +37,11 @@ FETCH_BYTES_MAX = 8_000_000
 RETRY_BACKOFF_MS = 20
 SESSION_TIMEOUT_MS = 10_000
 HEARTBEAT_INTERVAL_MS = 2_000
+# Never: a batch may wait for its database as long as it takes. A member that is sent away for not
+# fetching would be let in again once it fetches, which it does only once it has partitions.
+POLL_INTERVAL_MS_MAX = 2**31 - 1
 PLACE_AGAIN_SECONDS = 0.2
+STOP_SECONDS = 5.0
 
 logger = structlog.get_logger(__name__)
 
@@ -56,7 +60,8 @@ class KafkaBus:
         self._client_id = client_id
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
-        self._subscriptions: list[KafkaSubscription] = []
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._subscriptions: WeakSet[KafkaSubscription] = WeakSet()
 
     async def publish(self, messages: Sequence[OutgoingMessage]) -> Sequence[BaseException | None]:
         """Publish with acks=all and idempotence; see `Bus.publish`."""
@@ -72,6 +77,8 @@ class KafkaBus:
                 for (topic, partition), indices in chunks.items()
             )
         )
+        if any(outcome is not None for outcome in outcomes):
+            self._retire(producer)
         return outcomes
 
     async def subscribe(
@@ -82,16 +89,34 @@ class KafkaBus:
             self._bootstrap, self._client_id, self._prefix, group, tuple(topics), assigned
         )
         await subscription.open()
-        self._subscriptions.append(subscription)
+        self._subscriptions.add(subscription)
         return subscription
 
     async def close(self) -> None:
         """Leave all groups and flush what is being published."""
-        for subscription in self._subscriptions:
+        for subscription in list(self._subscriptions):
             await subscription.close()
         if self._producer is not None:
-            producer, self._producer = self._producer, None
-            await producer.stop()
+            self._retire(self._producer)
+        if self._retiring:
+            # An idempotent producer never gives a message up; the outbox has it all the same.
+            await asyncio.wait(self._retiring, timeout=STOP_SECONDS)
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+
+    def _retire(self, producer: AIOKafkaProducer) -> None:
+        """Publish through a new one from now on.
+
+        A refused batch leaves a gap in the producer's sequence, and Kafka lets nothing pass behind
+        it; a producer whose sender broke never sends again.
+        """
+        current = self._producer
+        if current is not None and current is producer:
+            self._producer = None
+            task = asyncio.create_task(current.stop(), name="retiring-producer")
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
 
     async def _started_producer(self) -> AIOKafkaProducer:
         async with self._starting:
@@ -106,7 +131,11 @@ class KafkaBus:
                     max_request_size=MESSAGE_BYTES_MAX + 48_576,
                     retry_backoff_ms=RETRY_BACKOFF_MS,
                 )
-                await producer.start()
+                try:
+                    await producer.start()
+                except BaseException:  # cancelled, too: nobody else knows of it yet
+                    await producer.stop()
+                    raise
                 self._producer = producer
         return self._producer
 
@@ -136,6 +165,7 @@ class KafkaSubscription:
             listener=_Listener(self),
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
+            max_poll_interval_ms=POLL_INTERVAL_MS_MAX,
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
         )
         self._prefix = prefix
@@ -143,6 +173,7 @@ class KafkaSubscription:
         self._assigned = assigned
         self._partitions: dict[TopicPartition, Partition] = {}
         self._is_placed = asyncio.Event()
+        self._placing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Join the group.
@@ -162,6 +193,8 @@ class KafkaSubscription:
 
     async def close(self) -> None:
         """Leave the group."""
+        if self._placing is not None:
+            self._placing.cancel()
         await self._broker.stop()
         await self._topic_ids.close()
 
@@ -175,13 +208,10 @@ class KafkaSubscription:
             )
         except (TimeoutError, NoOffsetForPartitionError):
             return []  # partitions are being assigned: the fetcher looked before they were placed
-        except OffsetOutOfRangeError:
-            await self.take_over(
-                self._partitions
-            )  # made anew, or cut short: look again where we are
-            return []
         except (KafkaError, OSError) as error:
             raise BusError(f"fetching failed: {error!r}") from error
+        if not self._is_placed.is_set():
+            return []  # partitions moved while these came: whoever has them now starts anew
         return [
             IncomingMessage(partition, record.offset, record.key, record.value)
             for topic_partition, records in batches.items()
@@ -205,16 +235,20 @@ class KafkaSubscription:
             return
 
     async def take_over(self, topic_partitions: Iterable[TopicPartition]) -> None:
-        """Start newly assigned partitions where the consumer says.
+        """Start newly assigned partitions where the consumer says; ends early when closed."""
+        self._placing = asyncio.create_task(self._place(sorted(topic_partitions)), name="place")
+        await asyncio.wait({self._placing})
 
-        Tried until it works: aiokafka goes on after a listener that failed, with partitions that
-        stand nowhere and would never be read.
+    async def _place(self, assigned: Sequence[TopicPartition]) -> None:
+        """Tried until it works.
+
+        aiokafka goes on after a listener that failed, with partitions that stand nowhere and would
+        never be read.
         """
-        assigned = sorted(topic_partitions)
         while True:
             try:
                 await self._take_over(assigned)
-            except (KafkaError, OSError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, nothing else tries again
                 logger.warning("partitions_not_placed", error=repr(error))
                 await asyncio.sleep(PLACE_AGAIN_SECONDS)
             else:

@@ -1,0 +1,79 @@
+"""Kafka through the bus: what a refusal, an outage or an early end leaves behind."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from uuid import uuid4
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from infra.local.cluster import LocalCluster
+from libs.events import bus as bus_module
+from libs.events.bus import KafkaBus
+from libs.events.transport import OutgoingMessage, Partition
+
+NARROW = "narrow"  # a topic whose broker takes small messages only
+
+
+@pytest.fixture
+async def bus(cluster: LocalCluster) -> AsyncIterator[KafkaBus]:
+    prefix = f"{uuid4().hex[:12]}."
+    admin = AIOKafkaAdminClient(bootstrap_servers=cluster.kafka_bootstrap)
+    await admin.start()
+    topic = NewTopic(prefix + NARROW, 1, 1, topic_configs={"max.message.bytes": "1000"})
+    await admin.create_topics([topic])
+    bus = KafkaBus(cluster.kafka_bootstrap, client_id="test", prefix=prefix)
+    yield bus
+    await bus.close()
+    await admin.delete_topics([prefix + NARROW])
+    await admin.close()
+
+
+async def test_a_refused_message_does_not_spoil_those_after_it(bus: KafkaBus) -> None:
+    """A refused batch leaves a gap in its producer's sequence, and Kafka lets none pass."""
+    assert await bus.publish([OutgoingMessage(NARROW, b"k", b"first")]) == [None]
+    (refused,) = await bus.publish([OutgoingMessage(NARROW, b"k", b"x" * 5_000)])
+    assert refused is not None
+    assert await bus.publish([OutgoingMessage(NARROW, b"k", b"small")]) == [None]
+    assert await bus.publish([OutgoingMessage(NARROW, b"k", b"smaller")]) == [None]
+
+
+async def test_a_subscription_ends_although_its_partitions_could_not_be_placed(
+    bus: KafkaBus,
+) -> None:
+    """The consumer asks its database where to start; that may be away for as long as it likes."""
+    asked = asyncio.Event()
+
+    async def never(_logs: Mapping[Partition, range]) -> Mapping[Partition, int]:
+        asked.set()
+        await asyncio.Event().wait()
+        return {}
+
+    subscription = await bus.subscribe(group="test", topics=[NARROW], assigned=never)
+    async with asyncio.timeout(20):
+        await asked.wait()
+        await subscription.close()
+
+
+async def test_closing_does_not_wait_for_messages_that_kafka_does_not_take(
+    bus: KafkaBus, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bus_module, "STOP_SECONDS", 0.2)
+    message = OutgoingMessage(NARROW, b"k", b"small")
+    await bus.publish([message])
+    broker = cluster.pid("kafka")
+    assert broker is not None
+    os.kill(broker, signal.SIGSTOP)
+    try:
+        publishing = asyncio.create_task(bus.publish([message]))
+        await asyncio.sleep(0.2)
+        publishing.cancel()
+        with suppress(asyncio.CancelledError):
+            await publishing
+        async with asyncio.timeout(5):
+            await bus.close()
+    finally:
+        os.kill(broker, signal.SIGCONT)
