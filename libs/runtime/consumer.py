@@ -65,6 +65,7 @@ class Consumer:
         random: Random,
         metrics: StreamMetrics,
         registry: Registry = REGISTRY,
+        gather_seconds: float = 0.0,
     ) -> None:
         self._name = name
         self._topics = tuple(topic.value for topic in topics)
@@ -78,6 +79,7 @@ class Consumer:
         self._random = random
         self._metrics = metrics
         self._registry = registry
+        self._gather_seconds = gather_seconds
         self._expected: dict[Partition, int] = {}
         self._passed_over = 0
 
@@ -108,6 +110,10 @@ class Consumer:
             messages = await subscription.fetch(
                 records_max=RECORDS_MAX, timeout_seconds=FETCH_SECONDS
             )
+            if messages and self._gather_seconds:
+                await self._clock.sleep(self._gather_seconds)
+                more = await subscription.fetch(records_max=RECORDS_MAX, timeout_seconds=0)
+                messages = [*messages, *more]
             backoff.reset()
             if messages:
                 await self.consume(subscription, messages)

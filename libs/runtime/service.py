@@ -99,9 +99,18 @@ class Runtime:
         self._before: list[Callable[[], Awaitable[None]]] = []
 
     def consume(
-        self, topics: Collection[Topic], types: Collection[EventType], handler: Handler
+        self,
+        topics: Collection[Topic],
+        types: Collection[EventType],
+        handler: Handler,
+        *,
+        gather_seconds: float = 0.0,
     ) -> Consumer:
-        """Apply the given event types of the given topics to this service's tables."""
+        """Apply the given event types of the given topics to this service's tables.
+
+        `gather_seconds` waits for more once something has come: for a consumer whose events come
+        in bursts, a little delay saves transactions.
+        """
         consumer = Consumer(
             name=self.service.consumer_group,
             topics=topics,
@@ -113,6 +122,7 @@ class Runtime:
             ids=self.ids,
             random=self.random,
             metrics=self.metrics,
+            gather_seconds=gather_seconds,
         )
         self.background("consumer", consumer.run)
         return consumer

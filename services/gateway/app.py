@@ -52,7 +52,12 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         signup_credits=settings.signup_credits,
         grace=settings.grace,
     )
-    runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, projections.project)
+    runtime.consume(
+        consumers.TOPICS,
+        consumers.EVENT_TYPES,
+        projections.project,
+        gather_seconds=consumers.GATHER_SECONDS,
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
