@@ -19,6 +19,8 @@ Connection: TypeAlias = "PoolConnectionProxy[Record]"
 
 COMMAND_TIMEOUT_SECONDS = 60.0
 CONNECT_TIMEOUT_SECONDS = 10.0
+# A process that stands still in a transaction, or whose machine is gone, holds its locks no longer.
+STALLED_SECONDS = 30.0
 
 # Our statements are written for index scans on tables that grow. A statement prepared while its
 # table was still empty would keep a sequential plan for the life of its connection; and compiling
@@ -129,6 +131,7 @@ class Database:
             server_settings={
                 "search_path": self._schema,
                 "application_name": f"daygen-{self._schema}",
+                "idle_in_transaction_session_timeout": str(round(STALLED_SECONDS * 1000)),
                 **SESSION,
             },
         )
@@ -153,7 +156,8 @@ class Database:
             async with connection.transaction():
                 yield transaction
                 await transaction.flush()
-        transaction.committed(self._wakeups)
+            # Nothing is awaited in between: a task cancelled from here on has told what it did.
+            transaction.committed(self._wakeups)
 
     def _connected(self) -> "asyncpg.Pool[Record]":
         if self._pool is None:

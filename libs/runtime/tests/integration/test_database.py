@@ -1,0 +1,87 @@
+"""Transactions whose process stands still or is cancelled at the worst moment."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+import pytest
+
+from libs.runtime import db
+from libs.runtime.db import Database
+from libs.runtime.testing import Streams
+
+LOCK = "SELECT FROM applied FOR UPDATE"
+
+
+async def test_a_process_that_stands_still_does_not_hold_its_locks_for_ever(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "STALLED_SECONDS", 0.3)
+    stalled = Database(
+        streams.dsn,
+        schema=streams.service.value,
+        pool_size=2,
+        emitter=streams.emitter,
+        wakeups=streams.wakeups,
+    )
+    await stalled.open()
+    async with streams.database.read() as connection:
+        await connection.execute("INSERT INTO applied (event_id) VALUES (gen_random_uuid())")
+
+    async def stand_still() -> None:
+        async with stalled.transaction() as transaction:
+            await transaction.connection.execute(LOCK)
+            async with asyncio.timeout(10), streams.database.transaction() as other:
+                await other.connection.execute(LOCK)
+            await transaction.connection.execute(LOCK)
+
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        await stand_still()
+    async with stalled.read() as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+    await stalled.close()
+
+
+async def test_a_commit_is_told_of_although_its_task_is_cancelled_right_behind_it(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = asyncpg.Pool.release
+
+    async def release_and_cancel(pool: Any, connection: Any) -> None:
+        await release(pool, connection)
+        raise asyncio.CancelledError
+
+    with streams.wakeups.listen("feed", "ann") as ann:
+        with monkeypatch.context() as patch, suppress(asyncio.CancelledError):
+            patch.setattr(asyncpg.Pool, "release", release_and_cancel)
+            async with streams.database.transaction() as transaction:
+                transaction.wake("feed", "ann")
+        assert await ann.wait(0)
+
+
+async def test_a_connection_comes_back_clean_although_its_rollback_was_cancelled(
+    streams: Streams,
+) -> None:
+    async def slow() -> None:
+        async with streams.database.transaction() as transaction:
+            await transaction.connection.execute("SELECT pg_sleep(5)")
+
+    for _ in range(16):
+        task = asyncio.create_task(slow())
+        await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.sleep(0)
+        task.cancel()  # in the middle of the rollback
+        with suppress(asyncio.CancelledError):
+            await task
+    async with asyncio.timeout(10):
+        for _ in range(16):
+            async with streams.database.transaction() as transaction:
+                assert await transaction.connection.fetchval("SELECT 1") == 1
+    async with streams.database.read() as connection:
+        stuck = await connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
+        )
+    assert stuck == 0
