@@ -103,8 +103,11 @@ class _Generation:
 
     def _worker(self, objects: ObjectStore) -> Worker:
         runtime = self._runtime
+        emitter = Emitter(runtime.service.source, runtime.clock, runtime.ids)
         attempts = Attempts(
             database=runtime.database,
+            emitter=emitter,
+            wakeups=runtime.wakeups,
             providers=self._capabilities,
             clock=runtime.clock,
             ids=runtime.ids,
@@ -113,12 +116,11 @@ class _Generation:
             lease=self._lease,
             sweep_delay=self._sweep_delay,
         )
-        emitter = Emitter(runtime.service.source, runtime.clock, runtime.ids)
         return Worker(
             name=self._settings.replica,
             attempts=attempts,
             execution=Execution(self._providers, objects, runtime.clock),
-            progress=Progress(runtime.bus, emitter),
+            progress=Progress(runtime.bus, emitter, runtime.clock),
             wakeups=runtime.wakeups,
             clock=runtime.clock,
             limits=Limits(

@@ -73,6 +73,8 @@ class Worker:
         self._clock = clock
         self._limits = limits
         self._held: dict[UUID, Held] = {}
+        self._is_behind = False  # jobs may wait for what comes free here
+        self._is_draining = False
 
     async def run(self) -> None:
         """Work until cancelled; then finish what is running, or hand it back."""
@@ -100,18 +102,20 @@ class Worker:
 
     async def _fill(self, wakeup: Wakeup) -> None:
         """Take as many jobs as there are free slots, and start on them."""
+        self._is_behind = True  # what comes free meanwhile, a claim under way may not see
         free = self._limits.slots - len(self._held)
         if free == 0:
             return
         claiming = asyncio.create_task(self._attempts.claim(self._name, free), name="claim")
         try:
-            claims = await asyncio.shield(claiming)
+            claimed = await asyncio.shield(claiming)
         except asyncio.CancelledError:
             # Told to stop while claiming: what was taken meanwhile is handed back with the rest.
-            for claim in await claiming:
+            for claim in (await claiming).claims:
                 self._held[claim.attempt_id] = Held(claim)
             raise
-        for claim in claims:
+        self._is_behind = claimed.is_behind
+        for claim in claimed.claims:
             held = self._held[claim.attempt_id] = Held(claim)
             held.task = asyncio.create_task(self._attempt(held, wakeup), name="attempt")
 
@@ -119,14 +123,24 @@ class Worker:
         claim = held.claim
         try:
             with bound_contextvars(job_id=str(claim.job_id), provider=claim.request.provider):
-                self._progress.started(claim)
-                outcome = await self._execution.run(claim)
+                with self._progress.of(claim):
+                    outcome = await self._execution.run(claim)
                 held.is_deciding = True
                 await self._decide(claim, outcome)
         except Exception:  # its lease will run out, and another attempt follows
             logger.exception("attempt_broken", job_id=str(claim.job_id))
         finally:
             self._held.pop(claim.attempt_id, None)
+            self._tell_of_room(wakeup)
+
+    def _tell_of_room(self, wakeup: Wakeup) -> None:
+        """A slot and a call have come free: for the jobs that wait for them, if any do.
+
+        Jobs that come from now on bring wake-ups of their own.
+        """
+        if self._is_draining:
+            self._wakeups.wake(WORK_CHANNEL)  # others have to take them
+        elif self._is_behind:
             wakeup.fire()
 
     async def _decide(self, claim: Claim, outcome: Outcome) -> None:
@@ -180,6 +194,7 @@ class Worker:
 
     async def _drain(self) -> None:
         """Let attempts finish for a while, then hand back the jobs of those that have not."""
+        self._is_draining = True
         tasks = [held.task for held in self._held.values() if held.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=self._limits.grace_seconds)

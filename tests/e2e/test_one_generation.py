@@ -51,7 +51,6 @@ async def test_a_prompt_becomes_a_picture_a_charge_a_gallery_entry_and_a_usage_r
     assert sorted(types) == sorted(
         [
             "daygen.generation.requested",
-            "daygen.generation.started",
             "daygen.credits.reserved",
             "daygen.generation.completed",
             "daygen.credits.captured",

@@ -10,38 +10,10 @@ So an account with 500 queued jobs has tags far ahead of the virtual time, a new
 virtual time and is next; and an account that was idle starts there too: idle time earns nothing.
 A row needs its tag only once, so the next job is the first row of an index. The paper also moves
 the virtual time on when all is idle; here only differences between tags count, so that is left out.
+The tags are given where the queue is: `store/queue.py::ENQUEUE`.
 """
-
-from collections.abc import Sequence
 
 
 def cost(units: int) -> int:
     """A job's length in virtual time: what it occupies the provider with."""
     return units
-
-
-def start_tags(virtual_time: int, finish_tag: int, costs: Sequence[int]) -> tuple[list[int], int]:
-    """The start tags of an account's next jobs in order, and the account's new finish tag."""
-    tags = []
-    for each in costs:
-        start = max(virtual_time, finish_tag)
-        tags.append(start)
-        finish_tag = start + each
-    return tags, finish_tag
-
-
-def places(waiting: Sequence[tuple[str, int]], free: dict[str, int], slots: int) -> list[int]:
-    """Which of the waiting jobs start: indices into `waiting`, at most `slots`.
-
-    `waiting` holds (provider, start tag), the lowest tag of each provider first; `free` says how
-    many calls each provider still takes. Tags of two providers cannot be compared, so providers
-    take turns: a slow one with a long queue cannot hold all the slots against the others.
-    """
-    turns: dict[str, int] = {}
-    ranked = []
-    for index, (provider, tag) in enumerate(waiting):
-        turn = turns.get(provider, 0)
-        if turn < free.get(provider, 0):
-            turns[provider] = turn + 1
-            ranked.append((turn, tag, index))
-    return [index for _, _, index in sorted(ranked)[:slots]]

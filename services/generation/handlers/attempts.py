@@ -7,8 +7,11 @@ from random import Random
 from libs.events.generation import FailureCode
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database
+from libs.runtime.emitter import Emitter
 from libs.runtime.ids import Ids
-from services.generation.domain import fairness, retries
+from libs.runtime.outbox import RELAY_CHANNEL, row_of
+from libs.runtime.wakeups import Wakeups
+from services.generation.domain import retries
 from services.generation.domain.capabilities import Capabilities, Failure
 from services.generation.domain.jobs import (
     AttemptState,
@@ -21,8 +24,9 @@ from services.generation.domain.jobs import (
 )
 from services.generation.handlers.metrics import Metrics
 from services.generation.handlers.overdue import requeue_or_end
-from services.generation.handlers.requests import DUE_CHANNEL, WORK_CHANNEL
+from services.generation.handlers.requests import DUE_CHANNEL
 from services.generation.store import ends, queue
+from services.generation.store.queue import Claimed
 
 NOT_STORED = Failure(
     code=FailureCode.SERVER, message="The picture could not be stored: generate it again."
@@ -36,6 +40,8 @@ class Attempts:
         self,
         *,
         database: Database,
+        emitter: Emitter,
+        wakeups: Wakeups,
         providers: Mapping[str, Capabilities],
         clock: Clock,
         ids: Ids,
@@ -45,7 +51,10 @@ class Attempts:
         sweep_delay: timedelta,
     ) -> None:
         self._database = database
+        self._emitter = emitter
+        self._wakeups = wakeups
         self._providers = providers
+        self._names = sorted(providers)
         self._clock = clock
         self._ids = ids
         self._random = random
@@ -53,25 +62,17 @@ class Attempts:
         self._lease = lease
         self._sweep_delay = sweep_delay
 
-    async def claim(self, worker: str, slots: int) -> list[Claim]:
+    async def claim(self, worker: str, slots: int) -> Claimed:
         """Take the next jobs: in fair order, within the limits of providers, at most `slots`.
 
         The claim has committed when this returns, so every call of a provider has its row.
         """
-        async with self._database.transaction() as transaction:
-            connection = transaction.connection
-            waiting = await queue.find_waiting(connection, list(self._providers), slots)
-            if not waiting:
-                return []
-            # Locked last, and counted by a statement of its own: it sees all earlier claims.
-            free = await queue.lock_free_calls(connection, {each.provider for each in waiting})
-            chosen = fairness.places(
-                [(each.provider, each.start_tag) for each in waiting], free, slots
-            )
-            now = self._clock.now()
-            return await queue.start(
+        now = self._clock.now()
+        async with self._database.read() as connection:
+            return await queue.claim(
                 connection,
-                {waiting[index].id: self._ids.new() for index in chosen},
+                self._names,
+                [self._ids.new() for _ in range(slots)],
                 worker=worker,
                 now=now,
                 lease_until=now + self._lease,
@@ -87,13 +88,13 @@ class Attempts:
 
     async def complete(self, claim: Claim, delivery: Delivery) -> bool:
         """Decide that the job is done; False when it was not this attempt's any more."""
-        async with self._database.transaction() as transaction:
-            now = self._clock.now()
-            won = await ends.complete(transaction.connection, claim, delivery.spent, now)
-            if won:
-                transaction.publish(completed(claim, delivery), cause=claim.requested)
-                transaction.wake(WORK_CHANNEL)
+        answer = self._emitter.event(completed(claim, delivery), cause=claim.requested)
+        async with self._database.read() as connection:
+            won = await ends.complete(
+                connection, claim, delivery.spent, self._clock.now(), row_of(answer)
+            )
         if won:
+            self._wakeups.wake(RELAY_CHANNEL)
             self._observe(claim, delivery)
         else:
             await self._mark_late(claim, delivery.spent)
@@ -136,7 +137,6 @@ class Attempts:
                 )
                 transaction.publish(answer, cause=claim.requested)
             if was_own:
-                transaction.wake(WORK_CHANNEL)
                 transaction.wake(DUE_CHANNEL)  # a rest may be shorter than a lease
         if was_own:
             self._count(claim, "retried" if may_retry else "failed")

@@ -1,6 +1,5 @@
 """Requests and cancellations as they come: into the queue, and out of it."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -19,8 +18,6 @@ WORK_CHANNEL = "work"  # there may be something to take
 DUE_CHANNEL = "due"  # something is due sooner than whoever waits for it may think
 
 CANCELLED = Failure(code=FailureCode.CANCELLED, message="The generation was cancelled.")
-
-ShareKey = tuple[UUID, str]
 
 
 class Requests:
@@ -52,13 +49,8 @@ class Requests:
             if (failure := refusal(self._providers, event.data.request)) is not None
         }
         accepted = [event for event in events if event.data.job_id not in refusals]
-        tags, finish_tags = await self._tags(transaction, accepted)
-        rows = [
-            _row(event, tags.get(event.data.job_id, 0), refusals.get(event.data.job_id), now)
-            for event in events
-        ]
-        new = await queue.insert_jobs(transaction.connection, rows)
-        await queue.extend_shares(transaction.connection, finish_tags)
+        rows = [_row(event, refusals.get(event.data.job_id), now) for event in events]
+        new = await queue.enqueue(transaction.connection, rows)
         for event in events:
             failure = refusals.get(event.data.job_id)
             if failure is not None and event.data.job_id in new:
@@ -68,28 +60,6 @@ class Requests:
         # Whoever waits for what is due looks again after a lease at the latest.
         if any(event.data.request.deadline_at <= now + self._lease for event in accepted):
             transaction.wake(DUE_CHANNEL)
-
-    async def _tags(
-        self, transaction: Transaction, events: Sequence[Event[GenerationRequested]]
-    ) -> tuple[dict[UUID, int], dict[ShareKey, int]]:
-        """The start tag of each job, and how far each account's share then reaches.
-
-        A job that turns out to be there already leaves a gap in its account's tags, no more.
-        """
-        jobs: defaultdict[ShareKey, list[Event[GenerationRequested]]] = defaultdict(list)
-        for event in events:
-            jobs[event.data.account_id, event.data.request.provider].append(event)
-        shares = await queue.lock_shares(transaction.connection, jobs.keys())
-        tags: dict[UUID, int] = {}
-        finish_tags: dict[ShareKey, int] = {}
-        for key, share in shares.items():
-            starts, finish_tags[key] = fairness.start_tags(
-                share.virtual_time,
-                share.finish_tag,
-                [fairness.cost(event.data.request.units) for event in jobs[key]],
-            )
-            tags |= {event.data.job_id: tag for event, tag in zip(jobs[key], starts, strict=True)}
-        return tags, finish_tags
 
     async def cancel(
         self, transaction: Transaction, events: Sequence[Event[GenerationCancelRequested]]
@@ -132,16 +102,13 @@ async def end_jobs(
     return [job.id for job in ended]
 
 
-def _row(
-    event: Event[GenerationRequested], start_tag: int, failure: Failure | None, now: datetime
-) -> NewJob:
+def _row(event: Event[GenerationRequested], failure: Failure | None, now: datetime) -> NewJob:
     request = event.data.request
     return NewJob(
         id=request.job_id,
         account_id=request.account_id,
         provider=request.provider,
         cost=fairness.cost(request.units) if failure is None else 0,
-        start_tag=start_tag,
         requested=encode(event),
         state=JobState.QUEUED if failure is None else JobState.FAILED,
         queued_at=now,

@@ -1,6 +1,6 @@
 """Statements that end attempts and jobs. Each changes only what nobody has decided before.
 
-Locks are taken in one order: shares of accounts, jobs by id, providers.
+Locks are taken in one order: shares of accounts, jobs by id.
 """
 
 from collections.abc import Collection, Sequence
@@ -12,17 +12,11 @@ from msgspec import Struct
 from libs.events.envelope import Event
 from libs.events.generation import GenerationRequested
 from libs.runtime.db import Connection
+from libs.runtime.outbox import OutboxRow
 from services.generation.domain.jobs import AttemptState, Claim, JobState, Spent
 from services.generation.store.queue import read_request
 
-COMPLETE = """
-    WITH won AS (
-        UPDATE job SET state = 'completed', decided_at = $3, wait_until = NULL
-         WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING attempt_id
-    )
-    UPDATE attempt SET state = 'won', ended_at = $3, provider_ms = $4, provider_cost_microusd = $5
-      FROM won WHERE attempt.id = won.attempt_id RETURNING attempt.id
-"""
+COMPLETE = "SELECT complete_job($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
 # A final failure or a rest before the next attempt, by whoever holds the claim.
 FAIL = """
@@ -125,17 +119,26 @@ class Released(Struct, frozen=True, kw_only=True):
     unknowns: int
 
 
-async def complete(connection: Connection, claim: Claim, spent: Spent, now: datetime) -> bool:
-    """Let an attempt win its job; False when the job is no longer its own to decide."""
-    won = await connection.fetchval(
+async def complete(
+    connection: Connection, claim: Claim, spent: Spent, now: datetime, answer: OutboxRow
+) -> bool:
+    """Let an attempt win its job; False when the job is no longer its own to decide.
+
+    In one call, hence one transaction, with the answer.
+    """
+    won: bool = await connection.fetchval(
         COMPLETE,
         claim.job_id,
         claim.fence,
         now,
         spent.provider_ms,
         spent.provider_cost_microusd,
+        answer.event_id,
+        answer.topic,
+        answer.key,
+        answer.encoded,
     )
-    return won is not None
+    return won
 
 
 async def fail(

@@ -145,6 +145,8 @@ class Stage:
     def attempts(self) -> Attempts:
         return Attempts(
             database=self.streams.database,
+            emitter=self.streams.emitter,
+            wakeups=self.streams.wakeups,
             providers=self._offered,
             clock=self.streams.clock,
             ids=self.streams.ids,
@@ -153,6 +155,10 @@ class Stage:
             lease=self.lease,
             sweep_delay=self.sweep_delay,
         )
+
+    async def claim(self, worker: str = "one", slots: int = 1) -> list[Claim]:
+        """The jobs that a worker would take now."""
+        return (await self.attempts().claim(worker, slots)).claims
 
     def overdue(self) -> Overdue:
         return Overdue(
@@ -181,7 +187,11 @@ class Stage:
             execution=Execution(
                 {self.capabilities.provider: self.provider}, self.objects, self.streams.clock
             ),
-            progress=Progress(self.bus, self.streams.emitter),  # type: ignore[arg-type]
+            progress=Progress(
+                self.bus,  # type: ignore[arg-type]
+                self.streams.emitter,
+                self.streams.clock,
+            ),
             wakeups=self.streams.wakeups,
             clock=self.streams.clock,
             limits=Limits(

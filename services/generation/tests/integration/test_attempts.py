@@ -31,7 +31,7 @@ def delivery() -> Delivery:
 
 async def claimed(stage: Stage, **changes: object) -> Claim:
     await stage.ask(stage.facts(**changes))
-    (claim,) = await stage.attempts().claim("one", 1)
+    (claim,) = await stage.claim("one", 1)
     return claim
 
 
@@ -75,7 +75,7 @@ async def test_a_zombies_decision_is_refused_by_its_fence(stage: Stage) -> None:
     assert not await attempts.complete(zombie, delivery())
     assert not await attempts.fail(zombie, MODERATED, SPENT)
     assert await attempts.renew([zombie]) == [zombie]
-    (heir,) = await attempts.claim("two", 1)
+    (heir,) = await stage.claim("two")
     assert heir.fence > zombie.fence
     assert not await attempts.complete(zombie, delivery())
     assert await attempts.complete(heir, delivery())
@@ -117,7 +117,7 @@ async def test_unknown_attempts_are_counted_and_bounded(stage: Stage) -> None:
         await stage.expire_lease(claim)
         await stage.overdue().work()
         if unknowns < 5:
-            (claim,) = await stage.attempts().claim("one", 1)
+            (claim,) = await stage.claim("one", 1)
     (answer,) = await stage.answers()
 
     assert isinstance(answer, GenerationFailed)
@@ -130,7 +130,7 @@ async def test_without_idempotency_an_unknown_attempt_is_retried_once(stage: Sta
     unsafe = stage.with_provider(is_idempotent=False)
     await unsafe.ask(unsafe.facts())
     for expected in ("queued", "failed"):
-        (claim,) = await unsafe.attempts().claim("one", 1)
+        (claim,) = await unsafe.claim("one", 1)
         await unsafe.expire_lease(claim)
         await unsafe.overdue().work()
         assert await unsafe.state(claim.job_id) == expected
@@ -142,14 +142,14 @@ async def test_a_failure_that_may_pass_is_tried_again_after_a_rest(stage: Stage)
     claim = await claimed(stage)
     assert await stage.attempts().fail(claim, SERVER, SPENT)
     assert await stage.state(claim.job_id) == "delayed"
-    assert await stage.attempts().claim("one", 1) == []
+    assert await stage.claim("one", 1) == []
     due_at = await stage.overdue().next_at()
     assert due_at is not None
     assert due_at - stage.streams.clock.now() <= timedelta(seconds=0.5)
     stage.scheduler()
     await stage.until("SELECT FROM job WHERE state = 'queued'")
 
-    (again,) = await stage.attempts().claim("one", 1)
+    (again,) = await stage.claim("one", 1)
     assert again.tries == 2
     assert await stage.answers() == []
 
@@ -170,7 +170,7 @@ async def test_a_deadline_ends_a_job_wherever_it_stands(stage: Stage, state: str
     deadline = stage.streams.clock.now() + timedelta(milliseconds=300)
     facts = stage.facts(deadline_at=deadline)
     await stage.ask(facts)
-    for claim in await stage.attempts().claim("one", 1) if state != "queued" else ():
+    for claim in await stage.claim("one", 1) if state != "queued" else ():
         if state == "delayed":
             await stage.attempts().fail(claim, SERVER, SPENT)
     stage.scheduler()
@@ -208,7 +208,7 @@ async def test_a_result_after_the_end_is_discarded_and_its_cost_recorded(stage: 
 async def test_a_job_handed_back_is_taken_by_another_at_once(stage: Stage) -> None:
     claim = await claimed(stage)
     await stage.attempts().hand_back([claim])
-    (again,) = await stage.attempts().claim("two", 1)
+    (again,) = await stage.claim("two", 1)
     assert again.job_id == claim.job_id
     assert await stage.attempt_states(claim.job_id) == ["handed_back", "running"]
     await stage.attempts().hand_back([claim])

@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from PIL import Image
 
 from libs.events.envelope import Event
@@ -20,6 +21,7 @@ from libs.events.payload import Payload
 from libs.events.registry import REGISTRY
 from libs.events.testing import request_facts
 from libs.events.transport import Partition
+from services.generation.handlers import progress
 from services.generation.tests.integration.conftest import RunningGeneration
 from services.generation.tests.integration.stage import cancelled, requested
 
@@ -59,7 +61,10 @@ async def test_a_request_becomes_a_stored_picture_and_one_answer(
         assert Image.open(io.BytesIO(content)).size == (image.width, image.height) == (1024, 1024)
 
 
-async def test_a_start_is_told_on_the_progress_topic(generation: RunningGeneration) -> None:
+async def test_a_start_is_told_on_the_progress_topic(
+    generation: RunningGeneration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "AFTER_SECONDS", 0.0)
     now = datetime.now(UTC)
     facts = request_facts(
         model="local-sketch", requested_at=now, deadline_at=now + timedelta(minutes=10)

@@ -10,7 +10,7 @@ from services.generation.tests.integration.stage import PNG, Stage, draws
 async def lost_attempt(stage: Stage) -> Claim:
     """An attempt that stored a picture and was never heard of again."""
     await stage.ask(stage.facts())
-    (claim,) = await stage.attempts().claim("dead", 1)
+    (claim,) = await stage.claim("dead", 1)
     key = f"attempts/{claim.job_id}/{claim.attempt_id}/1.png"
     await stage.objects.put(key, PNG, content_type="image/png")
     await stage.expire_lease(claim)

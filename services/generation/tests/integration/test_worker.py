@@ -5,12 +5,16 @@ from collections.abc import AsyncIterable
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from libs.events.generation import FailureCode, GenerationCompleted, GenerationFailed
 from libs.runtime.objects import StorageUnavailable, StoredObject
 from libs.runtime.objects_s3 import S3ObjectStore
 from libs.runtime.testing import Streams
+from services.generation.handlers import progress
 from services.generation.ports import ProviderError, ProviderRequest, ProviderResult
 from services.generation.tests.integration.stage import PNG, Stage, cancelled, draws, stream
+from services.generation.worker import SAFETY_SECONDS
 
 
 async def hangs(_request: ProviderRequest) -> ProviderResult:
@@ -34,8 +38,24 @@ async def test_a_job_is_done_and_its_picture_stored_under_its_attempt(stage: Sta
     assert await stage.keys(facts.job_id) == [image.key for image in answer.images]
 
 
-async def test_a_dead_bus_for_progress_hurts_no_job(stage: Stage) -> None:
+async def test_a_job_that_is_done_soon_is_not_told_to_have_started(stage: Stage) -> None:
     stage.worker()
+    await stage.ask(*(stage.facts() for _ in range(5)))
+    await stage.answers(5)
+    assert stage.bus.tried == 0
+
+
+async def test_a_dead_bus_for_progress_hurts_no_job(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "AFTER_SECONDS", 0.01)
+
+    async def slow(request: ProviderRequest) -> ProviderResult:
+        await asyncio.sleep(0.3)
+        return await draws(request)
+
+    stage.provider.script = slow
+    stage.worker(slots=5)
     await stage.ask(*(stage.facts() for _ in range(5)))
     assert len(await stage.answers(5)) == 5
     assert stage.bus.tried == 5
@@ -75,12 +95,52 @@ async def test_the_providers_limit_holds_while_two_workers_run(stage: Stage) -> 
     assert most == 3
 
 
+async def test_jobs_beyond_the_slots_and_the_limit_wait_for_no_timer(stage: Stage) -> None:
+    limited = stage.with_provider(concurrency=2)
+    await limited.offer()
+    limited.worker(name="one", slots=1)
+    limited.worker(name="two", slots=3)
+    for _ in range(12):
+        await limited.ask(*(limited.facts() for _ in range(3)))
+    async with asyncio.timeout(SAFETY_SECONDS / 3):
+        await limited.answers(36)
+    await limited.close()
+
+
+async def test_an_attempt_that_ends_while_its_worker_stops_makes_room_elsewhere(
+    stage: Stage,
+) -> None:
+    limited, heir = (stage.with_provider(concurrency=1) for _ in range(2))
+    await limited.offer()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def waits(request: ProviderRequest) -> ProviderResult:
+        begun.set()
+        await go_on.wait()
+        return await draws(request)
+
+    limited.provider.script = waits
+    worker = limited.worker(name="one")
+    await limited.ask(limited.facts())
+    await begun.wait()
+    heir.worker(name="two")
+    await limited.ask(limited.facts())
+    await asyncio.sleep(0.1)
+    worker.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    async with asyncio.timeout(SAFETY_SECONDS / 3):
+        await heir.answers(2)
+    await heir.close()
+    assert (len(limited.provider.calls), len(heir.provider.calls)) == (1, 1)
+
+
 async def test_a_worker_that_dies_is_replaced(stage: Stage) -> None:
     stage.lease = timedelta(seconds=0.6)
     stage.provider.script = hangs
     # As after kill -9: its process renews nothing and hands nothing back.
     await stage.ask(stage.facts())
-    (dead,) = await stage.attempts().claim("dead", 1)
+    (dead,) = await stage.claim("dead", 1)
     stage.provider.script = draws
     stage.worker(name="heir")
     stage.scheduler()

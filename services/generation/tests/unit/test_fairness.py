@@ -1,4 +1,4 @@
-"""Start-time fair queueing: tags, turns, and what they promise about shares."""
+"""Start-time fair queueing: tags, and what they promise about shares."""
 
 import heapq
 from collections import Counter
@@ -6,7 +6,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.generation.domain import fairness
+from services.generation.tests import fairness
 
 COSTS = st.lists(st.integers(1, 8), min_size=1, max_size=30)
 
@@ -57,24 +57,3 @@ def test_accounts_with_work_get_equal_shares_up_to_their_largest_jobs(
         for one, costs in enumerate(accounts):
             for other, others in enumerate(accounts):
                 assert served[one] - served[other] <= max(costs) + max(others)
-
-
-def test_providers_take_turns_within_what_each_bears() -> None:
-    waiting = [("slow", 1), ("slow", 2), ("slow", 3), ("fast", 900), ("fast", 901)]
-    assert fairness.places(waiting, {"slow": 2, "fast": 9}, 3) == [0, 3, 1]
-    assert fairness.places(waiting, {"slow": 2, "fast": 9}, 9) == [0, 3, 1, 4]
-    assert fairness.places(waiting, {"slow": 0}, 9) == []
-
-
-@given(
-    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 99)), max_size=20),
-    st.dictionaries(st.sampled_from("abc"), st.integers(-1, 5)),
-    st.integers(0, 10),
-)
-def test_no_more_are_chosen_than_slots_and_providers_bear(
-    waiting: list[tuple[str, int]], free: dict[str, int], slots: int
-) -> None:
-    chosen = fairness.places(waiting, free, slots)
-    assert len(chosen) == len(set(chosen)) <= slots
-    for name, count in Counter(waiting[index][0] for index in chosen).items():
-        assert count <= free[name]

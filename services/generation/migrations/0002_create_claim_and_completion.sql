@@ -1,0 +1,77 @@
+-- The two steps of a job that its worker takes: each is one call, hence one trip and one commit.
+
+-- Takes the next jobs: in the order of their start tags, within the providers' limits, at most `slots`, one attempt id each.
+-- Tags of two providers cannot be compared, so providers take turns: a slow one with a long queue cannot hold all the slots
+-- against the others. Locks providers first, and of jobs only those that nobody else holds, so it never waits for a job.
+-- With nothing queued it answers no row, otherwise one at least, without a job if there was no room for any. `is_behind`:
+-- jobs may be left that a call or a slot that comes free would have room for.
+CREATE FUNCTION claim_jobs(
+    names text[], slots integer, attempt_ids uuid[], the_worker text, the_time timestamptz, lease_until timestamptz
+) RETURNS TABLE (
+    is_behind boolean, job_id uuid, fence bigint, attempt_id uuid, tries integer, queued_at timestamptz,
+    started_at timestamptz, requested bytea
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    locked text[];
+BEGIN
+    SELECT array_agg(name) INTO locked FROM (
+        SELECT name FROM provider
+         WHERE name = ANY(names) AND EXISTS (SELECT FROM job WHERE state = 'queued' AND job.provider = provider.name)
+         ORDER BY name FOR NO KEY UPDATE) AS asked;
+    IF locked IS NULL THEN RETURN; END IF;
+
+    -- A statement of its own: it sees all that earlier holders of the locks have committed.
+    RETURN QUERY
+    WITH room AS (
+        SELECT name, greatest(0, least(slots, concurrency - (
+                   SELECT count(*) FROM job WHERE state = 'running' AND job.provider = provider.name))) AS calls
+          FROM provider WHERE name = ANY(locked)
+    ), waiting AS (
+        SELECT next.*, row_number() OVER (PARTITION BY provider ORDER BY start_tag, id) AS turn
+          FROM room CROSS JOIN LATERAL (
+            SELECT id, job.provider, start_tag FROM job WHERE state = 'queued' AND job.provider = room.name
+             ORDER BY start_tag, id LIMIT calls FOR UPDATE SKIP LOCKED) AS next
+    ), chosen AS (
+        SELECT id, row_number() OVER (ORDER BY turn, start_tag, id) AS place FROM waiting
+         ORDER BY place LIMIT slots
+    ), started AS (
+        UPDATE job
+           SET state = 'running', fence = fence + 1, tries = tries + 1, attempt_id = attempt_ids[place],
+               wait_until = lease_until, started_at = coalesce(started_at, the_time)
+          FROM chosen WHERE job.id = chosen.id
+        RETURNING job.*
+    ), opened AS (
+        INSERT INTO attempt (id, job_id, number, worker, state, started_at)
+        SELECT attempt_id, id, tries, the_worker, 'running', the_time FROM started
+    ), served AS (
+        UPDATE provider SET virtual_time = greatest(virtual_time, latest.start_tag)
+          FROM (SELECT provider, max(start_tag) AS start_tag FROM started GROUP BY provider) AS latest
+         WHERE name = latest.provider
+    ), rest AS (
+        SELECT (SELECT count(*) FROM chosen) = slots
+            OR EXISTS (SELECT FROM room WHERE calls = (SELECT count(*) FROM waiting WHERE waiting.provider = room.name))
+            AS is_behind
+    )
+    SELECT rest.is_behind, started.id, started.fence, started.attempt_id, started.tries, started.queued_at,
+           started.started_at, started.requested
+      FROM rest LEFT JOIN started ON true
+     ORDER BY started.start_tag, started.id;
+END $$;
+
+-- Lets an attempt win its job, and publishes the answer. Whoever shows an old fence changes and publishes nothing.
+CREATE FUNCTION complete_job(
+    the_job uuid, the_fence bigint, the_time timestamptz, spent_ms bigint, spent_microusd bigint,
+    event_id uuid, topic text, key bytea, encoded bytea
+) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    WITH won AS (
+        UPDATE job SET state = 'completed', decided_at = the_time, wait_until = NULL
+         WHERE id = the_job AND fence = the_fence AND state = 'running' RETURNING attempt_id
+    )
+    UPDATE attempt SET state = 'won', ended_at = the_time, provider_ms = spent_ms, provider_cost_microusd = spent_microusd
+      FROM won WHERE attempt.id = won.attempt_id;
+    IF NOT FOUND THEN RETURN false; END IF;
+    PERFORM append_to_outbox(ARRAY[event_id], ARRAY[topic], ARRAY[key], ARRAY[NULL]::jsonb[], ARRAY[encoded]);
+    RETURN true;
+END $$;
