@@ -118,10 +118,17 @@ class Supervisor:
         assert unit.process is not None  # noqa: S101 - it was spawned by the caller
         loop = asyncio.get_running_loop()
         while loop.time() < deadline and unit.process.returncode is None:
-            if await unit.program.ready():
+            if await self._is_ready(unit):
                 return True
             await asyncio.sleep(READY_POLL_SECONDS)
         return False
+
+    @staticmethod
+    async def _is_ready(unit: Unit) -> bool:
+        try:
+            return await unit.program.ready()
+        except Exception:  # noqa: BLE001 - a half-started program may answer anything
+            return False
 
     async def _watch(self, unit: Unit) -> None:
         """Start the program again whenever it ends by itself."""
@@ -148,7 +155,7 @@ class Supervisor:
         try:
             await end_leftovers(unit.program)
             await self._spawn(unit)
-        except Problem as problem:
+        except (Problem, OSError) as problem:
             self._report(str(problem))  # the watcher comes back to it, later each time
             return
         if await self._becomes_ready(unit):
@@ -158,7 +165,10 @@ class Supervisor:
 
     def _enter(self, unit: Unit, phase: Phase) -> None:
         unit.phase = phase
-        self._on_change()
+        try:
+            self._on_change()
+        except OSError as error:  # a full disk: watching goes on, and the next change tells it
+            self._report(f"The state of {unit.program.name} could not be told: {error}")
 
     async def stop(self) -> None:
         """End everything, what needs others first."""

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,41 @@ async def test_a_killed_program_is_reported_and_started_again(server: ProgramFac
         crash, back = said[1:]
         assert crash == "ledger ended (killed by SIGKILL): starting it again in 0.1 s"
         assert back.startswith("ledger is back after")
+    finally:
+        await supervisor.stop()
+
+
+async def test_a_watcher_outlives_a_question_that_fails_and_a_state_that_cannot_be_saved(
+    server: ProgramFactory,
+) -> None:
+    """A full disk, or an answer that nobody has thought of, must not end the watching."""
+    full: list[Exception] = []
+    strange: list[Exception] = []
+
+    def save() -> None:
+        if full:
+            raise full.pop()
+
+    program = server("ledger")
+
+    async def ready() -> bool:
+        if strange:
+            raise strange.pop()
+        return await program.ready()
+
+    said: list[str] = []
+    supervisor = Supervisor([replace(program, ready=ready)], report=said.append, on_change=save)
+    await supervisor.start()
+    try:
+        unit = supervisor.units["ledger"]
+        strange.append(ValueError("no answer of ours"))
+        full.append(OSError(28, "No space left on device"))
+        assert unit.pid is not None
+        os.kill(unit.pid, signal.SIGKILL)
+        await until(lambda: unit.restarts == 1 and unit.phase is Phase.READY)
+        assert not full
+        assert not strange
+        assert any("No space left on device" in line for line in said)
     finally:
         await supervisor.stop()
 
