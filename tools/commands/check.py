@@ -26,6 +26,7 @@ STEPS = (
     Step("lint", (str(SCRIPTS / "ruff"), "check", ".")),
     Step("types", (sys.executable, "-m", "mypy")),
     Step("imports", (str(SCRIPTS / "lint-imports"), "--no-logo")),
+    Step("events", (sys.executable, "-m", "tools.cli", "events", "schema", "--check")),
     Step("tidy", (sys.executable, "-m", "tools.tidy"), always_shown=True),
 )
 

@@ -1,0 +1,1 @@
+"""One module per subcommand of `./daygen events`, and what they share."""
