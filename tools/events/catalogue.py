@@ -85,13 +85,24 @@ def _release(root: Path) -> str:
 
 
 def stored(files: Files) -> Stored:
-    """The schemas and samples among some files."""
+    """The schemas and samples among some files.
+
+    Raises:
+        Problem: one of them is not JSON.
+    """
     found: dict[str, dict[Version, Any]] = {SCHEMAS: {}, SAMPLES: {}}
     for path, content in files.items():
         version = version_in(PurePosixPath(path).name)
         if version is not None:
-            found[str(PurePosixPath(path).parent)][version] = json.loads(content)
+            found[str(PurePosixPath(path).parent)][version] = _json(path, content)
     return Stored(schemas=found[SCHEMAS], samples=found[SAMPLES])
+
+
+def _json(path: str, content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise Problem(f"{path} is not JSON: restore it from its last commit.") from error
 
 
 def files_of(root: Path) -> Files:

@@ -19,17 +19,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     broken = catalogue.promises_broken(arguments.base)
-    missing = catalogue.parts_missing()
-    if arguments.check:
-        return _report([*broken, *missing, *drift()])
     if broken:
         _report(broken)
+        if arguments.check:
+            return 1
         raise Problem(f"Nothing was written to {SCHEMAS}: what was published would have changed.")
-    written = catalogue.write()
-    for path in written:
-        print(f"wrote {path}")
-    print(f"{SCHEMAS}: {len(written)} written, {len(catalogue.generated())} up to date.")
-    return _report(missing)
+    if not arguments.check:
+        for path in catalogue.write():
+            print(f"wrote {path}")
+    wrong = _report([*catalogue.parts_missing(), *drift()])
+    if not wrong:
+        print(f"{SCHEMAS}: {len(catalogue.generated())} files are up to date.")
+    return wrong
 
 
 def drift() -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from infra.local.problem import Problem
 from libs.events.history import SAMPLES, SCHEMAS
 from libs.events.names import Service
 from libs.events.registry import EVENTS
@@ -115,7 +116,11 @@ def test_every_event_is_sent_by_its_writers_and_received_by_its_readers() -> Non
     }
     assert set(overview["components"]["messages"]) == {
         "dead-letter",
-        *(f"{model.event_type.value}.{model.event_version}" for model in EVENTS),
+        *(
+            f"{model.event_type.value}.{number}"
+            for model in EVENTS
+            for number in range(1, model.event_version + 1)
+        ),
     }
 
 
@@ -149,6 +154,12 @@ def test_published_is_what_was_committed_whatever_the_file_says_now(tree: Path) 
     assert sentence.endswith(f"is never edited: restore {SAMPLES}/{COMPLETED}.")
     shutil.rmtree(tree / ".git")
     assert catalogue.promises_broken(root=tree) == []
+
+
+def test_a_file_that_is_not_json_is_a_problem(tree: Path) -> None:
+    (tree / SCHEMAS / COMPLETED).write_text("<<<<<<< HEAD")
+    with pytest.raises(Problem, match=f"{SCHEMAS}/{COMPLETED} is not JSON: restore it"):
+        catalogue.promises_broken(root=tree)
 
 
 def test_a_published_type_without_a_model_is_refused(tree: Path) -> None:
