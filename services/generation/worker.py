@@ -24,6 +24,7 @@ from services.generation.handlers.execution import (
 )
 from services.generation.handlers.progress import Progress
 from services.generation.handlers.requests import WORK_CHANNEL
+from services.generation.store.queue import Claimed
 
 SAFETY_SECONDS = 30.0  # a crash may fall between a commit and its wake-up
 
@@ -49,6 +50,7 @@ class Held:
     claim: Claim
     task: asyncio.Task[None] | None = None
     is_deciding: bool = False  # from here on the database alone says whether it is too late
+    is_given_up: bool = False  # somebody else has the job now
 
 
 class Worker:
@@ -111,7 +113,7 @@ class Worker:
             claimed = await asyncio.shield(claiming)
         except asyncio.CancelledError:
             # Told to stop while claiming: what was taken meanwhile is handed back with the rest.
-            for claim in (await claiming).claims:
+            for claim in await self._claims_of(claiming):
                 self._held[claim.attempt_id] = Held(claim)
             raise
         self._is_behind = claimed.is_behind
@@ -119,19 +121,35 @@ class Worker:
             held = self._held[claim.attempt_id] = Held(claim)
             held.task = asyncio.create_task(self._attempt(held, wakeup), name="attempt")
 
+    @staticmethod
+    async def _claims_of(claiming: "asyncio.Task[Claimed]") -> list[Claim]:
+        try:
+            return (await claiming).claims
+        except Exception as error:  # noqa: BLE001  # it must not take the place of the stop
+            logger.warning("claim_failed", error=repr(error))
+            return []
+
     async def _attempt(self, held: Held, wakeup: Wakeup) -> None:
         claim = held.claim
         try:
             with bound_contextvars(job_id=str(claim.job_id), provider=claim.request.provider):
-                with self._progress.of(claim):
-                    outcome = await self._execution.run(claim)
-                held.is_deciding = True
-                await self._decide(claim, outcome)
+                await self._run(held)
         except Exception:  # its lease will run out, and another attempt follows
             logger.exception("attempt_broken", job_id=str(claim.job_id))
         finally:
             self._held.pop(claim.attempt_id, None)
             self._tell_of_room(wakeup)
+
+    async def _run(self, held: Held) -> None:
+        try:
+            with self._progress.of(held.claim):
+                outcome = await self._execution.run(held.claim)
+        except asyncio.CancelledError:
+            if held.is_given_up:
+                await self._attempts.abandon(held.claim)
+            raise
+        held.is_deciding = True
+        await self._decide(held.claim, outcome)
 
     def _tell_of_room(self, wakeup: Wakeup) -> None:
         """A slot and a call have come free: for the jobs that wait for them, if any do.
@@ -179,18 +197,18 @@ class Worker:
             try:
                 if claims := [held.claim for held in self._held.values()]:
                     for claim in await self._attempts.renew(claims):
-                        await self._give_up(claim)
+                        self._give_up(claim)
             except Exception as error:  # noqa: BLE001  # the fence keeps an expired lease harmless
                 logger.warning("leases_not_renewed", error=repr(error))
 
-    async def _give_up(self, claim: Claim) -> None:
+    def _give_up(self, claim: Claim) -> None:
+        """Stop an attempt without waiting for its end: other leases would run out meanwhile."""
         held = self._held.get(claim.attempt_id)
-        if held is None or held.task is None or held.is_deciding:
+        if held is None or held.task is None or held.is_deciding or held.is_given_up:
             return
         logger.info("attempt_stopped", job_id=str(claim.job_id))
+        held.is_given_up = True
         held.task.cancel()
-        await asyncio.gather(held.task, return_exceptions=True)
-        await self._attempts.abandon(claim)
 
     async def _drain(self) -> None:
         """Let attempts finish for a while, then hand back the jobs of those that have not."""
