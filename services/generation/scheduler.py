@@ -55,9 +55,12 @@ class Timer:
         with self._wakeups.listen(self._channel) as wakeup:
             while True:
                 try:
+                    asked_at = self._clock.monotonic()
                     due_at = await self._work.next_at()
-                    if was_away:
-                        # While the database was away nobody could renew a lease: give them time.
+                    waited_seconds = self._clock.monotonic() - asked_at
+                    if was_away or waited_seconds > self._horizon_seconds / 3:
+                        # While the database was away, or stood still, nobody could renew a lease:
+                        # give them time.
                         was_away = False
                         await self._clock.sleep(self._horizon_seconds)
                     elif due_at is not None and due_at <= self._clock.now():

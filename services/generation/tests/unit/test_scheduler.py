@@ -21,9 +21,12 @@ class Work:
         self.done_at: list[datetime] = []
         self.looked = 0
         self.faults = 0
+        self.stands_still_seconds = 0.0
 
     async def next_at(self) -> datetime | None:
         self.looked += 1
+        await CLOCK.sleep(self.stands_still_seconds)
+        self.stands_still_seconds = 0.0
         if self.faults:
             self.faults -= 1
             raise ConnectionError("the database is away")
@@ -88,3 +91,12 @@ async def test_after_an_outage_others_get_time_to_renew_their_leases() -> None:
         back_at = CLOCK.now()
         await until(lambda: work.done_at)
     assert work.done_at[0] - back_at >= timedelta(seconds=0.3)
+
+
+async def test_after_a_database_that_stood_still_the_work_waits_a_horizon_as_well() -> None:
+    started = CLOCK.now()
+    work = Work(started)
+    work.stands_still_seconds = 0.2
+    async with timing(work, 0.3):
+        await until(lambda: work.done_at)
+    assert work.done_at[0] - started >= timedelta(seconds=0.5)
