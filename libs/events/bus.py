@@ -9,7 +9,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 from weakref import WeakSet
 
 import structlog
@@ -45,8 +45,6 @@ STOP_SECONDS = 5.0
 
 logger = structlog.get_logger(__name__)
 
-Chunks: TypeAlias = "dict[tuple[str, int], list[int]]"
-
 
 class KafkaBus:
     """One process's connection to Kafka.
@@ -67,14 +65,16 @@ class KafkaBus:
         """Publish with acks=all and idempotence; see `Bus.publish`."""
         try:
             producer = await self._started_producer()
-            chunks = await _by_partition(producer, self._prefix, messages)
         except (KafkaError, OSError, TimeoutError) as error:
             raise BusError(f"Kafka at {self._bootstrap} cannot be reached: {error}") from error
+        topics: defaultdict[str, list[int]] = defaultdict(list)
+        for index, message in enumerate(messages):
+            topics[self._prefix + message.topic].append(index)
         outcomes: list[BaseException | None] = [None] * len(messages)
         await asyncio.gather(
             *(
-                _send_partition(producer, topic, partition, indices, messages, outcomes)
-                for (topic, partition), indices in chunks.items()
+                _send_topic(producer, topic, indices, messages, outcomes)
+                for topic, indices in topics.items()
             )
         )
         if any(outcome is not None for outcome in outcomes):
@@ -306,18 +306,29 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is
         await self._subscription.take_over(assigned)
 
 
-async def _by_partition(
-    producer: AIOKafkaProducer, prefix: str, messages: Sequence[OutgoingMessage]
-) -> Chunks:
-    """Indices of the messages of each partition, in order."""
-    chunks: Chunks = defaultdict(list)
-    counts: dict[str, int] = {}
-    for index, message in enumerate(messages):
-        topic = prefix + message.topic
-        if topic not in counts:
-            counts[topic] = len(await producer.partitions_for(topic))
-        chunks[topic, _partition_of(message.key or b"", counts[topic])].append(index)
-    return chunks
+async def _send_topic(
+    producer: AIOKafkaProducer,
+    topic: str,
+    indices: Sequence[int],
+    messages: Sequence[OutgoingMessage],
+    outcomes: list[BaseException | None],
+) -> None:
+    """Publish one topic's messages; a topic that is missing or refused holds up no other one."""
+    try:
+        count = len(await producer.partitions_for(topic))
+    except (KafkaError, OSError, TimeoutError) as error:
+        for index in indices:
+            outcomes[index] = error
+        return
+    partitions: defaultdict[int, list[int]] = defaultdict(list)
+    for index in indices:
+        partitions[_partition_of(messages[index].key or b"", count)].append(index)
+    await asyncio.gather(
+        *(
+            _send_partition(producer, topic, partition, some, messages, outcomes)
+            for partition, some in partitions.items()
+        )
+    )
 
 
 @lru_cache(maxsize=65_536)

@@ -41,6 +41,16 @@ async def test_a_refused_message_does_not_spoil_those_after_it(bus: KafkaBus) ->
     assert await bus.publish([OutgoingMessage(NARROW, b"k", b"smaller")]) == [None]
 
 
+async def test_a_missing_topic_holds_up_no_other_one(bus: KafkaBus) -> None:
+    present = OutgoingMessage(NARROW, b"k", b"small")
+    assert await bus.publish([present]) == [None]
+    assert bus._producer is not None
+    bus._producer.client._request_timeout_ms = 200  # how long a topic is looked for
+    missing = OutgoingMessage("missing", b"k", b"small")
+    outcomes = await bus.publish([missing, present, missing])
+    assert [outcome is None for outcome in outcomes] == [False, True, False]
+
+
 async def test_a_subscription_ends_although_its_partitions_could_not_be_placed(
     bus: KafkaBus,
 ) -> None:
