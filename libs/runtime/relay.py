@@ -30,7 +30,8 @@ HOLD = "SELECT hold_relay_shares($1, make_interval(secs => $2))"
 PENDING = """
     SELECT order_number, topic, key, headers, encoded
       FROM (SELECT order_number FROM outbox_pending
-             WHERE share = ANY($1::smallint[]) ORDER BY order_number LIMIT $2) AS next
+             WHERE share = ANY($1::smallint[]) AND order_number > $2
+             ORDER BY order_number LIMIT $3) AS next
       JOIN outbox USING (order_number)
      ORDER BY order_number
 """
@@ -91,18 +92,19 @@ class Relay:
             BusError and others: not all were published; the ones that were are marked.
         """
         async with self._database.read() as connection:
-            rows = await connection.fetch(PENDING, self._shares, ROWS_MAX)
-            if not rows:
-                return 0
-            outcomes = await self._bus.publish([_message(row) for row in rows])
-            stored = [
-                row["order_number"]
-                for row, error in zip(rows, outcomes, strict=True)
-                if error is None
-            ]
-            await connection.execute(PUBLISHED, stored)
-        self._metrics.published.inc(len(stored))
-        self._raise_first(outcomes)
+            behind = _Behind()
+            while True:
+                rows = await connection.fetch(PENDING, self._shares, behind.last, ROWS_MAX)
+                sendable = behind.sendable(rows)
+                if sendable:
+                    outcomes = await self._bus.publish([_message(row) for row in sendable])
+                    stored = behind.settle(sendable, outcomes)
+                    await connection.execute(PUBLISHED, stored)
+                    self._metrics.published.inc(len(stored))
+                if behind.error is None or len(rows) < ROWS_MAX:
+                    break
+        if behind.error is not None:
+            raise behind.error
         return len(rows)
 
     async def hold_shares(self) -> list[int]:
@@ -121,11 +123,31 @@ class Relay:
             await self.hold_shares()
             self._renew_at = now + RENEW_SECONDS
 
-    @staticmethod
-    def _raise_first(outcomes: Sequence[BaseException | None]) -> None:
-        for error in outcomes:
-            if error is not None:
-                raise error
+
+class _Behind:
+    """What failed in one go over the outbox: the rest of its keys waits, everything else leaves."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+        self.last = 0  # order number of the last row that was looked at
+        self._keys: set[tuple[str, bytes | None]] = set()
+
+    def sendable(self, rows: Sequence[Record]) -> list[Record]:
+        """The rows that no earlier row holds up."""
+        if rows:
+            self.last = rows[-1]["order_number"]
+        return [row for row in rows if (row["topic"], row["key"]) not in self._keys]
+
+    def settle(self, rows: Sequence[Record], outcomes: Sequence[BaseException | None]) -> list[int]:
+        """Note what failed; answers the order numbers of what is stored."""
+        stored = []
+        for row, error in zip(rows, outcomes, strict=True):
+            if error is None:
+                stored.append(row["order_number"])
+            else:
+                self.error = self.error or error
+                self._keys.add((row["topic"], row["key"]))
+        return stored
 
 
 def _message(row: Record) -> OutgoingMessage:

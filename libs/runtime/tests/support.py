@@ -23,10 +23,12 @@ class RecordingBus:
         if self.down:
             raise BusError("down")
         outcomes: list[BaseException | None] = []
+        held_up: set[bytes | None] = set()
         for message in messages:
-            refused = REGISTRY.decode(message.value or b"").id in self.refused
-            outcomes.append(BusError("refused") if refused else None)
-            if not refused:
+            if REGISTRY.decode(message.value or b"").id in self.refused:
+                held_up.add(message.key)
+            outcomes.append(BusError("refused") if message.key in held_up else None)
+            if message.key not in held_up:
                 self.messages.append(message)
         if self.after_publish is not None:
             error, self.after_publish = self.after_publish, None

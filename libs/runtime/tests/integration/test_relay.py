@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from uuid import UUID, uuid4
 
+import pytest
+
 from libs.events.identity import UserRegistered
 from libs.events.registry import REGISTRY
 from libs.events.transport import BusError, OutgoingMessage
+from libs.runtime import relay as relay_module
 from libs.runtime.db import Transaction
 from libs.runtime.relay import Relay
 from libs.runtime.testing import Streams
@@ -120,6 +123,27 @@ async def test_a_message_that_fails_stays_and_the_stored_ones_are_marked(
     bus.refused = set()
     await drain(relay)
     assert ids(bus.messages) == [first, second]
+
+
+async def test_rows_that_fail_hold_up_their_keys_and_nobody_else(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when they are more than are read at once."""
+    monkeypatch.setattr(relay_module, "ROWS_MAX", 2)
+    bus, poisoned, user_id = RecordingBus(), uuid4(), uuid4()
+    async with streams.database.transaction() as transaction:
+        refused = publish(transaction, poisoned)
+        behind = [publish(transaction, poisoned) for _ in range(3)]
+        others = [publish(transaction, user_id) for _ in range(3)]
+    bus.refused = {refused}
+    relay = streams.relay(bus)
+    await relay.hold_shares()
+    with pytest.raises(BusError):
+        await relay.publish_pending()
+    assert ids(bus.messages) == others
+    bus.refused = set()
+    await drain(relay)
+    assert ids(bus.messages) == [*others, refused, *behind]
 
 
 async def test_two_replicas_share_the_keys_and_take_over_from_a_dead_one(
