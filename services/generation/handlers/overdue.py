@@ -56,6 +56,7 @@ class Overdue:
             if not due:
                 return 0
             await ends.lock_shares_of_jobs(transaction.connection, [each.id for each in due])
+            await ends.lock_jobs(transaction.connection, [each.id for each in due])
             late = [each.id for each in due if each.is_expired]
             ended = await end_jobs(
                 transaction, late, DEADLINE, now=now, sweep_delay=self._sweep_delay

@@ -56,6 +56,8 @@ LOCK_SHARES_OF_JOBS = """
      ORDER BY account_id, provider FOR UPDATE
 """
 
+LOCK_JOBS = "SELECT FROM job WHERE id = ANY($1) ORDER BY id FOR UPDATE"
+
 # A job that was never served gives its place back to its account.
 END = """
     WITH undecided AS (
@@ -196,6 +198,11 @@ async def resume(connection: Connection, job_ids: Sequence[UUID], now: datetime)
 async def lock_shares_of_jobs(connection: Connection, job_ids: Sequence[UUID]) -> None:
     """Lock the shares that ending these jobs may change: before the jobs, as everybody does."""
     await connection.execute(LOCK_SHARES_OF_JOBS, job_ids)
+
+
+async def lock_jobs(connection: Connection, job_ids: Sequence[UUID]) -> None:
+    """Lock jobs that more than one statement is going to change: in their order, all at once."""
+    await connection.execute(LOCK_JOBS, job_ids)
 
 
 async def end(
