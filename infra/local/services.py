@@ -29,9 +29,10 @@ def environment(
     settings = {
         "DATABASE_DSN": postgres.dsn(at[postgres.NAME], service, secrets.postgres[service]),
         "KAFKA_BOOTSTRAP": f"{HOST}:{at[kafka.NAME]}",
-        "INTERNAL_SECRET": secrets.internal,
         "REPLICA": f"{service}-1",
     }
+    if service is not Service.GENERATION:  # which meets the others by events alone
+        settings["INTERNAL_SECRET"] = secrets.internal
     if service in USES_S3:
         settings |= _object_store(s3.access(at["s3-s3"], secrets))
     if service is Service.GALLERY:

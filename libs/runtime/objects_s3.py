@@ -50,13 +50,17 @@ class S3Options(Struct, frozen=True, kw_only=True):
     attempts_max: int = 4
 
     @classmethod
-    def of(cls, settings: StorageSettings) -> Self:
+    def of(
+        cls, settings: StorageSettings, *, connections_max: int = 32, attempts_max: int = 4
+    ) -> Self:
         return cls(
             endpoint=settings.s3_endpoint,
             region=settings.s3_region,
             bucket=settings.s3_bucket,
             access_key=settings.s3_access_key,
             secret_key=settings.s3_secret_key,
+            connections_max=connections_max,
+            attempts_max=attempts_max,
         )
 
     def config(self) -> AioConfig:

@@ -30,7 +30,6 @@ class ServiceSettings(BaseSettings):
     database_dsn: SecretStr
     database_pool_size: int = Field(default=10, ge=1, le=500)
     kafka_bootstrap: str = Field(min_length=1)
-    internal_secret: SecretStr
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     replica: str = Field(default_factory=_replica_name, min_length=1)
 
@@ -76,11 +75,17 @@ class ServiceSettings(BaseSettings):
         return f"{cls.model_config['env_prefix']}{name}".upper()
 
 
+class InternalSettings(ServiceSettings):
+    """For services that speak to each other: the secret is the same for all of them."""
+
+    internal_secret: SecretStr
+
+
 class StorageSettings(ServiceSettings):
     """For services that keep objects: the bucket is shared, each writes under its own prefix."""
 
     s3_endpoint: str = Field(pattern=r"^https?://")
-    s3_region: str = Field(default="us-east-1", min_length=1)
+    s3_region: str = Field(min_length=1)
     s3_bucket: str = Field(min_length=1)
     s3_access_key: SecretStr
     s3_secret_key: SecretStr

@@ -2,8 +2,8 @@
 
 from pydantic_settings import SettingsConfigDict
 
-from libs.runtime.settings import ServiceSettings
+from libs.runtime.settings import InternalSettings
 
 
-class Settings(ServiceSettings):
-    model_config = SettingsConfigDict(env_prefix="BILLING_", frozen=True, extra="ignore")
+class Settings(InternalSettings):
+    model_config = SettingsConfigDict(env_prefix="BILLING_")

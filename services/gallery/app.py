@@ -30,7 +30,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         parts = Parts.real(Service.GALLERY, settings)
     runtime = Runtime(Service.GALLERY, settings, parts, migrations=MIGRATIONS)
     runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, consumers.take_in)
-    storage = S3Assets(_storage_options(settings))
+    storage = S3Assets(S3Options.of(settings, attempts_max=STORAGE_ATTEMPTS_MAX))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -52,14 +52,3 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     app.include_router(files_router(runtime.database, principal_of, settings.public_base_url))
     app.include_router(assets_router(runtime.database, storage))
     return app
-
-
-def _storage_options(settings: Settings) -> S3Options:
-    return S3Options(
-        endpoint=settings.s3_endpoint,
-        region=settings.s3_region,
-        bucket=settings.s3_bucket,
-        access_key=settings.s3_access_key,
-        secret_key=settings.s3_secret_key,
-        attempts_max=STORAGE_ATTEMPTS_MAX,
-    )

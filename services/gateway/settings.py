@@ -6,11 +6,11 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from libs.runtime.settings import ServiceSettings
+from libs.runtime.settings import InternalSettings
 
 
-class Settings(ServiceSettings):
-    model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
+class Settings(InternalSettings):
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_")
 
     public_base_url: str = Field(min_length=1)
     asset_base_url: str = ""

@@ -48,7 +48,8 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with S3ObjectStore.connect(_storage_options(settings)) as objects:
+        storage = S3Options.of(settings, connections_max=max(32, settings.worker_slots))
+        async with S3ObjectStore.connect(storage) as objects:
             generation.add_work(objects)
             async with runtime.lifespan(app):
                 yield
@@ -159,14 +160,3 @@ class _Generation:
             clock=self._runtime.clock,
             horizon_seconds=horizon_seconds,
         )
-
-
-def _storage_options(settings: Settings) -> S3Options:
-    return S3Options(
-        endpoint=settings.s3_endpoint,
-        region=settings.s3_region,
-        bucket=settings.s3_bucket,
-        access_key=settings.s3_access_key,
-        secret_key=settings.s3_secret_key,
-        connections_max=max(32, settings.worker_slots),
-    )

@@ -1,19 +1,14 @@
 """Generation's settings, from environment variables that start with GENERATION_."""
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from libs.runtime.settings import ServiceSettings
+from libs.runtime.settings import StorageSettings
 
 
-class Settings(ServiceSettings):
-    model_config = SettingsConfigDict(env_prefix="GENERATION_", frozen=True, extra="ignore")
+class Settings(StorageSettings):
+    model_config = SettingsConfigDict(env_prefix="GENERATION_")
 
-    s3_endpoint: str = Field(pattern=r"^https?://")
-    s3_region: str = Field(min_length=1)
-    s3_bucket: str = Field(min_length=1)
-    s3_access_key: SecretStr
-    s3_secret_key: SecretStr
     worker_slots: int = Field(default=8, ge=1, le=2000)  # attempts at once in this process
     lease_seconds: float = Field(default=10.0, ge=0.3)  # renewed three times in each
     grace_seconds: float = Field(default=8.0, ge=0)  # to finish in when told to stop

@@ -4,7 +4,7 @@ import pytest
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from libs.runtime.settings import ServiceSettings, SettingsError, StorageSettings
+from libs.runtime.settings import InternalSettings, SettingsError, StorageSettings
 
 COMPLETE = {
     "LEDGER_DATABASE_DSN": "postgresql://ledger:opensesame@db/daygen",
@@ -13,7 +13,7 @@ COMPLETE = {
 }
 
 
-class LedgerSettings(ServiceSettings):
+class LedgerSettings(InternalSettings):
     model_config = SettingsConfigDict(env_prefix="LEDGER_")
 
     origins: list[str] = Field(default_factory=list)
@@ -95,5 +95,5 @@ def test_a_service_that_keeps_objects_needs_a_bucket_as_well(
         GallerySettings.load()
     assert str(refusal.value) == (
         "Set GALLERY_S3_ACCESS_KEY, GALLERY_S3_BUCKET, GALLERY_S3_ENDPOINT, "
-        "GALLERY_S3_SECRET_KEY: the service cannot start without them."
+        "GALLERY_S3_REGION, GALLERY_S3_SECRET_KEY: the service cannot start without them."
     )
