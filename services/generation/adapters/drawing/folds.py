@@ -2,8 +2,10 @@
 
 import math
 
-from services.generation.adapters.drawing.canvas import Canvas, glow, line, vertical, waves
+from services.generation.adapters.drawing.canvas import Canvas
 from services.generation.adapters.drawing.colour import mix
+from services.generation.adapters.drawing.lines import line, waves
+from services.generation.adapters.drawing.surfaces import glow, vertical
 
 
 def silk(canvas: Canvas) -> None:
@@ -21,7 +23,7 @@ def silk(canvas: Canvas) -> None:
         curve = waves(rnd, 2, rnd.uniform(0.45, 0.7), 0.4)
         upper = [
             (x, y + swing * 0.5 * math.sin(phase + 4 * x / canvas.width + 2 * depth))
-            for x, y in line(canvas.width, 96, middle, swing, curve)
+            for x, y in line(canvas.width, 64, middle, swing, curve)
         ]
         breadth = canvas.height * rnd.uniform(0.16, 0.34)
         twist = waves(rnd, 2, 0.6)

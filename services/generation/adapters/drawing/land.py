@@ -1,28 +1,18 @@
 """Scenes of land under a day's light: dunes, peaks in haze, hills with a wood."""
 
 import random
+from collections.abc import Sequence
 from itertools import pairwise
 
 from PIL import Image
 
-from services.generation.adapters.drawing.canvas import (
-    FLAT,
-    STEEP,
-    Canvas,
-    Points,
-    clouds,
-    fractal,
-    glow,
-    levels,
-    line,
-    lit,
-    vertical,
-    waves,
-)
+from services.generation.adapters.drawing.canvas import FLAT, Canvas
 from services.generation.adapters.drawing.colour import Colour, mix
+from services.generation.adapters.drawing.lines import Points, fractal, line, waves
+from services.generation.adapters.drawing.surfaces import clouds, glow, levels, lit, vertical
 
-SKY_PIXELS = 160
-FLANK_POINTS_MIN = 20
+SKY_PIXELS = 128
+FLANK_POINTS_MIN = 15
 
 
 def day_sky(canvas: Canvas, sun: tuple[float, float], bottom: float, veil: float = 0.35) -> None:
@@ -53,16 +43,25 @@ def dunes(canvas: Canvas) -> None:
     day_sky(canvas, sun, 0.62)
     sun_disc(canvas, sun, rnd.uniform(0.045, 0.085))
     count = 5
+    crests = []
     for index in range(count):
         depth = index / (count - 1)
         base = canvas.height * (0.5 + 0.37 * depth**1.25)
         swell = canvas.height * (0.02 + 0.055 * depth)
         curve = waves(rnd, 3, 0.55 + 0.5 * (1 - depth), 0.42)
-        crest = line(canvas.width, 128, base, swell, curve)
+        crests.append(line(canvas.width, 96, base, swell, curve))
+    for index, crest in enumerate(crests):
+        depth = index / (count - 1)
         tone = mix(palette.far, palette.near, depth**0.9)
         bright = mix(tone, palette.glow, 0.42 * (1 - depth * 0.55))
-        canvas.ridge(crest, bright, mix(tone, palette.near, 0.35))
+        foot = mix(tone, palette.near, 0.35)
+        canvas.ridge(crest, (bright, foot), hidden_from=lowest(crests, index + 1))
         _flank(canvas, crest, sun[0], mix(tone, palette.near, 0.5), 0.5 + 0.25 * depth)
+
+
+def lowest(crests: Sequence[Points], index: int) -> float | None:
+    """Where the land under a crest covers all behind it; None when there is none such."""
+    return max(y for _, y in crests[index]) if index < len(crests) else None
 
 
 def _flank(canvas: Canvas, crest: Points, sun_x: float, shade: Colour, opacity: float) -> None:
@@ -101,17 +100,23 @@ def peaks(canvas: Canvas) -> None:
     sun_disc(canvas, sun, rnd.uniform(0.035, 0.06))
     count = 6
     haze = mix(palette.sky[-1], palette.glow, 0.3)
+    crests = []
     for index in range(count):
         depth = index / (count - 1)
         heights = fractal(rnd, 8, 0.5 + 0.03 * rnd.random())
         base = canvas.height * (0.46 + 0.42 * depth)
-        relief = canvas.height * (0.15 - 0.05 * depth)
-        crest = [
-            (canvas.width * each / 256, base - relief * height)
-            for each, height in enumerate(heights)
-        ]
+        crests.append(jagged(canvas, heights, base, canvas.height * (0.15 - 0.05 * depth)))
+    for index, crest in enumerate(crests):
+        depth = index / (count - 1)
         tone = mix(palette.far, palette.near, depth**1.15)
-        canvas.ridge(crest, tone, mix(tone, haze, 0.62 * (1 - depth) + 0.1))
+        foot = mix(tone, haze, 0.62 * (1 - depth) + 0.1)
+        canvas.ridge(crest, (tone, foot), hidden_from=lowest(crests, index + 1))
+
+
+def jagged(canvas: Canvas, heights: Sequence[float], base: float, relief: float) -> Points:
+    """A line from edge to edge through the given heights, above `base`."""
+    step = canvas.width / (len(heights) - 1)
+    return [(step * at, base - relief * each) for at, each in enumerate(heights)]
 
 
 def wood(canvas: Canvas) -> None:
@@ -122,38 +127,36 @@ def wood(canvas: Canvas) -> None:
     sun_disc(canvas, sun, rnd.uniform(0.05, 0.1))
     count = 5
     haze = mix(palette.sky[-1], palette.light, 0.25)
+    crests = []
     for index in range(count):
+        base = canvas.height * (0.5 + 0.36 * index / (count - 1))
+        crests.append(line(canvas.width, 64, base, canvas.height * 0.06, waves(rnd, 4, 0.9, 0.45)))
+    for index, crest in enumerate(crests):
         depth = index / (count - 1)
-        base = canvas.height * (0.5 + 0.36 * depth)
-        curve = waves(rnd, 4, 0.9, 0.45)
+        size = canvas.height * (0.02 + 0.075 * (depth - 0.4))
         tone = mix(palette.far, palette.near, depth)
-        crest = line(canvas.width, 96, base, canvas.height * 0.06, curve)
-        if index >= 2:
-            crest = firs(rnd, crest, canvas.height * (0.02 + 0.075 * (depth - 0.4)), canvas.width)
         canvas.ridge(
             crest,
-            tone,
-            mix(tone, haze, 0.55 * (1 - depth) + 0.06),
-            edges=STEEP if index >= 2 else FLAT,
+            (tone, mix(tone, haze, 0.55 * (1 - depth) + 0.06)),
+            hidden_from=lowest(crests, index + 1),
+            trees=firs(rnd, crest, size, canvas.width) if index >= 2 else (),
         )
 
 
-def firs(rnd: random.Random, crest: Points, size: float, width: int) -> Points:
-    """The crest with firs standing on it: stepped triangles of many heights, in groups."""
+def firs(rnd: random.Random, crest: Points, size: float, width: int) -> list[Points]:
+    """Firs on a crest: stepped triangles of many heights, in groups."""
     dense = waves(rnd, 3, 1.6)
-    outline: Points = []
+    trees = []
     x = -size
     while x < width + size:
-        step = size * rnd.uniform(0.34, 0.62)
-        ground = _height(crest, x, width)
         if dense(x / width) > -0.25:
             tall = size * rnd.uniform(0.7, 1.75)
-            outline += _fir(x, ground, tall, tall * rnd.uniform(0.17, 0.23))
+            ground = _height(crest, x, width) + 0.06 * tall  # on a slope, too
+            trees.append(_fir(x, ground, tall, tall * rnd.uniform(0.17, 0.23)))
+            x += size * rnd.uniform(0.34, 0.62)
         else:
-            outline.append((x, ground))
-            step = size * 0.5
-        x += step
-    return [(0, _height(crest, 0, width)), *outline, (width, _height(crest, width, width))]
+            x += size * 0.5
+    return trees
 
 
 def _height(crest: Points, x: float, width: int) -> float:

@@ -4,25 +4,21 @@ import math
 
 from PIL import Image, ImageChops
 
-from services.generation.adapters.drawing.canvas import (
-    FLAT,
-    STEEP,
-    Canvas,
+from services.generation.adapters.drawing.canvas import STEEP, Canvas
+from services.generation.adapters.drawing.colour import mix
+from services.generation.adapters.drawing.land import firs, jagged, lowest
+from services.generation.adapters.drawing.lines import ellipse, fractal, waves
+from services.generation.adapters.drawing.surfaces import (
     clouds,
-    ellipse,
     falloff,
-    fractal,
     glow,
     levels,
     lit,
     vertical,
-    waves,
 )
-from services.generation.adapters.drawing.colour import mix
-from services.generation.adapters.drawing.land import firs
 
-SKY = (256, 160)
-STRIPS = 32
+SKY = (192, 144)
+STRIPS = 16
 
 
 def aurora(canvas: Canvas) -> None:
@@ -35,18 +31,23 @@ def aurora(canvas: Canvas) -> None:
         sky = lit(sky, mix(colour, other, 0.18 * index), _curtain(canvas, 0.34 + 0.13 * index))
     canvas.backdrop(sky, 0.86)
     canvas.stars(420, 0.7)
-    for index in range(3):
-        depth = index / 2
-        base = canvas.height * (0.74 + 0.11 * depth)
-        heights = fractal(rnd, 7, 0.44)
-        crest = [
-            (canvas.width * at / 128, base - canvas.height * 0.07 * each)
-            for at, each in enumerate(heights)
-        ]
-        tone = mix(palette.far, palette.near, 0.25 + 0.75 * depth)
-        if index == 2:
-            crest = firs(rnd, crest, canvas.height * 0.062, canvas.width)
-        canvas.ridge(crest, tone, mix(tone, palette.near, 0.6), edges=STEEP if index == 2 else FLAT)
+    crests = [
+        jagged(
+            canvas,
+            fractal(rnd, 7, 0.44),
+            canvas.height * (0.74 + 0.055 * index),
+            canvas.height * 0.07,
+        )
+        for index in range(3)
+    ]
+    for index, crest in enumerate(crests):
+        tone = mix(palette.far, palette.near, 0.25 + 0.375 * index)
+        canvas.ridge(
+            crest,
+            (tone, mix(tone, palette.near, 0.6)),
+            hidden_from=lowest(crests, index + 1),
+            trees=firs(rnd, crest, canvas.height * 0.062, canvas.width) if index == 2 else (),
+        )
 
 
 def _curtain(canvas: Canvas, foot: float) -> Image.Image:
@@ -81,7 +82,7 @@ def _curtain(canvas: Canvas, foot: float) -> Image.Image:
 def planet(canvas: Canvas) -> None:
     """A banded planet with a ring, a small moon, and a nebula behind."""
     rnd, palette = canvas.rnd, canvas.palette
-    size = (192, 192)
+    size = (144, 144)
     sky = vertical(palette.sky[:3], size[1]).resize(size)
     for colour, gain in ((palette.sky[4], 0.6), (palette.glow, 0.42)):
         sky = lit(sky, colour, levels(clouds(rnd, size, (3, 3), 5), 128, 225, gain))
@@ -137,7 +138,7 @@ def _ring(
         edge = ellipse(centre, radius * outer, radius * outer * 0.24, turn)
         hole = ellipse(centre, radius * inner, radius * inner * 0.24, turn)
         bands.append(([*(edge + edge[:1])[half], *reversed((hole + hole[:1])[half])], opacity))
-    canvas.shapes(bands, mix(canvas.palette.light, canvas.palette.glow, 0.45), FLAT)
+    canvas.shapes(bands, mix(canvas.palette.light, canvas.palette.glow, 0.45), STEEP)
 
 
 SCENES = (aurora, planet)

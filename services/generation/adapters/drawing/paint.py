@@ -1,4 +1,4 @@
-"""From a prompt and a seed to an encoded picture: scene and palette, grain, label, JPEG."""
+"""From a prompt and a seed to an encoded picture: scene and palette, label, JPEG."""
 
 import hashlib
 import io
@@ -17,11 +17,10 @@ from services.generation.adapters.drawing.colour import Palette
 
 LABEL = "drawn locally, no AI provider"
 PROMPT_CHARACTERS_MAX = 64
-JPEG_QUALITY = 88
+JPEG_QUALITY = 87
 CONTENT_TYPE = "image/jpeg"
-GRAIN_PIXELS = 256
-GRAIN_SHARE = 0.03
-LIGHT = 165
+LIGHT = 150
+FAINT = [level // 3 for level in range(256)]
 UNKNOWN = "\U0010ffff"  # no font has it: drawn as the box that stands for what is missing
 
 
@@ -58,10 +57,11 @@ def draw(*, prompt: str, seed: int, model: str, width: int, height: int) -> byte
     scene = rnd.choice(_fitting(prompt))
     canvas = Canvas(width, height, colour.shifted(rnd.choice(scene.palettes), rnd), rnd)
     scene.paint(canvas)
-    image = _grained(canvas.image)
-    _label(image, _caption(prompt))
+    _label(canvas.image, _caption(prompt))
     encoded = io.BytesIO()
-    image.save(encoded, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:0", comment=LABEL.encode())
+    canvas.image.save(
+        encoded, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:0", comment=LABEL.encode()
+    )
     return encoded.getvalue()
 
 
@@ -69,32 +69,6 @@ def _fitting(prompt: str) -> Sequence[Scene]:
     """The scenes that a prompt has words for, else all of them."""
     words = frozenset(re.findall(r"\w+", prompt.casefold()))
     return [scene for scene in SCENES if scene.words & words] or SCENES
-
-
-def _grained(image: Image.Image) -> Image.Image:
-    """A grain of a few levels: it breaks the steps that eight bits leave in a wide sky."""
-    return Image.blend(image, _grain(*image.size), GRAIN_SHARE)
-
-
-@cache
-def _grain_tile() -> Image.Image:
-    rnd = random.Random(0)  # noqa: S311  # the same in every process
-    size = (GRAIN_PIXELS, GRAIN_PIXELS)
-    # Dice thrown four times and averaged: bell-shaped enough, and whole bytes at a time.
-    dice = [Image.frombytes("L", size, rnd.randbytes(size[0] * size[1])) for _ in range(4)]
-    tile = Image.blend(Image.blend(dice[0], dice[1], 0.5), Image.blend(dice[2], dice[3], 0.5), 0.5)
-    return Image.merge("RGB", (tile, tile, tile))
-
-
-@lru_cache(maxsize=4)
-def _grain(width: int, height: int) -> Image.Image:
-    """The tile repeated over a whole picture; the last few sizes are kept."""
-    tile = _grain_tile()
-    whole = Image.new("RGB", (width, height))
-    for x in range(0, width, GRAIN_PIXELS):
-        for y in range(0, height, GRAIN_PIXELS):
-            whole.paste(tile, (x, y))
-    return whole
 
 
 def _label(image: Image.Image, caption: str) -> None:
@@ -110,13 +84,24 @@ def _label(image: Image.Image, caption: str) -> None:
         if corner.resize((1, 1)).tobytes()[0] > LIGHT
         else ((255,) * 3, (0,) * 3)
     )
-    mask = Image.new("L", (image.width, margin * 3))
-    pen = ImageDraw.Draw(mask)
-    for text, font, light, up in ((LABEL, small, 200, 0), (caption, large, 240, round(24 * unit))):
-        pen.text((margin, 2 * margin - up), text, font=font, fill=light, anchor="ls")
     top = image.height - 3 * margin
-    image.paste(shadow, (1, top + 1), mask.point([level // 3 for level in range(256)]))
-    image.paste(ink, (0, top), mask)
+    for text, font, light, up in ((LABEL, small, 200, 0), (caption, large, 240, round(24 * unit))):
+        if text:
+            mask, (left, above) = _written(text, font, light)
+            place = (margin + left, top + 2 * margin - up + above)
+            image.paste(shadow, (place[0] + 1, place[1] + 1), mask.point(FAINT))
+            image.paste(ink, place, mask)
+
+
+@lru_cache(maxsize=16)
+def _written(
+    text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, light: int
+) -> tuple[Image.Image, tuple[int, int]]:
+    """A line of text as a mask, and where it lies from the start of its baseline."""
+    left, top, right, bottom = map(round, font.getbbox(text, anchor="ls"))
+    mask = Image.new("L", (right - left + 1, bottom - top + 1))
+    ImageDraw.Draw(mask).text((-left, -top), text, font=font, fill=light, anchor="ls")
+    return mask, (left, top)
 
 
 @cache

@@ -2,9 +2,11 @@
 
 from PIL import Image, ImageDraw
 
-from services.generation.adapters.drawing.canvas import Canvas, fractal, vertical
+from services.generation.adapters.drawing.canvas import Canvas
 from services.generation.adapters.drawing.colour import mix
-from services.generation.adapters.drawing.land import day_sky, mirrored, sun_disc
+from services.generation.adapters.drawing.land import day_sky, jagged, lowest, mirrored, sun_disc
+from services.generation.adapters.drawing.lines import fractal
+from services.generation.adapters.drawing.surfaces import vertical
 
 
 def sea(canvas: Canvas) -> None:
@@ -22,11 +24,10 @@ def sea(canvas: Canvas) -> None:
             mix(palette.far, palette.near, 0.6),
             palette.near,
         ),
-        96,
+        canvas.height - top,
     )
-    canvas.image.paste(
-        water.resize((canvas.width, canvas.height - top), Image.Resampling.BICUBIC), (0, top)
-    )
+    size = (canvas.width, canvas.height - top)
+    canvas.image.paste(water.resize(size, Image.Resampling.NEAREST), (0, top))
     _swell(canvas, top)
     _path_of_light(canvas, top, sun[0] * canvas.width)
     if rnd.random() < 0.7:
@@ -36,49 +37,47 @@ def sea(canvas: Canvas) -> None:
 def _swell(canvas: Canvas, top: int) -> None:
     """Long low waves: streaks, dark and light, larger the nearer."""
     rnd, palette = canvas.rnd, canvas.palette
-    depth = canvas.height - top
-    for shade, opacity in ((palette.near, 105), (mix(palette.sky[-2], palette.far, 0.4), 90)):
-        mask = Image.new("L", (canvas.width, depth * 2))
-        pen = ImageDraw.Draw(mask)
-        for _ in range(210):
-            near = rnd.random() ** 1.5
-            y, x = near * depth * 2, rnd.random() * canvas.width
-            half = canvas.width * (0.015 + 0.11 * near) * rnd.uniform(0.4, 1)
-            thick = 1 + near * 13 * rnd.random()
-            _lens(pen, x, y, half, thick, round(opacity * rnd.uniform(0.3, 1)))
-        canvas.image.paste(shade, (0, top), mask.reduce((1, 2)))
+    size = (canvas.width, canvas.height - top)
+    mask = Image.new("L", (size[0], size[1] * 2))
+    pen = ImageDraw.Draw(mask)
+    for _ in range(330):
+        near = rnd.random() ** 1.5
+        half = size[0] * (0.015 + 0.11 * near) * rnd.uniform(0.4, 1)
+        thick = 1 + near * 13 * rnd.random()
+        y = near * mask.height
+        _lens(pen, rnd.random() * size[0], y, half, thick, round(105 * rnd.uniform(0.3, 1)))
+    light = mix(palette.sky[-2], palette.far, 0.4)
+    shades = vertical([rnd.choice((palette.near, light)) for _ in range(48)], size[1])
+    canvas.image.paste(shades.resize(size, Image.Resampling.NEAREST), (0, top), mask.reduce((1, 2)))
 
 
 def _lens(
-    pen: ImageDraw.ImageDraw, x: float, y: float, half: float, thick: float, level: int
+    pen: ImageDraw.ImageDraw,
+    x: float,
+    y: float,
+    half: float,
+    thick: float,
+    ink: int | tuple[int, int, int, int],
 ) -> None:
-    pen.polygon(
-        [
-            (x - half, y),
-            (x - half * 0.3, y - thick),
-            (x + half * 0.4, y - thick * 0.8),
-            (x + half, y),
-            (x, y + thick * 0.5),
-        ],
-        level,
-    )
+    left, right, crest, foot = x - half * 0.3, x + half * 0.4, y - thick, y + thick * 0.5
+    pen.polygon((x - half, y, left, crest, right, y - thick * 0.8, x + half, y, x, foot), ink)
 
 
 def _path_of_light(canvas: Canvas, top: int, centre: float) -> None:
     rnd, palette = canvas.rnd, canvas.palette
-    depth = canvas.height - top
-    mask = Image.new("L", (canvas.width, depth * 4))
+    depth, reach = canvas.height - top, round(canvas.height * 0.24)
+    left = max(0, round(centre) - reach)
+    mask = Image.new("L", (min(canvas.width, round(centre) + reach) - left, depth * 3))
     pen = ImageDraw.Draw(mask)
-    for _ in range(420):
+    for _ in range(340):
         near = rnd.random() ** 1.35
         spread = canvas.height * (0.035 + 0.12 * near)
-        away = rnd.gauss(0, 0.55)
+        away = min(1.3, max(-1.3, rnd.gauss(0, 0.55)))
         half = canvas.height * (0.006 + 0.035 * near) * rnd.uniform(0.3, 1)
         light = round(255 * max(0.1, 1 - abs(away) * 0.55) * (1 - 0.45 * near))
-        _lens(
-            pen, centre + away * spread, near * depth * 4, half, 2 + near * 16 * rnd.random(), light
-        )
-    canvas.image.paste(mix(palette.light, palette.glow, 0.3), (0, top), mask.reduce((1, 4)))
+        thick = 2 + near * 13 * rnd.random()
+        _lens(pen, centre - left + away * spread, near * mask.height, half, thick, light)
+    canvas.image.paste(mix(palette.light, palette.glow, 0.3), (left, top), mask.reduce((1, 3)))
 
 
 def _sail(canvas: Canvas, top: int) -> None:
@@ -122,17 +121,17 @@ def lake(canvas: Canvas) -> None:
     day_sky(canvas, sun, shore, 0.4)
     sun_disc(canvas, sun, rnd.uniform(0.035, 0.055))
     top = round(shore * canvas.height)
+    crests = []
     for index in range(4):
+        base = canvas.height * (shore - 0.17 + 0.14 * index / 3)
+        relief = canvas.height * (0.15 - 0.1 * index / 3)
+        crest = jagged(canvas, fractal(rnd, 8, 0.5), base, relief)
+        crests.append([(x, min(top - 1.0, y)) for x, y in crest])
+    for index, crest in enumerate(crests):
         depth = index / 3
-        heights = fractal(rnd, 8, 0.5)
-        base = canvas.height * (shore - 0.17 + 0.14 * depth)
-        relief = canvas.height * (0.15 - 0.1 * depth)
-        crest = [
-            (canvas.width * at / 256, min(top - 1.0, base - relief * each))
-            for at, each in enumerate(heights)
-        ]
         tone = mix(palette.far, palette.near, 0.1 + 0.8 * depth)
-        canvas.ridge(crest, tone, mix(tone, palette.sky[-1], 0.5 * (1 - depth)), floor=top)
+        foot = mix(tone, palette.sky[-1], 0.5 * (1 - depth))
+        canvas.ridge(crest, (tone, foot), foot=top, hidden_from=lowest(crests, index + 1))
     _mirror(canvas, top)
 
 
@@ -145,38 +144,29 @@ def _mirror(canvas: Canvas, top: int) -> None:
         image.size, Image.Resampling.NEAREST
     )
     image = Image.blend(image, tint, 0.34)
+    canvas.image.paste(image, (0, top))
     y = 0
     while y < depth:
-        high = 2 + round(5 * y / depth)
+        high = 3 + round(6 * y / depth)
         shift = round(rnd.gauss(0, 1) * (0.8 + 5.5 * y / depth))
-        canvas.image.paste(image.crop((0, y, canvas.width, min(depth, y + high))), (0, top + y))
         if shift:
-            canvas.image.paste(
-                image.crop((0, y, canvas.width, min(depth, y + high))), (shift, top + y)
-            )
+            strip = image.crop((0, y, canvas.width, min(depth, y + high)))
+            canvas.image.paste(strip, (shift, top + y))
         y += high
-    _swell_lines(canvas, top, depth)
+    _breath(canvas, top, depth)
 
 
-def _swell_lines(canvas: Canvas, top: int, depth: int) -> None:
-    """A few bright lines where a breath of wind touches the water."""
-    rnd = canvas.rnd
-    mask = Image.new("L", (canvas.width, depth * 2))
-    pen = ImageDraw.Draw(mask)
+def _breath(canvas: Canvas, top: int, depth: int) -> None:
+    """A few bright lines where a breath of wind touches the water; too faint to need soft edges."""
+    rnd, palette = canvas.rnd, canvas.palette
+    colour = mix(palette.light, palette.sky[-1], 0.5)
+    pen = ImageDraw.Draw(canvas.image, "RGBA")
     for _ in range(46):
         near = rnd.random()
         half = canvas.width * rnd.uniform(0.03, 0.2) * (0.3 + near)
-        _lens(
-            pen,
-            rnd.random() * canvas.width,
-            near * depth * 2,
-            half,
-            0.8 + 1.6 * near,
-            round(90 * rnd.uniform(0.3, 1)),
-        )
-    canvas.image.paste(
-        mix(canvas.palette.light, canvas.palette.sky[-1], 0.5), (0, top), mask.reduce((1, 2))
-    )
+        y, thick = top + 3 + near * (depth - 3), 0.4 + 0.8 * near
+        light = round(70 * rnd.uniform(0.3, 1))
+        _lens(pen, rnd.random() * canvas.width, y, half, thick, (*colour, light))
 
 
 SCENES = (sea, lake)
