@@ -25,7 +25,7 @@ async def read_trail(bootstrap: str, correlation_id: UUID, *, since: datetime) -
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     try:
         await consumer.start()
-        partitions = await _partitions(bootstrap)
+        partitions = await partitions_of(bootstrap, [topic.value for topic in Topic])
         found = await _scan(consumer, correlation_id, partitions, since)
     except (KafkaError, OSError) as error:
         raise Problem(f"Kafka at {bootstrap} cannot be read: {error}.") from error
@@ -68,11 +68,12 @@ def _matching(records: Iterable[ConsumerRecord], correlation_id: UUID) -> Iterat
                 yield envelope
 
 
-async def _partitions(bootstrap: str) -> list[TopicPartition]:
+async def partitions_of(bootstrap: str, topics: Sequence[str]) -> list[TopicPartition]:
+    """Every partition of some topics."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        described = await admin.describe_topics([topic.value for topic in Topic])
+        described = await admin.describe_topics(list(topics))
     finally:
         await admin.close()
     return [

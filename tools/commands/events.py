@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Mapping
 
 from tools.cli import Command
-from tools.events import schema
+from tools.events import schema, tail
 
 # A module of tools/events each: its docstring is the help, `configure` and `run` are the rest.
-SUBCOMMANDS: Mapping[str, Command] = {"schema": schema}
+SUBCOMMANDS: Mapping[str, Command] = {"schema": schema, "tail": tail}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

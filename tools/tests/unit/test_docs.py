@@ -19,7 +19,13 @@ ADRS = ROOT / "docs" / "adr"
 EXAMPLE = ROOT / ".env.example"
 
 # Decisions and the change log tell of their own time: what they name may have moved since.
-LIVING = ("README.md", "ARCHITECTURE.md", "docs/operations.md", "docs/where-things-go.md")
+LIVING = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "docs/events/README.md",
+    "docs/operations.md",
+    "docs/where-things-go.md",
+)
 LINKED = (
     *LIVING,
     "CHANGELOG.md",
