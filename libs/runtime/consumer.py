@@ -31,7 +31,6 @@ natural keys must make repeats under a new id harmless.
 """
 
 RECORDS_MAX = 500
-PASSED_OVER_MAX = 10_000  # read again after a restart, at most
 FETCH_SECONDS = 1.0
 REPORT_SECONDS = 1.0
 
@@ -81,7 +80,7 @@ class Consumer:
         self._registry = registry
         self._gather_seconds = gather_seconds
         self._expected: dict[Partition, int] = {}
-        self._passed_over = 0
+        self._passed_over: dict[Partition, int] = {}  # read, and not yet stored
 
     async def run(self) -> None:
         """Consume until cancelled; whatever fails and may pass is tried again without end."""
@@ -118,7 +117,7 @@ class Consumer:
             if messages:
                 await self.consume(subscription, messages)
             if messages and self._clock.monotonic() >= report_at:
-                await subscription.report(self._expected)
+                await subscription.report({**self._expected, **self._passed_over})
                 report_at = self._clock.monotonic() + REPORT_SECONDS
 
     async def consume(
@@ -133,15 +132,14 @@ class Consumer:
         ]
         if not messages:
             return
-        following = {each.partition: each.offset + 1 for each in messages}
-        # A rebalance in the middle of the batch puts other positions in their place: not for it.
-        expected = {partition: positions_now[partition] for partition in following}
+        self._passed_over |= {each.partition: each.offset + 1 for each in messages}
         intakes = [intake for each in messages if (intake := self._take_in(each)) is not None]
         self._metrics.consumed.labels(self._name, "skipped").inc(len(messages) - len(intakes))
-        self._passed_over += len(messages)
-        if not intakes and self._passed_over < PASSED_OVER_MAX:
-            return  # nothing to write: the next batch moves the position over these too
-        self._passed_over = 0
+        if not intakes:
+            return  # nothing to write: the next batch moves the positions over these too
+        following, self._passed_over = self._passed_over, {}
+        # A rebalance in the middle of the batch puts other positions in their place: not for it.
+        expected = {partition: positions_now[partition] for partition in following}
         backoff = Backoff()
         is_isolating = False
         while True:
@@ -277,7 +275,7 @@ class Consumer:
     async def place(self, logs: Mapping[Partition, range]) -> Mapping[Partition, int]:
         """Where to start reading; a partition whose position makes no sense is not read at all."""
         stored = await self._stored_positions(list(logs))
-        self._expected = dict(stored)
+        self._expected, self._passed_over = dict(stored), {}
         starts: dict[Partition, int] = {}
         stopped = 0
         for partition, log in logs.items():

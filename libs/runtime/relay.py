@@ -13,6 +13,7 @@ import msgspec
 import structlog
 from asyncpg import Record
 
+from libs.events.names import CONTENT_TYPE_CLOUDEVENT, HEADER_CONTENT_TYPE
 from libs.events.transport import Bus, OutgoingMessage
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database
@@ -25,6 +26,9 @@ ROWS_MAX = 500
 LEASE_SECONDS = 15.0
 RENEW_SECONDS = 5.0  # also the slow poll that finds rows whose wake-up was lost in a crash
 EXTEND_SECONDS = 60.0
+
+# CloudEvents Kafka binding, structured mode: a reader tells the format by this header.
+EVENT_HEADERS = ((HEADER_CONTENT_TYPE, CONTENT_TYPE_CLOUDEVENT),)
 
 HOLD = "SELECT hold_relay_shares($1, make_interval(secs => $2))"
 PENDING = """
@@ -151,10 +155,8 @@ class _Behind:
 
 
 def _message(row: Record) -> OutgoingMessage:
-    headers: dict[str, str] = msgspec.json.decode(row["headers"] or "{}", type=dict[str, str])
-    return OutgoingMessage(
-        row["topic"],
-        row["key"],
-        row["encoded"],
-        tuple((name, value.encode()) for name, value in headers.items()),
-    )
+    if row["headers"] is None:
+        return OutgoingMessage(row["topic"], row["key"], row["encoded"], EVENT_HEADERS)
+    headers = msgspec.json.decode(row["headers"], type=dict[str, str])
+    carried = tuple((name, value.encode()) for name, value in headers.items())
+    return OutgoingMessage(row["topic"], row["key"], row["encoded"], carried)

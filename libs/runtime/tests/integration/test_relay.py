@@ -191,3 +191,13 @@ async def test_the_outbox_keeps_what_was_published(streams: Streams) -> None:
         written = publish(transaction)
     await drain(streams.relay(RecordingBus()))
     assert [event_id for event_id, _ in await streams.published()] == [written]
+
+
+async def test_an_event_says_that_it_is_a_cloudevent(streams: Streams) -> None:
+    bus = RecordingBus()
+    async with streams.database.transaction() as transaction:
+        publish(transaction)
+    await drain(streams.relay(bus))
+    assert bus.messages[0].headers == (
+        ("content-type", b"application/cloudevents+json; charset=UTF-8"),
+    )
