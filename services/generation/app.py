@@ -1,8 +1,6 @@
 """Generation's composition root: settings -> runtime, storage, providers -> consumer, worker."""
 
-import os
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +15,7 @@ from libs.runtime.objects_s3 import S3ObjectStore, S3Options
 from libs.runtime.service import Parts, Runtime
 from libs.runtime.telemetry import configure_logging
 from services.generation import consumers
-from services.generation.adapters.local import LocalProvider
+from services.generation.adapters.local import LocalProvider, drawing_threads
 from services.generation.handlers.attempts import Attempts
 from services.generation.handlers.execution import Execution
 from services.generation.handlers.metrics import Metrics
@@ -40,7 +38,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         configure_logging(Service.GENERATION, settings.log_level)
         parts = Parts.real(Service.GENERATION, settings)
     runtime = Runtime(Service.GENERATION, settings, parts, migrations=MIGRATIONS)
-    drawing = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="draw")
+    drawing = drawing_threads()
     providers = _providers(LocalProvider(drawing))
     generation = _Generation(settings, runtime, providers)
     runtime.before_serving(generation.offer_providers)

@@ -2,9 +2,11 @@
 
 import asyncio
 import hashlib
+import os
 import re
+import sys
 from collections.abc import AsyncIterator, Mapping
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -27,8 +29,24 @@ SIDE_PIXELS_MIN = 1024
 SIDE_PIXELS_MAX = 2560
 SEED_MAX = 2**31 - 1
 
+THREADS = 2
+NICENESS = 5
+# How long a thread in Python code may keep the event loop waiting; the default is ten times this.
+SWITCH_SECONDS = 0.0005
+
 _SIZE = re.compile(r"\s*(\d{1,5})\s*[x*]\s*(\d{1,5})\s*")
 _RATIO = re.compile(r"\s*(\d{1,3})\s*[:x]\s*(\d{1,3})\s*")
+
+
+def drawing_threads() -> ThreadPoolExecutor:
+    """Few threads, which let the event loop of their process go first: a queue waits behind it."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="draw", initializer=_step_back)
+
+
+def _step_back() -> None:
+    if sys.platform == "linux":  # elsewhere it would be the whole process
+        os.nice(NICENESS)
 
 
 class LocalProvider(Provider):

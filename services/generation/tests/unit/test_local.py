@@ -1,5 +1,8 @@
 """The local provider: what of a request's options it honours, and how."""
 
+import os
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,7 +12,13 @@ import pytest
 
 from libs.events.generation import FailureCode
 from libs.events.testing import NOW
-from services.generation.adapters.local import LocalProvider, picture_seed, picture_size
+from services.generation.adapters.local import (
+    NICENESS,
+    LocalProvider,
+    drawing_threads,
+    picture_seed,
+    picture_size,
+)
 from services.generation.ports import ProviderError, ProviderRequest
 
 JOB = UUID(int=42)
@@ -93,3 +102,20 @@ async def test_more_units_are_variations_that_can_be_had_again() -> None:
 
 async def test_a_retry_draws_the_same_picture() -> None:
     assert await pictures(request()) == await pictures(request())
+
+
+@pytest.fixture
+def switch_interval() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("switch_interval")
+def test_drawing_steps_back_behind_the_event_loop() -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    with drawing_threads() as threads:
+        drawing = threads.submit(os.getpriority, os.PRIO_PROCESS, 0).result()
+    is_linux = sys.platform == "linux"  # the only one where a thread has its own
+    assert drawing == (min(19, own + NICENESS) if is_linux else own)
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
