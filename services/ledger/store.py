@@ -1,91 +1,69 @@
 """Every SQL statement of the ledger. Each takes a whole batch; none is run once per event."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain, starmap
 from typing import Any, TypeAlias
 from uuid import UUID
 
+import msgspec
 from asyncpg import Record
+from msgspec.structs import replace
 
-from libs.events.credits import LotAmount, Wallet
 from libs.runtime.db import Connection
-from services.ledger.domain.account import (
-    Account,
-    Lot,
-    Reservation,
-    ReservationState,
-    in_burn_order,
-)
+from services.ledger.domain.account import Account, Lot, Reservation, in_burn_order
 from services.ledger.domain.fold import Books
 from services.ledger.domain.postings import Book, Entry, Transaction, TransactionKind
 
 Row: TypeAlias = tuple[Any, ...]
 
-# Rows first, in sorted order, and only then locks, in sorted order: so no two batches can wait for
-# each other, and an account that nobody has heard of has a row to lock.
-INSERT_ACCOUNTS = """
-    INSERT INTO account (id) SELECT * FROM unnest($1::uuid[]) ON CONFLICT DO NOTHING
-"""
-LOCK_ACCOUNTS = """
-    SELECT id, version, grace, overdraft, reserved FROM account
-     WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
+LOAD = """
+    SELECT accounts, reservations, is_awaited FROM load_books($1::uuid[], $2::uuid[], $3::text[])
 """
 
-# The aggregate keeps the planner from turning the lookups of the entries into a scan of them all.
-LOAD_RESERVATIONS = """
-    SELECT job_id, account_id, account_version, credits, state, captured_credits,
-           taken.lot_ids, taken.amounts
-      FROM reservation CROSS JOIN LATERAL (
-        SELECT array_agg(lot_id ORDER BY line) AS lot_ids,
-               array_agg(-entry.credits ORDER BY line) AS amounts
-          FROM entry
-         WHERE entry.account_id = reservation.account_id
-           AND entry.account_version = reservation.account_version
-           AND entry.book IN ('lot', 'overdraft') AND entry.credits <> 0
-      ) AS taken
-     WHERE job_id = ANY($1::uuid[])
-"""
-LOAD_LOTS = """
-    SELECT id, account_id, wallet, credits, remaining, source, expires_at, opened_version
-      FROM lot
-     WHERE account_id = ANY($1::uuid[]) AND (remaining > 0 OR id = ANY($2::uuid[]))
-"""
-
+# One statement: one trip, and the database looks at a transaction and its entries together.
 # "On conflict" finds its rows through the primary key; an update from a join may not.
-WRITE_ACCOUNTS = """
-    INSERT INTO account (id, version, grace, overdraft, reserved)
-    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
-    ON CONFLICT (id) DO UPDATE
-       SET version = excluded.version, grace = excluded.grace,
-           overdraft = excluded.overdraft, reserved = excluded.reserved
-"""
-WRITE_LOTS = """
-    INSERT INTO lot (id, account_id, wallet, credits, remaining, source, expires_at, opened_version)
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::bigint[],
-                         $6::text[], $7::timestamptz[], $8::bigint[])
-    ON CONFLICT (id) DO UPDATE SET remaining = excluded.remaining
-"""
-WRITE_RESERVATIONS = """
-    INSERT INTO reservation (job_id, account_id, account_version, credits, state, captured_credits)
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::text[],
-                         $6::bigint[])
-    ON CONFLICT (job_id) DO UPDATE
-       SET state = excluded.state, captured_credits = excluded.captured_credits
-"""
-# One statement, since the database looks at a transaction and its entries together.
-POST = """
-    WITH header AS (
+WRITE = """
+    WITH accounts AS (
+        INSERT INTO account (id, version, grace, overdraft, reserved)
+        SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+        ON CONFLICT (id) DO UPDATE
+           SET version = excluded.version, grace = excluded.grace,
+               overdraft = excluded.overdraft, reserved = excluded.reserved
+    ), lots AS (
+        INSERT INTO lot (id, account_id, wallet, credits, remaining, source, expires_at,
+                         opened_version)
+        SELECT * FROM unnest($6::uuid[], $7::uuid[], $8::text[], $9::bigint[], $10::bigint[],
+                             $11::text[], $12::timestamptz[], $13::bigint[])
+        ON CONFLICT (id) DO UPDATE SET remaining = excluded.remaining
+    ), reservations AS (
+        INSERT INTO reservation (job_id, account_id, account_version, credits, state,
+                                 captured_credits)
+        SELECT * FROM unnest($14::uuid[], $15::uuid[], $16::bigint[], $17::bigint[], $18::text[],
+                             $19::bigint[])
+        ON CONFLICT (job_id) DO UPDATE
+           SET state = excluded.state, captured_credits = excluded.captured_credits
+    ), transactions AS (
         INSERT INTO transaction (account_id, account_version, id, kind, job_id, settled_after,
                                  grace_after, event_id, causation_id, correlation_id, occurred_at)
-        SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::uuid[],
-                             $6::bigint[], $7::bigint[], $8::uuid[], $9::uuid[], $10::uuid[],
-                             $11::timestamptz[])
+        SELECT * FROM unnest($20::uuid[], $21::bigint[], $22::uuid[], $23::text[], $24::uuid[],
+                             $25::bigint[], $26::bigint[], $27::uuid[], $28::uuid[], $29::uuid[],
+                             $30::timestamptz[])
     )
     INSERT INTO entry (account_id, account_version, line, book, lot_id, credits)
-    SELECT * FROM unnest($12::uuid[], $13::bigint[], $14::smallint[], $15::text[], $16::uuid[],
-                         $17::bigint[])
+    SELECT * FROM unnest($31::uuid[], $32::bigint[], $33::smallint[], $34::text[], $35::uuid[],
+                         $36::bigint[])
 """
 
-FIND_ACCOUNT = "SELECT id, version, grace, overdraft, reserved FROM account WHERE id = $1"
+FIND_ACCOUNT = """
+    SELECT row_to_json(found) FROM (
+        SELECT id AS account_id, version, grace, overdraft, reserved, (
+            SELECT coalesce(json_agg(held), '[]') FROM (
+                SELECT id AS lot_id, wallet, credits, remaining, source, expires_at, opened_version
+                  FROM lot WHERE account_id = account.id AND remaining > 0
+            ) AS held) AS lots
+          FROM account WHERE id = $1
+    ) AS found
+"""
 
 _TRANSACTIONS = """
     SELECT account_id, account_version, id, kind, job_id, settled_after, grace_after,
@@ -105,34 +83,27 @@ LIST_TRANSACTIONS = f"{_TRANSACTIONS} ORDER BY account_version DESC LIMIT $3"
 LIST_TRANSACTIONS_OF_JOB = f"{_TRANSACTIONS} AND job_id = $4 ORDER BY account_version DESC LIMIT $3"
 
 
-async def lock_accounts(
-    connection: Connection, account_ids: Collection[UUID]
-) -> dict[UUID, Account]:
-    """The accounts without their lots, locked until the commit; unknown ones at version 0."""
-    ordered = sorted(account_ids)
-    await connection.execute(INSERT_ACCOUNTS, ordered)
-    rows = await connection.fetch(LOCK_ACCOUNTS, ordered)
-    return {row["id"]: _account(row) for row in rows}
+_read_account = msgspec.json.Decoder(Account).decode
+_read_accounts = msgspec.json.Decoder(list[Account]).decode
+_read_reservations = msgspec.json.Decoder(list[Reservation]).decode
 
 
-async def load_reservations(
-    connection: Connection, job_ids: Collection[UUID]
-) -> dict[UUID, Reservation]:
-    """The reservations that there are of these jobs."""
-    if not job_ids:
-        return {}
-    rows = await connection.fetch(LOAD_RESERVATIONS, list(job_ids))
-    return {row["job_id"]: _reservation(row) for row in rows}
+async def load(
+    connection: Connection,
+    account_ids: Collection[UUID],
+    job_ids: Collection[UUID] = (),
+    needed_keys: Collection[str] = (),
+) -> tuple[Books, bool]:
+    """What is known of accounts and jobs, and whether anything waits for one of the keys.
 
-
-async def load_lots(
-    connection: Connection, account_ids: Collection[UUID], lot_ids: Collection[UUID] = ()
-) -> dict[UUID, list[Lot]]:
-    """Per account the lots that can be spent from, and those of the given ids."""
-    lots: dict[UUID, list[Lot]] = {}
-    for row in await connection.fetch(LOAD_LOTS, list(account_ids), list(lot_ids)):
-        lots.setdefault(row["account_id"], []).append(_lot(row))
-    return lots
+    The accounts are locked until the commit, unknown ones at version 0. With them come the lots
+    that can be spent from, and those that open reservations of the jobs give back to.
+    """
+    row = await connection.fetchrow(LOAD, list(account_ids), list(job_ids), list(needed_keys))
+    assert row is not None  # noqa: S101  # a function that returns no set answers one row
+    accounts = {each.account_id: _ordered(each) for each in _read_accounts(row["accounts"])}
+    reservations = {each.job_id: each for each in _read_reservations(row["reservations"])}
+    return Books(accounts, reservations), row["is_awaited"]
 
 
 async def record(
@@ -141,53 +112,46 @@ async def record(
     """Write transactions and the states that they have led to. Live or in a rebuild, alike."""
     account_ids = {each.account_id for each in transactions}
     job_ids = {each.job_id for each in transactions if each.job_id is not None}
-    known = {lot.lot_id: lot for each in before.accounts.values() for lot in each.lots}
+    known = {lot.lot_id: lot for each in account_ids for lot in _lots(before, each)}
     lots = [
         (account_id, lot)
         for account_id in account_ids
         for lot in after.accounts[account_id].lots
         if known.get(lot.lot_id) != lot
     ]
-    await _write_accounts(connection, [after.accounts[each] for each in account_ids])
-    await _write_lots(connection, lots)
-    await _write_reservations(connection, [after.reservations[each] for each in job_ids])
-    await post(connection, transactions)
+    await write(
+        connection,
+        transactions,
+        accounts=[after.accounts[each] for each in account_ids],
+        lots=lots,
+        reservations=[after.reservations[each] for each in job_ids],
+    )
 
 
-async def post(connection: Connection, transactions: Sequence[Transaction]) -> None:
-    """Write transactions with their entries. Accounts and lots must have been written before."""
-    headers = [
-        (
-            each.account_id,
-            each.account_version,
-            each.transaction_id,
-            each.kind.value,
-            each.job_id,
-            each.settled_after,
-            each.grace_after,
-            each.event_id,
-            each.causation_id,
-            each.correlation_id,
-            each.occurred_at,
+async def write(
+    connection: Connection,
+    transactions: Sequence[Transaction],
+    *,
+    accounts: Iterable[Account] = (),
+    lots: Iterable[tuple[UUID, Lot]] = (),
+    reservations: Iterable[Reservation] = (),
+) -> None:
+    """Write transactions with their entries; states of accounts, of (account, lot), of jobs."""
+    if transactions:
+        await connection.execute(
+            WRITE,
+            *_columns(map(_account_row, accounts), 5),
+            *_columns(starmap(_lot_row, lots), 8),
+            *_columns(map(_reservation_row, reservations), 6),
+            *_columns(map(_header_row, transactions), 11),
+            *_columns(chain.from_iterable(map(_entry_rows, transactions)), 6),
         )
-        for each in transactions
-    ]
-    lines = [
-        (each.account_id, each.account_version, line, entry.book.value, entry.lot_id, entry.credits)
-        for each in transactions
-        for line, entry in enumerate(each.entries)
-    ]
-    if headers:
-        await connection.execute(POST, *_columns(headers), *_columns(lines))
 
 
 async def find_account(connection: Connection, account_id: UUID) -> Account | None:
     """An account with the lots that it can spend from."""
-    row = await connection.fetchrow(FIND_ACCOUNT, account_id)
-    if row is None:
-        return None
-    lots = await load_lots(connection, [account_id])
-    return _account(row, lots.get(account_id, ()))
+    found = await connection.fetchval(FIND_ACCOUNT, account_id)
+    return None if found is None else _ordered(_read_account(found))
 
 
 async def list_transactions(
@@ -208,90 +172,75 @@ async def list_transactions(
     return [_transaction(row) for row in rows]
 
 
-async def _write_accounts(connection: Connection, accounts: Iterable[Account]) -> None:
-    rows = [
-        (each.account_id, each.version, each.grace, each.overdraft, each.reserved)
-        for each in accounts
-    ]
-    await _write(connection, WRITE_ACCOUNTS, sorted(rows))
+def _columns(rows: Iterable[Row], width: int) -> Iterable[Row]:
+    return tuple(zip(*rows, strict=True)) or ((),) * width
 
 
-async def _write_lots(connection: Connection, lots: Iterable[tuple[UUID, Lot]]) -> None:
-    """Write new or changed lots, as (account, lot)."""
-    rows = [
-        (
-            lot.lot_id,
-            account_id,
-            lot.wallet.value,
-            lot.credits,
-            lot.remaining,
-            lot.source,
-            lot.expires_at,
-            lot.opened_version,
-        )
-        for account_id, lot in lots
-    ]
-    await _write(connection, WRITE_LOTS, rows)
+def _ordered(account: Account) -> Account:
+    if len(account.lots) < 2:
+        return account
+    return replace(account, lots=in_burn_order(account.lots))
 
 
-async def _write_reservations(connection: Connection, reservations: Iterable[Reservation]) -> None:
-    rows = [
-        (
-            each.job_id,
-            each.account_id,
-            each.account_version,
-            each.credits,
-            each.state.value,
-            each.captured_credits,
-        )
-        for each in reservations
-    ]
-    await _write(connection, WRITE_RESERVATIONS, rows)
+def _lots(books: Books, account_id: UUID) -> Sequence[Lot]:
+    account = books.accounts.get(account_id)
+    return () if account is None else account.lots
 
 
-async def _write(connection: Connection, statement: str, rows: Sequence[Row]) -> None:
-    if rows:
-        await connection.execute(statement, *_columns(rows))
-
-
-def _columns(rows: Sequence[Row]) -> Iterable[Row]:
-    return zip(*rows, strict=True)
-
-
-def _account(row: Record, lots: Iterable[Lot] = ()) -> Account:
-    return Account(
-        account_id=row["id"],
-        version=row["version"],
-        grace=row["grace"],
-        overdraft=row["overdraft"],
-        reserved=row["reserved"],
-        lots=in_burn_order(lots),
+def _account_row(account: Account) -> Row:
+    return (
+        account.account_id,
+        account.version,
+        account.grace,
+        account.overdraft,
+        account.reserved,
     )
 
 
-def _lot(row: Record) -> Lot:
-    return Lot(
-        lot_id=row["id"],
-        wallet=Wallet(row["wallet"]),
-        credits=row["credits"],
-        remaining=row["remaining"],
-        source=row["source"],
-        expires_at=row["expires_at"],
-        opened_version=row["opened_version"],
+def _lot_row(account_id: UUID, lot: Lot) -> Row:
+    return (
+        lot.lot_id,
+        account_id,
+        lot.wallet.value,
+        lot.credits,
+        lot.remaining,
+        lot.source,
+        lot.expires_at,
+        lot.opened_version,
     )
 
 
-def _reservation(row: Record) -> Reservation:
-    taken = zip(row["lot_ids"] or (), row["amounts"] or (), strict=True)
-    return Reservation(
-        job_id=row["job_id"],
-        account_id=row["account_id"],
-        account_version=row["account_version"],
-        credits=row["credits"],
-        lots=tuple(LotAmount(lot_id=lot_id, credits=amount) for lot_id, amount in taken),
-        state=ReservationState(row["state"]),
-        captured_credits=row["captured_credits"],
+def _reservation_row(reservation: Reservation) -> Row:
+    return (
+        reservation.job_id,
+        reservation.account_id,
+        reservation.account_version,
+        reservation.credits,
+        reservation.state.value,
+        reservation.captured_credits,
     )
+
+
+def _header_row(transaction: Transaction) -> Row:
+    return (
+        transaction.account_id,
+        transaction.account_version,
+        transaction.transaction_id,
+        transaction.kind.value,
+        transaction.job_id,
+        transaction.settled_after,
+        transaction.grace_after,
+        transaction.event_id,
+        transaction.causation_id,
+        transaction.correlation_id,
+        transaction.occurred_at,
+    )
+
+
+def _entry_rows(transaction: Transaction) -> Iterator[Row]:
+    account_id, version = transaction.account_id, transaction.account_version
+    for line, entry in enumerate(transaction.entries):
+        yield (account_id, version, line, entry.book.value, entry.lot_id, entry.credits)
 
 
 def _transaction(row: Record) -> Transaction:

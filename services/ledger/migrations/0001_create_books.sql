@@ -84,7 +84,7 @@ COMMENT ON TABLE entry IS 'Credits into a book of an account, or out of it if ne
 
 -- The checks below look at a whole statement at once; foreign keys would look at it row by row.
 -- Their joins are index lookups, whatever the planner believes about tables that were empty when it
--- looked.
+-- looked: a check must cost the same however much is posted already.
 
 -- A transaction and its entries, from line 0 on, come in one statement. So none can be added later:
 -- line 0 is taken.
@@ -94,33 +94,30 @@ AS $$
 DECLARE
     broken record;
 BEGIN
-    SELECT * INTO broken FROM (
-        SELECT account_id, account_version, sum(credits) AS total, count(*) AS lines,
-               min(line) AS first_line
-          FROM posted GROUP BY account_id, account_version
+    SELECT whole.*, transaction.id IS NOT NULL AS has_header INTO broken FROM (
+        SELECT posted.account_id, posted.account_version, sum(posted.credits) AS total,
+               count(*) AS lines, min(line) AS first_line,
+               count(lot_id) - count(lot.id) AS foreign_lots
+          FROM posted
+          LEFT JOIN lot ON lot.id = posted.lot_id AND lot.account_id = posted.account_id
+         GROUP BY posted.account_id, posted.account_version
     ) AS whole
-     WHERE total <> 0 OR lines < 2 OR first_line <> 0
-        OR NOT EXISTS (SELECT FROM transaction
-                        WHERE transaction.account_id = whole.account_id
-                          AND transaction.account_version = whole.account_version)
+      LEFT JOIN transaction USING (account_id, account_version)
+     WHERE total <> 0 OR lines < 2 OR first_line <> 0 OR foreign_lots > 0 OR transaction.id IS NULL
      LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'version % of account % is not a whole transaction that sums to zero',
-            broken.account_version, broken.account_id
-            USING ERRCODE = 'check_violation', TABLE = 'entry', DETAIL = format(
-                '%s entries from line %s on sum to %s.',
-                broken.lines, broken.first_line, broken.total);
+    IF NOT FOUND THEN
+        RETURN NULL;
     END IF;
-    SELECT * INTO broken FROM posted
-     WHERE lot_id IS NOT NULL
-       AND NOT EXISTS (SELECT FROM lot
-                        WHERE lot.id = posted.lot_id AND lot.account_id = posted.account_id)
-     LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'lot % is not of account %', broken.lot_id, broken.account_id
+    IF broken.foreign_lots > 0 THEN
+        RAISE EXCEPTION 'version % of account % has entries in a lot that is not of it',
+            broken.account_version, broken.account_id
             USING ERRCODE = 'foreign_key_violation', TABLE = 'entry';
     END IF;
-    RETURN NULL;
+    RAISE EXCEPTION 'version % of account % is not a whole transaction that sums to zero',
+        broken.account_version, broken.account_id
+        USING ERRCODE = 'check_violation', TABLE = 'entry', DETAIL = format(
+            '%s entries from line %s on sum to %s, with a transaction: %s.',
+            broken.lines, broken.first_line, broken.total, broken.has_header);
 END $$;
 
 CREATE TRIGGER entry_balances AFTER INSERT ON entry

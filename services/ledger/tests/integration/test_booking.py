@@ -177,8 +177,9 @@ async def test_the_tables_hold_what_the_rules_say(ledger: Ledger) -> None:
             account = await store.find_account(connection, account_id)
             assert account is not None
             assert account.settled == expected.accounts[account_id].settled
-        reservations = await store.load_reservations(connection, expected.reservations)
-    assert reservations == expected.reservations
+        books, is_awaited = await store.load(connection, accounts, expected.reservations)
+    assert books.reservations == expected.reservations
+    assert not is_awaited
 
 
 async def test_parallel_batches_over_the_same_accounts_keep_the_books(ledger: Ledger) -> None:

@@ -1,15 +1,21 @@
 """What the database refuses by itself, whatever the code above it does, and how it finds rows."""
 
+import re
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 from msgspec.structs import replace
 
+from infra.local.cluster import LocalCluster
+from libs.events.names import Service
 from libs.events.testing import NOW
-from libs.runtime.db import Connection
+from libs.events.testing import event as event_of
+from libs.runtime.db import Connection, Database
 from services.ledger import store
+from services.ledger.consumers import create_handler
 from services.ledger.domain.postings import Book, Entry, Transaction, TransactionKind
 from services.ledger.tests.builders import completed, facts, registered, requested
 from services.ledger.tests.integration.conftest import Ledger
@@ -34,7 +40,7 @@ def transaction(account_id: UUID, *entries: Entry, version: int = 2) -> Transact
 
 async def post(ledger: Ledger, *transactions: Transaction) -> None:
     async with ledger.streams.database.transaction() as opened:
-        await store.post(opened.connection, transactions)
+        await store.write(opened.connection, transactions)
 
 
 @pytest.fixture
@@ -170,18 +176,70 @@ async def plan(connection: Connection, statement: str, *arguments: object) -> st
     return "\n".join(row[0] for row in rows)
 
 
-async def test_rows_are_found_by_index_even_when_the_tables_were_empty(ledger: Ledger) -> None:
-    ids = [uuid4() for _ in range(200)]
+def assert_rows_are_looked_up(plan_text: str) -> None:
+    assert not re.search(r"Seq Scan|Hash .*Join|Merge .*Join", plan_text), plan_text
+    lines = plan_text.splitlines()
+    for line, below in zip(lines, [*lines[1:], ""], strict=True):
+        if re.search(r"Index (Only )?Scan (using|on|Backward)", line):
+            assert "Index Cond" in below, plan_text  # without one the whole index is read
+
+
+async def test_pages_are_found_by_index_even_when_the_tables_were_empty(ledger: Ledger) -> None:
+    ids = [uuid4() for _ in range(3)]
     async with ledger.streams.database.read() as connection:
         await connection.execute("VACUUM ANALYZE account, lot, reservation, entry, transaction")
-        plans = [
-            await plan(connection, store.LOCK_ACCOUNTS, ids),
-            await plan(connection, store.LOAD_RESERVATIONS, ids),
-            await plan(connection, store.LOAD_LOTS, ids, ids),
+        for each in (
+            await plan(connection, store.FIND_ACCOUNT, ids[0]),
             await plan(connection, store.LIST_TRANSACTIONS, ids[0], 9, 9),
             await plan(connection, store.LIST_TRANSACTIONS_OF_JOB, ids[0], 9, 9, ids[0]),
-        ]
-    for each in plans:
-        assert "Seq Scan" not in each, each
-        assert "Hash Join" not in each, each
-        assert "Merge Join" not in each, each
+        ):
+            assert_rows_are_looked_up(each)
+
+
+async def test_a_batch_looks_its_rows_up_whatever_is_in_the_tables(
+    ledger: Ledger, cluster: LocalCluster, database_name: str
+) -> None:
+    """In all that is planned on the way: functions and triggers too, with plans kept for long."""
+    streams, plans = ledger.streams, list[str]()
+
+    def keep(_: object, message: Any) -> None:
+        plans.append(message.message)
+
+    watched = Database(
+        cluster.postgres_dsn(database=database_name),  # the owner of the server: may load modules
+        schema=Service.LEDGER.value,
+        pool_size=2,
+        emitter=streams.emitter,
+        wakeups=streams.wakeups,
+    )
+    await watched.open()
+    handler = create_handler(streams.clock)
+    try:
+        async with watched.transaction() as transaction:
+            await transaction.connection.execute(WATCH)
+            transaction.connection.add_log_listener(keep)
+            for _ in range(8):
+                requests = [facts(uuid4(), uuid4()) for _ in range(20)]
+                early = [requested(each) for each in requests[:5]]
+                await handler(transaction, [event_of(each) for each in early])
+                opened = [registered(each.account_id) for each in requests]
+                asked = [requested(each) for each in requests]
+                await handler(transaction, [event_of(each) for each in (*opened, *asked)])
+                await handler(transaction, [event_of(completed(each)) for each in requests])
+            transaction.connection.remove_log_listener(keep)
+    finally:
+        await watched.close()
+    for table in ("account", "lot", "reservation", "transaction", "entry", "waiting"):
+        found = [each for each in plans if re.search(rf"Scan .*on {table}\b", each)]
+        assert found, table
+        for each in found:
+            assert_rows_are_looked_up(each)
+
+
+WATCH = """
+    LOAD 'auto_explain';
+    SET LOCAL auto_explain.log_min_duration = 0;
+    SET LOCAL auto_explain.log_nested_statements = on;
+    SET LOCAL auto_explain.log_level = notice;
+    SET LOCAL client_min_messages = notice;
+"""
