@@ -21,7 +21,7 @@ from tools.commands.up import start_detached
 from tools.places import add_home, home_of
 from tools.trail import depths, read_trail
 
-PROMPT = "a lighthouse above a calm sea, late summer dusk"
+PROMPT = "sunset over the sea, late summer"
 MODEL = "local-sketch"
 CLOCKS_APART = timedelta(seconds=5)
 
@@ -76,8 +76,12 @@ async def _save(client: ApiClient, job: Json, home: Home, output: Path | None) -
     content_type, content = await client.download(job["resultUrl"])
     ending = content_type.partition("/")[2].replace("jpeg", "jpg")
     path = output or home.root / "demo" / f"{job['id']}.{ending}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        text = f"The picture cannot be saved as {path} ({error.strerror}): choose another --output."
+        raise Problem(text) from error
     return path.resolve()
 
 
@@ -94,7 +98,8 @@ async def _show_books(client: ApiClient, job: Json) -> None:
     rows = (await client.call("GET", f"/api/usage/mine{query}"))["items"]
     for row in rows:
         what = f"{row['operation']} by {row['provider']}/{row['model']}"
-        _say("usage", f"{row['id']} {what}, {row['credits']} credits, {row['providerMs']} ms")
+        price = f"{row['credits']} credit{'' if row['credits'] == 1 else 's'}"
+        _say("usage", f"{row['id']} {what}, {price}, {row['providerMs']} ms")
 
 
 def _transaction(transaction: dict[str, Any]) -> str:

@@ -10,7 +10,9 @@ from tools.places import add_home, home_of
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_home(parser)
-    parser.add_argument("--json", action="store_true", help="for programs, with all addresses")
+    parser.add_argument(
+        "--json", action="store_true", help="for programs: all addresses, with passwords"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
