@@ -39,6 +39,15 @@ _SENTENCE_OF_STATUS: Final = {
     404: "There is nothing at this address.",
     405: "This address does not take that method.",
 }
+# What pydantic says of these is about Python, or is two sentences in one.
+_COMPLAINT_OF: Final = {
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "dict_type": "must be a JSON object",
+    "model_attributes_type": "must be a JSON object",
+    "model_type": "must be a JSON object",
+}
 _PLACES: Final = frozenset({"body", "query", "path", "header", "cookie"})
 _FIELDS_REPORTED_MAX: Final = 20
 
@@ -124,7 +133,7 @@ async def _on_validation_error(request: Request, error: Exception) -> ProblemRes
     assert isinstance(error, RequestValidationError)  # noqa: S101
     problems = error.errors()
     fields = [
-        {"field": _field(item["loc"]), "message": _sentence(item)}
+        {"field": _field_of(item), "message": _sentence(item)}
         for item in problems[:_FIELDS_REPORTED_MAX]
     ]
     return problem_response(
@@ -145,7 +154,7 @@ def validation_sentence(problems: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _sentence(problem: Mapping[str, Any]) -> str:
-    kind, field = problem["type"], _field(problem["loc"])
+    kind, field = problem["type"], _field_of(problem)
     if kind == "json_invalid":
         return "The body is not valid JSON."
     if kind == "value_error":
@@ -154,12 +163,17 @@ def _sentence(problem: Mapping[str, Any]) -> str:
         return f"{field} is required." if field else "A JSON body is required."
     if kind == "extra_forbidden":
         return f"{field} is not known here; leave it out."
-    complaint = str(problem["msg"]).removeprefix("Input ").rstrip(".")
+    complaint = _COMPLAINT_OF.get(kind) or str(problem["msg"]).removeprefix("Input ").rstrip(".")
+    if not field and kind in _COMPLAINT_OF:  # the same finding if the type was not said
+        complaint += ", sent as application/json"
     return f"{field or 'The body'} {complaint[:1].lower()}{complaint[1:]}."
 
 
-def _field(location: Sequence[str | int]) -> str:
-    """`body -> items -> 0 -> size` as `items[0].size`."""
+def _field_of(problem: Mapping[str, Any]) -> str:
+    """`body -> items -> 0 -> size` as `items[0].size`; empty if it is about the whole body."""
+    if problem["type"] == "json_invalid":  # its location is a character
+        return ""
+    location: Sequence[str | int] = problem["loc"]
     parts = location[1:] if location and location[0] in _PLACES else location
     path = ""
     for part in parts:

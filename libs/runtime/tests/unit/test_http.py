@@ -233,11 +233,8 @@ async def test_a_wrong_address_or_method_is_a_problem_too(
         ("/api/draw/1", b'{"prompt": "  "}', "Prompt is required"),
         ("/api/draw/1", b'{"prompt": 5}', "prompt should be a valid string."),
         ("/api/draw/1", b'{"prompt": ""}', "prompt string should have at least 1 character."),
-        (
-            "/api/draw/x",
-            b'{"prompt": "a"}',
-            "number should be a valid integer, unable to parse string as an integer.",
-        ),
+        ("/api/draw/x", b'{"prompt": "a"}', "number must be a whole number."),
+        ("/api/draw/1", b"[]", "The body must be a JSON object, sent as application/json."),
     ],
 )
 async def test_what_does_not_validate_is_a_400_with_one_sentence(
@@ -248,6 +245,13 @@ async def test_what_does_not_validate_is_a_400_with_one_sentence(
     assert answer.status_code == 400
     assert answer.json()["code"] == "invalid_request"
     assert answer.json()["error"] == answer.json()["message"] == sentence
+
+
+async def test_json_that_ends_too_early_names_no_field(client: httpx2.AsyncClient) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await client.post("/api/draw/1", content=b'{"prompt": ', headers=headers)
+    fields = [{"field": "", "message": "The body is not valid JSON."}]
+    assert answer.json()["fields"] == fields
 
 
 async def test_a_validation_error_never_repeats_what_was_sent(client: httpx2.AsyncClient) -> None:
