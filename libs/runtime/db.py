@@ -1,17 +1,20 @@
 """The service's own Postgres: a pool, and transactions that carry events and wake-ups with them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
+import structlog
 from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 
 from libs.events.envelope import Event
 from libs.events.payload import Payload
 from libs.runtime.emitter import Emitter, PayloadT
+from libs.runtime.errors import Unavailable
 from libs.runtime.outbox import RELAY_CHANNEL, OutboxRow, append, row_of
 from libs.runtime.wakeups import Wakeups
 
@@ -19,6 +22,8 @@ Connection: TypeAlias = "PoolConnectionProxy[Record]"
 
 COMMAND_TIMEOUT_SECONDS = 60.0
 CONNECT_TIMEOUT_SECONDS = 10.0
+# For one of the pool's connections: longer than any burst needs that the service can still serve.
+ACQUIRE_TIMEOUT_SECONDS = 30.0
 # A process that stands still in a transaction, or whose machine is gone, holds its locks no longer.
 STALLED_SECONDS = 30.0
 
@@ -26,6 +31,32 @@ STALLED_SECONDS = 30.0
 # table was still empty would keep a sequential plan for the life of its connection; and compiling
 # plans costs more than our short ones run.
 SESSION = {"enable_seqscan": "off", "jit": "off", "timezone": "UTC"}
+
+_HUNG_UP = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+)
+_NOT_REACHED = (
+    *_HUNG_UP,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,  # the pool is closing, or was never opened
+    OSError,
+    TimeoutError,
+)
+
+logger = structlog.get_logger(__name__)
+
+
+class DatabaseUnavailable(Unavailable):
+    """Postgres cannot be reached, or hung up before anything was committed."""
+
+    code = "database_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The database does not answer: try again in a moment.")
 
 
 async def _keep_session(_connection: object) -> None:
@@ -144,22 +175,70 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Connection]:
-        """A connection outside any transaction, for reading."""
-        async with self._connected().acquire() as connection:
-            yield connection
+        """A connection outside any transaction, for reading.
+
+        Raises:
+            DatabaseUnavailable: there is none, or it was lost.
+        """
+        async with self._acquired() as connection:
+            try:
+                yield connection
+            except Exception as error:
+                if not _is_lost(connection, error):
+                    raise
+                raise _unavailable(error) from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """A transaction: committed at the end of the block, rolled back when it raises."""
-        async with self._connected().acquire() as connection:
+        """A transaction: committed at the end of the block, rolled back when it raises.
+
+        Raises:
+            DatabaseUnavailable: there is no connection, or it was lost before the commit.
+            asyncpg.PostgresConnectionError: it was lost in the commit, which may have happened.
+        """
+        async with self._acquired() as connection:
             transaction = Transaction(connection, self._emitter)
-            async with connection.transaction():
-                yield transaction
-                await transaction.flush()
+            is_committing = False
+            try:
+                async with connection.transaction():
+                    yield transaction
+                    await transaction.flush()
+                    is_committing = True
+            except Exception as error:
+                if is_committing or not _is_lost(connection, error):
+                    raise
+                raise _unavailable(error) from error
             # Nothing is awaited in between: a task cancelled from here on has told what it did.
             transaction.committed(self._wakeups)
+
+    @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[Connection]:
+        try:
+            pool = self._connected()
+            async with asyncio.timeout(ACQUIRE_TIMEOUT_SECONDS):
+                connection = await pool.acquire()
+        except _NOT_REACHED as error:
+            raise _unavailable(error) from error
+        try:
+            yield connection
+        finally:
+            await pool.release(connection)
 
     def _connected(self) -> "asyncpg.Pool[Record]":
         if self._pool is None:
             raise asyncpg.InterfaceError("the database is not open")
         return self._pool
+
+
+def _is_lost(connection: Connection, error: Exception) -> bool:
+    if not isinstance(error, asyncpg.InterfaceError):
+        return isinstance(error, _HUNG_UP)
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:  # the pool takes back by itself what is closed
+        return True
+
+
+def _unavailable(error: Exception) -> DatabaseUnavailable:
+    logger.warning("database_unavailable", error=repr(error))
+    return DatabaseUnavailable()

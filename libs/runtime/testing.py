@@ -1,9 +1,11 @@
 """A service's streams on real parts for integration tests: database, bus, what lies between."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -77,3 +79,48 @@ async def open_streams(
         yield streams
     finally:
         await streams.database.close()
+
+
+class Passage:
+    """A way to a real Postgres that can be closed, for what its absence does to one service."""
+
+    def __init__(self, dsn: str) -> None:
+        self._to = urlsplit(dsn)
+        self._port = 0
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+
+    @property
+    def dsn(self) -> str:
+        """The same database, by this way."""
+        host = f"{self._to.username}:{self._to.password}@127.0.0.1:{self._port}"
+        return self._to._replace(netloc=host).geturl()
+
+    async def open(self) -> None:
+        """Let connections through, at the same port as before."""
+        self._server = await asyncio.start_server(self._join, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Cut all connections and refuse new ones."""
+        if self._server is not None:
+            self._server.close()
+            for writer in list(self._open):
+                writer.transport.abort()
+            await self._server.wait_closed()
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, calls = await asyncio.open_connection(self._to.hostname, self._to.port)
+        self._open |= {writer, calls}
+        with suppress(OSError):
+            await asyncio.gather(_pipe(reader, calls), _pipe(answers, writer))
+        for each in (writer, calls):
+            each.transport.abort()
+        self._open -= {writer, calls}
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while chunk := await reader.read(65_536):
+        writer.write(chunk)
+        await writer.drain()
+    writer.close()

@@ -1,13 +1,14 @@
 """Generations: admission of a request, its job, and the wait for the job's end."""
 
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
 
 from libs.events.generation import GenerationRequested, RequestFacts
 from libs.runtime.clock import Clock
-from libs.runtime.db import Database, Transaction
+from libs.runtime.db import Database, DatabaseUnavailable, Transaction
 from libs.runtime.ids import Ids
 from libs.runtime.telemetry import current_traceparent
 from libs.runtime.wakeups import Wakeups
@@ -28,6 +29,8 @@ from services.gateway.store import jobs
 from services.gateway.store.admission import Claim
 from services.gateway.store.feed import FEED_CHANNEL
 from services.gateway.store.jobs import OwnJob
+
+OUTAGE_SECONDS: Final = 0.5  # between two looks while the database is away
 
 
 class Payer(Struct, frozen=True, kw_only=True):
@@ -114,14 +117,21 @@ class Generations:
         """
         end = self._clock.monotonic() + patience.total_seconds()
         with self._wakeups.listen(FEED_CHANNEL, str(user_id)) as wakeup:
-            while not (job := await self.find(job_id, user_id)).state.is_final:
+            while (job := await self._look(job_id, user_id)) is None or not job.state.is_final:
                 remaining_seconds = end - self._clock.monotonic()
                 if remaining_seconds <= 0:
                     raise StillRunning(job_id)
-                await wakeup.wait(min(remaining_seconds, SAFETY_SECONDS))
+                await wakeup.wait(min(remaining_seconds, SAFETY_SECONDS if job else OUTAGE_SECONDS))
         if job.state.status is not Status.COMPLETED and job.state.answer is not None:
             raise failure_of(job_id, job.state.answer)
         return job
+
+    async def _look(self, job_id: UUID, user_id: UUID) -> OwnJob | None:
+        """A job, or nothing in an outage: told of that, a client would buy again what it has."""
+        try:
+            return await self.find(job_id, user_id)
+        except DatabaseUnavailable:
+            return None
 
     def _facts(self, payer: Payer, order: Order, admitted: Admitted, terms: Terms) -> RequestFacts:
         return RequestFacts(

@@ -1,17 +1,19 @@
 """Transactions whose process stands still or is cancelled at the worst moment."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
 import pytest
 
 from libs.runtime import db
-from libs.runtime.db import Database
-from libs.runtime.testing import Streams
+from libs.runtime.db import Database, DatabaseUnavailable
+from libs.runtime.testing import Passage, Streams
 
 LOCK = "SELECT FROM applied FOR UPDATE"
+ADD = "INSERT INTO applied (event_id) VALUES (gen_random_uuid())"
 
 
 async def test_a_process_that_stands_still_does_not_hold_its_locks_for_ever(
@@ -27,7 +29,7 @@ async def test_a_process_that_stands_still_does_not_hold_its_locks_for_ever(
     )
     await stalled.open()
     async with streams.database.read() as connection:
-        await connection.execute("INSERT INTO applied (event_id) VALUES (gen_random_uuid())")
+        await connection.execute(ADD)
 
     async def stand_still() -> None:
         async with stalled.transaction() as transaction:
@@ -36,7 +38,7 @@ async def test_a_process_that_stands_still_does_not_hold_its_locks_for_ever(
                 await other.connection.execute(LOCK)
             await transaction.connection.execute(LOCK)
 
-    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+    with pytest.raises(DatabaseUnavailable):
         await stand_still()
     async with stalled.read() as connection:
         assert await connection.fetchval("SELECT 1") == 1
@@ -85,3 +87,86 @@ async def test_a_connection_comes_back_clean_although_its_rollback_was_cancelled
             " WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
         )
     assert stuck == 0
+
+
+@asynccontextmanager
+async def reached_by(passage: Passage, streams: Streams) -> AsyncIterator[Database]:
+    await passage.open()
+    database = Database(
+        passage.dsn,
+        schema=streams.service.value,
+        pool_size=2,
+        emitter=streams.emitter,
+        wakeups=streams.wakeups,
+    )
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
+        await passage.close()
+
+
+async def test_a_database_that_is_away_is_an_outage_and_comes_back(streams: Streams) -> None:
+    passage = Passage(streams.dsn)
+    async with reached_by(passage, streams) as database:
+        await passage.close()
+        for _ in range(2):  # with what the pool had, and without
+            with pytest.raises(DatabaseUnavailable):
+                async with database.read() as connection:
+                    await connection.execute("SELECT 1")
+            with pytest.raises(DatabaseUnavailable):
+                async with database.transaction() as transaction:
+                    await transaction.connection.execute("SELECT 1")
+        await passage.open()
+        async with database.read() as connection:
+            assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_a_transaction_that_loses_its_database_is_an_outage(streams: Streams) -> None:
+    passage = Passage(streams.dsn)
+    async with reached_by(passage, streams) as database:
+
+        async def lose() -> None:
+            async with database.transaction() as transaction:
+                await transaction.connection.execute(ADD)
+                await passage.close()
+                await transaction.connection.execute(ADD)
+
+        with pytest.raises(DatabaseUnavailable):
+            await lose()
+        await passage.open()
+    async with streams.database.read() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM applied") == 0
+
+
+async def test_a_commit_that_was_not_answered_is_no_mere_outage(streams: Streams) -> None:
+    """Whoever hears "unavailable" believes that nothing has happened, and asks again."""
+    passage = Passage(streams.dsn)
+    async with reached_by(passage, streams) as database:
+
+        async def lose_in_the_end() -> None:
+            async with database.transaction() as transaction:
+                await transaction.connection.execute(ADD)
+                await passage.close()
+
+        with pytest.raises((asyncpg.PostgresConnectionError, asyncpg.InterfaceError)):
+            await lose_in_the_end()
+        await passage.open()
+
+
+async def test_an_error_of_a_statement_stays_what_it_is(streams: Streams) -> None:
+    with pytest.raises(asyncpg.UndefinedTableError):
+        async with streams.database.transaction() as transaction:
+            await transaction.connection.execute("SELECT FROM nowhere")
+
+
+async def test_a_pool_that_stays_empty_is_an_outage(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "ACQUIRE_TIMEOUT_SECONDS", 0.1)
+    async with AsyncExitStack() as stack:
+        for _ in range(8):
+            await stack.enter_async_context(streams.database.read())
+        with pytest.raises(DatabaseUnavailable):
+            await stack.enter_async_context(streams.database.read())

@@ -9,8 +9,10 @@ import aiohttp
 import asyncpg
 import httpx2
 import pytest
+from pydantic import SecretStr
 
 from libs.events.generation import GenerationRequested
+from libs.runtime.testing import Passage
 from services.gateway.tests.integration.conftest import (
     ORIGIN,
     Person,
@@ -299,3 +301,39 @@ async def test_a_stranger_may_not_know_of_a_job(gateway: RunningGateway) -> None
     for path in (f"/api/jobs/{job_id}", f"/api/jobs/{uuid4()}", "/api/jobs/nonsense"):
         for suffix in ("", "/events"):
             assert_problem(await eve.get(path + suffix), 404, "job_not_found", "Job not found")
+
+
+async def test_without_its_database_the_gateway_says_so_and_accepts_again_when_it_is_back(
+    gateway_dsn: str, start_gateway: Start
+) -> None:
+    passage = Passage(gateway_dsn)
+    await passage.open()
+    gateway = await start_gateway(database_dsn=SecretStr(passage.dsn))
+    ada = await gateway.sign_up()
+    await passage.close()
+    for path in ("/api/jobs", "/api/image/local"):
+        refused = await ada.post(path, BODY, Origin=ORIGIN)
+        assert_problem(refused, 503, "database_unavailable", "try again")
+        assert refused.headers["access-control-allow-origin"] == ORIGIN
+    assert (await gateway.client.get("/health/ready")).status_code == 503
+    await passage.open()
+    await ada.start_job()
+    assert await ada.credits() == 19
+    assert len(await requested(gateway)) == 1
+
+
+async def test_a_waiting_client_never_hears_of_an_outage_once_its_job_is_there(
+    gateway_dsn: str, start_gateway: Start
+) -> None:
+    """It would believe that nothing was accepted, and buy again."""
+    passage = Passage(gateway_dsn)
+    await passage.open()
+    gateway = await start_gateway(database_dsn=SecretStr(passage.dsn), wait_seconds=2)
+    ada = await gateway.sign_up()
+    waiting = asyncio.create_task(ada.post("/api/image/local", BODY))
+    async with asyncio.timeout(10):
+        while not await requested(gateway):
+            await asyncio.sleep(0.02)
+    await passage.close()
+    assert_problem(await waiting, 504, "still_running", "not ready yet")
+    await passage.open()
