@@ -8,7 +8,6 @@ DomainError
 |-- NotFound              absent, or somebody else's
 |-- Conflict              clashes with what is there
 |-- PayloadTooLarge       more bytes than allowed
-|-- RangeNotSatisfiable   a byte range beyond the end
 |-- Unprocessable         understood and refused: moderation, a reused key, a retired model
 |-- TooManyRequests       a limit, with the time after which to come back
 |-- Unsupported           known to us, not offered here
@@ -37,7 +36,6 @@ class Kind(StrEnum):
     NOT_FOUND = auto()
     CONFLICT = auto()
     PAYLOAD_TOO_LARGE = auto()
-    RANGE_NOT_SATISFIABLE = auto()
     UNPROCESSABLE = auto()
     TOO_MANY_REQUESTS = auto()
     UNSUPPORTED = auto()
@@ -102,17 +100,6 @@ class Conflict(DomainError):
 class PayloadTooLarge(DomainError):
     kind = Kind.PAYLOAD_TOO_LARGE
     code = "payload_too_large"
-
-
-class RangeNotSatisfiable(DomainError):
-    """The range starts behind the last byte of something `size_bytes` long."""
-
-    kind = Kind.RANGE_NOT_SATISFIABLE
-    code = "range_not_satisfiable"
-
-    def __init__(self, message: str, *, size_bytes: int) -> None:
-        super().__init__(message, details={"sizeBytes": size_bytes})
-        self.size_bytes = size_bytes
 
 
 class Unprocessable(DomainError):

@@ -1,22 +1,16 @@
 """The port to object storage: what it can do, what crosses it, what can go wrong.
 
-The real one is `libs/runtime/objects_s3`, the one for unit tests `libs/runtime/testing_objects`;
-both pass `tests/object_store_contract`.
+The one that keeps it is `libs/runtime/objects_s3`.
 """
 
-import re
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Final, Protocol, Self
+from typing import Protocol
 
 from msgspec import Struct
 
 from libs.runtime.errors import NotFound, PayloadTooLarge, Unavailable
-
-_RANGE_HEADER: Final = re.compile(
-    r"bytes=(?:(?P<first>\d{1,18})-(?P<last>\d{0,18})|-(?P<suffix>\d{1,18}))"
-)
 
 
 class ObjectNotFound(NotFound):
@@ -49,33 +43,14 @@ class StorageUnavailable(Unavailable):
 
 
 class ByteRange(Struct, frozen=True):
-    """Bytes `first` to `last`, both included; without `last` to the end.
-
-    A negative `first` counts from the end, and then there is no `last`.
-    """
+    """Bytes `first` to `last`, both included; cut to the object where it ends before."""
 
     first: int
-    last: int | None = None
-
-    @classmethod
-    def parse(cls, header: str | None) -> Self | None:
-        """A `Range` header; nothing for one that is to be ignored (RFC 9110, 14.2).
-
-        Several ranges are ignored as well: the whole body is a correct answer to them.
-        """
-        found = _RANGE_HEADER.fullmatch(header or "")
-        if found is None:
-            return None
-        if found["suffix"]:
-            return cls(-int(found["suffix"])) if int(found["suffix"]) else None
-        first, last = int(found["first"]), int(found["last"]) if found["last"] else None
-        return None if last is not None and last < first else cls(first, last)
+    last: int
 
     def header(self) -> str:
         """As the value of a `Range` header."""
-        if self.first < 0:
-            return f"bytes={self.first}"
-        return f"bytes={self.first}-{'' if self.last is None else self.last}"
+        return f"bytes={self.first}-{self.last}"
 
 
 class StoredObject(Struct, frozen=True, kw_only=True):
@@ -114,11 +89,6 @@ class ObjectBody(Struct, frozen=True, kw_only=True):
     length_bytes: int
     chunks: Callable[[], AsyncIterator[bytes]]
 
-    @property
-    def content_range(self) -> str:
-        """The value of a `Content-Range` header."""
-        return f"bytes {self.start}-{self.start + self.length_bytes - 1}/{self.info.size_bytes}"
-
     async def read(self) -> bytes:
         """All of it at once, for what is known to be small."""
         return b"".join([chunk async for chunk in self.chunks()])
@@ -150,7 +120,7 @@ class ObjectStore(Protocol):
 
         Raises:
             ObjectNotFound: there is none.
-            RangeNotSatisfiable: the range begins behind its end.
+            StorageUnavailable: also if the range begins behind its end.
         """
         ...
 
@@ -168,8 +138,4 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str) -> AsyncIterator[ListedObject]:
         """Every object whose key begins with `prefix`, each once, in the store's own order."""
-        ...
-
-    async def check(self) -> None:
-        """Return if the bucket can be reached: a readiness check."""
         ...

@@ -13,7 +13,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 from pydantic import SecretStr
 
-from libs.runtime.errors import RangeNotSatisfiable
 from libs.runtime.objects import (
     ByteRange,
     ListedObject,
@@ -31,7 +30,6 @@ PART_BYTES: Final = 8 * 1024 * 1024  # S3 takes parts from 5 MiB on; this much i
 CHUNK_BYTES: Final = 64 * 1024
 _DELETED_AT_ONCE_MAX: Final = 1_000  # the protocol's own bound
 _MISSING: Final = frozenset({"NoSuchKey", "NotFound", "404"})
-_RANGE_REFUSED: Final = frozenset({"InvalidRange", "416"})
 
 logger = structlog.get_logger(__name__)
 
@@ -175,16 +173,9 @@ class S3ObjectStore(ObjectStore):
         arguments = {"Bucket": self._bucket, "Key": key}
         if byte_range is not None:
             arguments["Range"] = byte_range.header()
-        try:
-            with _typed_errors(key):
-                answer: dict[str, Any] = await self._client.get_object(**arguments)
-                return answer
-        except _RangeRefusedError:
-            size_bytes = (await self.head(key)).size_bytes
-            raise RangeNotSatisfiable(
-                f"The file has {size_bytes} bytes; ask for a range within them.",
-                size_bytes=size_bytes,
-            ) from None
+        with _typed_errors(key):
+            answer: dict[str, Any] = await self._client.get_object(**arguments)
+        return answer
 
     async def head(self, key: str) -> ObjectInfo:
         with _typed_errors(key):
@@ -217,13 +208,6 @@ class S3ObjectStore(ObjectStore):
                 yield ListedObject(
                     key=each["Key"], size_bytes=each["Size"], modified_at=each["LastModified"]
                 )
-
-    async def check(self) -> None:
-        try:
-            with _typed_errors(""):
-                await self._client.head_bucket(Bucket=self._bucket)
-        except ObjectNotFound as error:
-            raise _unavailable("", "the bucket does not exist") from error
 
 
 class _Metered:
@@ -297,10 +281,6 @@ def _info(key: str, answer: dict[str, Any], size_bytes: int) -> ObjectInfo:
     )
 
 
-class _RangeRefusedError(Exception):
-    """The store has the object and not that part of it."""
-
-
 @contextmanager
 def _typed_errors(key: str) -> Iterator[None]:
     """Only ever around a call to the store: what a caller's own stream raises is the caller's."""
@@ -310,8 +290,6 @@ def _typed_errors(key: str) -> Iterator[None]:
         code = error.response.get("Error", {}).get("Code", "unknown")
         if code in _MISSING:
             raise ObjectNotFound(key) from error
-        if code in _RANGE_REFUSED:
-            raise _RangeRefusedError from error
         raise _unavailable(key, code) from error
     except (BotoCoreError, aiohttp.ClientError, OSError) as error:  # OSError: timeouts as well
         raise _unavailable(key, type(error).__name__) from error

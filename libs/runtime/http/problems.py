@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Scope
 
-from libs.runtime.errors import DomainError, Kind, RangeNotSatisfiable, TooManyRequests
+from libs.runtime.errors import DomainError, Kind, TooManyRequests
 from libs.runtime.http.responses import ProblemResponse
 
 PROBLEM_TYPE_PREFIX: Final = "urn:daygen:problem:"
@@ -24,7 +24,6 @@ STATUS_OF: Final[Mapping[Kind, HTTPStatus]] = {
     Kind.NOT_FOUND: HTTPStatus.NOT_FOUND,
     Kind.CONFLICT: HTTPStatus.CONFLICT,
     Kind.PAYLOAD_TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    Kind.RANGE_NOT_SATISFIABLE: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     Kind.UNPROCESSABLE: HTTPStatus.UNPROCESSABLE_ENTITY,
     Kind.TOO_MANY_REQUESTS: HTTPStatus.TOO_MANY_REQUESTS,
     Kind.UNSUPPORTED: HTTPStatus.NOT_IMPLEMENTED,
@@ -107,8 +106,6 @@ def _headers_of(error: DomainError) -> dict[str, str]:
         return {"WWW-Authenticate": "Bearer"}
     if isinstance(error, TooManyRequests):
         return {"Retry-After": str(max(1, math.ceil(error.retry_after_seconds)))}
-    if isinstance(error, RangeNotSatisfiable):
-        return {"Content-Range": f"bytes */{error.size_bytes}"}
     return {}
 
 

@@ -1,4 +1,4 @@
-"""A bus without Kafka for tests of the relay, and a way to run background work for a while."""
+"""What several tests share: a bus without Kafka, background work for a while, a body in parts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
@@ -53,3 +53,9 @@ async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+async def in_chunks(content: bytes, size: int) -> AsyncIterator[bytes]:
+    """A body as it comes from elsewhere, piece by piece."""
+    for position in range(0, len(content), size):
+        yield content[position : position + size]

@@ -1,7 +1,9 @@
-"""The S3 client against a real server keeps the contract, and outages have a type."""
+"""The S3 client against a real server: what a store must do, and that outages have a type."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -9,9 +11,24 @@ from msgspec.structs import replace
 from pydantic import SecretStr
 
 from infra.local.cluster import LocalCluster
-from libs.runtime.objects import ObjectStore, StorageUnavailable
+from libs.runtime.objects import (
+    ByteRange,
+    ObjectNotFound,
+    ObjectStore,
+    ObjectTooLarge,
+    StorageUnavailable,
+)
 from libs.runtime.objects_s3 import PART_BYTES, S3ObjectStore, S3Options
-from libs.runtime.tests.object_store_contract import ObjectStoreContract, in_chunks
+from libs.runtime.tests.support import in_chunks
+
+PNG = "image/png"
+IMMUTABLE = "public, max-age=31536000, immutable"
+TEN = b"0123456789"
+
+
+async def breaking() -> AsyncIterator[bytes]:
+    yield b"x" * 1000
+    raise ConnectionResetError("the provider hung up")
 
 
 @pytest.fixture
@@ -37,8 +54,141 @@ def prefix() -> str:
     return f"contract/{uuid4().hex}/"
 
 
-class TestS3Store(ObjectStoreContract):
-    """Fixtures as above."""
+@pytest.mark.parametrize("size", [0, 1, 70_000])
+async def test_what_is_put_can_be_read_and_is_counted(
+    store: ObjectStore, prefix: str, size: int
+) -> None:
+    content = bytes(index % 251 for index in range(size))
+    key = f"{prefix}a/b c+ü.png"
+    stored = await store.put(key, content, content_type=PNG, cache_control=IMMUTABLE)
+    assert stored.size_bytes == size
+    assert stored.sha256 == hashlib.sha256(content).hexdigest()
+    async with store.open(key) as body:
+        assert (body.start, body.length_bytes) == (0, size)
+        assert body.info.content_type == PNG
+        assert body.info.cache_control == IMMUTABLE
+        assert await body.read() == content
+
+
+@pytest.mark.parametrize("size", [0, 100_000, 20_000_001])
+async def test_a_stream_of_any_length_is_stored_whole(
+    store: ObjectStore, prefix: str, size: int
+) -> None:
+    content = (TEN * (size // 10 + 1))[:size]
+    key = f"{prefix}streamed"
+    stored = await store.put(key, in_chunks(content, 65_537), content_type=PNG)
+    assert (stored.size_bytes, stored.sha256) == (size, hashlib.sha256(content).hexdigest())
+    async with store.open(key) as body:
+        assert body.info.size_bytes == size
+        assert body.info.content_type == PNG
+        assert hashlib.sha256(await body.read()).hexdigest() == stored.sha256
+
+
+async def test_head_tells_what_is_stored(store: ObjectStore, prefix: str) -> None:
+    await store.put(f"{prefix}a", TEN, content_type=PNG)
+    info = await store.head(f"{prefix}a")
+    assert (info.key, info.size_bytes, info.content_type) == (f"{prefix}a", 10, PNG)
+    assert info.cache_control is None
+    assert info.etag.startswith('"')
+    assert abs(datetime.now(UTC) - info.modified_at) < timedelta(minutes=5)
+
+
+async def test_putting_again_replaces(store: ObjectStore, prefix: str) -> None:
+    await store.put(f"{prefix}a", b"old and long", content_type=PNG)
+    before = await store.head(f"{prefix}a")
+    await store.put(f"{prefix}a", b"new", content_type="image/webp")
+    after = await store.head(f"{prefix}a")
+    assert (after.size_bytes, after.content_type) == (3, "image/webp")
+    assert after.etag != before.etag
+
+
+@pytest.mark.parametrize(
+    ("byte_range", "expected"),
+    [
+        (ByteRange(0, 3), b"0123"),
+        (ByteRange(4, 9), b"456789"),
+        (ByteRange(9, 9), b"9"),
+        (ByteRange(8, 999), b"89"),
+    ],
+)
+async def test_a_range_is_read_alone(
+    store: ObjectStore,
+    prefix: str,
+    byte_range: ByteRange,
+    expected: bytes,
+) -> None:
+    await store.put(f"{prefix}a", TEN, content_type=PNG)
+    async with store.open(f"{prefix}a", byte_range) as body:
+        assert (body.start, body.length_bytes) == (byte_range.first, len(expected))
+        assert body.info.size_bytes == 10
+        assert await body.read() == expected
+
+
+async def test_a_range_behind_the_end_is_no_missing_file(store: ObjectStore, prefix: str) -> None:
+    await store.put(f"{prefix}a", TEN, content_type=PNG)
+    with pytest.raises(StorageUnavailable):
+        async with store.open(f"{prefix}a", ByteRange(10, 20)):
+            pass
+
+
+async def test_what_is_missing_is_not_found(store: ObjectStore, prefix: str) -> None:
+    with pytest.raises(ObjectNotFound):
+        await store.head(f"{prefix}none")
+    for byte_range in (None, ByteRange(0, 1)):
+        with pytest.raises(ObjectNotFound):
+            async with store.open(f"{prefix}none", byte_range):
+                pass
+
+
+async def test_an_opened_object_can_be_left_before_its_end(store: ObjectStore, prefix: str) -> None:
+    await store.put(f"{prefix}a", TEN * 500_000, content_type=PNG)
+    for _ in range(40):  # more than the pool of connections holds
+        async with store.open(f"{prefix}a") as body:
+            async for chunk in body.chunks():
+                assert chunk.startswith(b"0123")
+                break
+    assert (await store.head(f"{prefix}a")).size_bytes == 5_000_000
+
+
+async def test_deleting_is_by_many_and_forgives_what_is_missing(
+    store: ObjectStore, prefix: str
+) -> None:
+    for name in "abc":
+        await store.put(f"{prefix}{name}", TEN, content_type=PNG)
+    await store.delete([f"{prefix}a", f"{prefix}none", f"{prefix}c"])
+    await store.delete([])
+    assert [each.key async for each in store.list(prefix)] == [f"{prefix}b"]
+
+
+async def test_a_listing_is_whole_and_keeps_to_its_prefix(store: ObjectStore, prefix: str) -> None:
+    for name in ("in/b", "in/a/deep", "in/a.png", "inner", "out"):
+        await store.put(f"{prefix}{name}", name.encode(), content_type=PNG)
+    listed = [each async for each in store.list(f"{prefix}in/")]
+    assert {each.key.removeprefix(prefix): each.size_bytes for each in listed} == {
+        "in/a.png": 8,
+        "in/a/deep": 9,
+        "in/b": 4,
+    }
+    assert len(listed) == 3
+    assert [each async for each in store.list(f"{prefix}nothing/")] == []
+
+
+@pytest.mark.parametrize("size", [11, 20_000_000])
+async def test_a_body_beyond_the_callers_bound_is_not_stored(
+    store: ObjectStore, prefix: str, size: int
+) -> None:
+    body = in_chunks(b"x" * size, 65_536)
+    with pytest.raises(ObjectTooLarge):
+        await store.put(f"{prefix}a", body, content_type=PNG, size_bytes_max=size - 1)
+    assert [each async for each in store.list(prefix)] == []
+
+
+async def test_a_body_that_breaks_raises_its_own_error_and_stores_nothing(
+    store: ObjectStore, prefix: str
+) -> None:
+    with pytest.raises(ConnectionResetError, match="hung up"):
+        await store.put(f"{prefix}a", breaking(), content_type=PNG)
+    assert [each async for each in store.list(prefix)] == []
 
 
 @pytest.mark.parametrize("extra", [-1, 0, 1])
@@ -65,14 +215,14 @@ async def test_a_listing_goes_on_after_its_first_page(store: ObjectStore, prefix
 async def test_an_upload_that_breaks_leaves_no_parts_behind(
     options: S3Options, prefix: str
 ) -> None:
-    async def breaking() -> AsyncIterator[bytes]:
+    async def breaking_late() -> AsyncIterator[bytes]:
         async for chunk in in_chunks(b"x" * (2 * PART_BYTES + 5), 1024 * 1024):
             yield chunk
         raise ConnectionResetError
 
     async with S3ObjectStore.connect(options) as store:
         with pytest.raises(ConnectionResetError):
-            await store.put(f"{prefix}a", breaking(), content_type="image/png")
+            await store.put(f"{prefix}a", breaking_late(), content_type="image/png")
         uploads = await store._client.list_multipart_uploads(Bucket=options.bucket, Prefix=prefix)
     assert uploads.get("Uploads", []) == []
 
@@ -93,7 +243,7 @@ async def test_more_readers_than_connections_wait_their_turn(
 async def test_a_server_that_is_not_there_is_an_outage(options: S3Options) -> None:
     nowhere = replace(options, endpoint="http://127.0.0.1:9", attempts_max=1)
     async with S3ObjectStore.connect(nowhere) as store:
-        for attempt in (store.check(), store.head("a"), store.delete(["a"])):
+        for attempt in (store.head("a"), store.delete(["a"])):
             with pytest.raises(StorageUnavailable):
                 await attempt
 
@@ -110,8 +260,6 @@ async def test_a_refused_log_in_is_an_outage_and_not_a_missing_file(options: S3O
 
 async def test_a_missing_bucket_is_an_outage_and_not_a_missing_file(options: S3Options) -> None:
     async with S3ObjectStore.connect(replace(options, bucket="elsewhere")) as store:
-        with pytest.raises(StorageUnavailable):
-            await store.check()
         with pytest.raises(StorageUnavailable):
             async with store.open("a"):
                 pass

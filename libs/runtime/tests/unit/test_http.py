@@ -21,7 +21,6 @@ from libs.runtime.errors import (
     Kind,
     NotFound,
     PaymentRequired,
-    RangeNotSatisfiable,
     TooManyRequests,
     Unauthorized,
     Unavailable,
@@ -58,7 +57,6 @@ FAILURES: dict[str, Exception] = {
     "limit": TooManyRequests("Wait a little.", retry_after_seconds=1.2),
     "limit_at_once": TooManyRequests("Wait a little.", retry_after_seconds=0.0),
     "who": Unauthorized("Log in again."),
-    "range": RangeNotSatisfiable("Ask for less.", size_bytes=10),
     "bug": RuntimeError("the password is opensesame"),
 }
 
@@ -172,7 +170,6 @@ def test_every_kind_of_refusal_has_a_status() -> None:
         Kind.NOT_FOUND: 404,
         Kind.CONFLICT: 409,
         Kind.PAYLOAD_TOO_LARGE: 413,
-        Kind.RANGE_NOT_SATISFIABLE: 416,
         Kind.UNPROCESSABLE: 422,
         Kind.TOO_MANY_REQUESTS: 429,
         Kind.UNSUPPORTED: 501,
@@ -188,7 +185,6 @@ def test_every_kind_of_refusal_has_a_status() -> None:
         ("limit", 429, "Retry-After", "2"),
         ("limit_at_once", 429, "Retry-After", "1"),
         ("who", 401, "WWW-Authenticate", "Bearer"),
-        ("range", 416, "Content-Range", "bytes */10"),
     ],
 )
 async def test_a_refusal_carries_the_header_its_status_asks_for(
