@@ -10,7 +10,9 @@ CREATE FUNCTION claim_jobs(
 ) RETURNS TABLE (
     is_behind boolean, job_id uuid, fence bigint, attempt_id uuid, tries integer, queued_at timestamptz,
     started_at timestamptz, requested bytea
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql
+-- Its plan follows the indices whatever the arguments are, and making it anew for each call costs as much as the call.
+SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     locked text[];
