@@ -71,6 +71,7 @@ class Runtime:
         )
         self.registry = CollectorRegistry()
         self.metrics = StreamMetrics(self.registry)
+        self._settings = settings.describe()
         self._dsn = settings.database_dsn.get_secret_value()
         self._migrations = migrations
         self.wakeups = Wakeups(
@@ -143,6 +144,7 @@ class Runtime:
     @asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         """Start, serve, stop: the lifespan of the service's HTTP application."""
+        logger.info("service_starting", service=self.service.value, settings=self._settings)
         await self._open_database()
         for step in self._before:
             await step()

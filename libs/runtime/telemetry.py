@@ -6,6 +6,7 @@ message with `structlog.contextvars.bound_contextvars`; pass the rest to the log
 """
 
 import logging
+import math
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -42,6 +43,8 @@ _LIBRARIES: Final = (
     "faststream",
     "asyncio",
 )
+_PASSING_SECONDS: Final = 10.0
+_SPELL_GAP_SECONDS: Final = 5.0
 _FIRST_KEYS: Final = ("ts", "level", "service", "event")
 
 
@@ -90,9 +93,30 @@ def _route_libraries(shared: list[Processor], level: str, stream: BinaryIO) -> N
     # Clients of the network tell of each request at INFO; only what went wrong is of interest.
     for name in ("aiokafka", "botocore", "aiobotocore", "httpx2"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    group = logging.getLogger("aiokafka.consumer.group_coordinator")
+    group.filters[:] = [_Lasting()]
     access = logging.getLogger("uvicorn.access")
     access.handlers.clear()
     access.propagate = False
+
+
+class _Lasting(logging.Filter):
+    """Passes on what does not pass by itself.
+
+    A consumer group looks for its coordinator at every start and after every change, and calls each
+    try that comes too early an error. It tries again many times a second: a fault goes on.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._first_at = self._last_at = -math.inf
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.created - self._last_at > _SPELL_GAP_SECONDS:
+            self._first_at = record.created
+        self._last_at = record.created
+        lasts = record.created - self._first_at >= _PASSING_SECONDS
+        return lasts or record.exc_info is not None
 
 
 class _TextToBytes:

@@ -78,6 +78,28 @@ def test_libraries_speak_the_same_json(logs: Logs) -> None:
     assert (second["event"], second["level"]) == ("lost the broker", "error")
 
 
+def test_a_group_that_looks_for_its_coordinator_is_news_only_if_it_does_not_find_it(
+    logs: Logs,
+) -> None:
+    group = logging.getLogger("aiokafka.consumer.group_coordinator")
+
+    def fail(*, at: int, cause: Exception | None = None) -> None:
+        exc_info = (type(cause), cause, None) if cause else None
+        record = group.makeRecord(group.name, logging.ERROR, "", 0, "failed", (), exc_info)
+        record.created = at
+        group.handle(record)
+
+    for start in (100, 200):
+        for second in range(3):
+            fail(at=start + second)
+    assert logs.lines() == []
+    fail(at=250, cause=RuntimeError("broken"))
+    assert len(logs.lines()) == 1
+    for second in range(30):
+        fail(at=300 + second)
+    assert len(logs.lines()) == 1 + 20
+
+
 def test_uvicorns_access_log_is_shut_off_because_it_writes_query_strings(logs: Logs) -> None:
     access = logging.getLogger("uvicorn.access")
     access.info("GET /api/stream?ticket=abc")
