@@ -29,11 +29,17 @@ STEPS = (
     Step("events", (sys.executable, "-m", "tools.cli", "events", "schema", "--check")),
     Step("tidy", (sys.executable, "-m", "tools.tidy"), always_shown=True),
 )
+NAMES = ", ".join(step.name for step in STEPS)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    names = [step.name for step in STEPS]
-    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"of {', '.join(names)}")
+    parser.add_argument("steps", nargs="*", type=_step_name, metavar="STEP", help=f"of {NAMES}")
+
+
+def _step_name(text: str) -> str:
+    if all(step.name != text for step in STEPS):
+        raise argparse.ArgumentTypeError(f"there is no step {text}: choose from {NAMES}")
+    return text
 
 
 def run(arguments: argparse.Namespace) -> int:

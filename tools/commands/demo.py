@@ -18,7 +18,7 @@ from infra.local.problem import Problem
 from libs.events.envelope import Envelope
 from tools.api_client import ApiClient, ApiError, Json
 from tools.commands.up import start_detached
-from tools.places import add_home, home_of
+from tools.places import add_home, command_on, home_of, port_number
 from tools.trail import depths, read_trail
 
 PROMPT = "sunset over the sea, late summer"
@@ -28,7 +28,9 @@ CLOCKS_APART = timedelta(seconds=5)
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_home(parser)
-    parser.add_argument("--port", type=int, help="port of the gateway if it has to be started")
+    parser.add_argument(
+        "--port", type=port_number, help="port of the gateway if it has to be started"
+    )
     parser.add_argument("--prompt", default=PROMPT, help="what the picture shows")
     parser.add_argument(
         "--output", type=Path, help="where to save the picture (default: demo/ in the home)"
@@ -47,7 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise Problem(f"The gateway answered {error.status}: {error}") from error
     except (aiohttp.ClientError, TimeoutError) as error:
         raise Problem(f"The gateway at {now['gateway_url']} does not answer: {error}.") from error
-    print(f"The system goes on at {now['gateway_url']}; ./daygen down stops it.")
+    down = command_on(home.root, "down")
+    print(f"The system goes on at {now['gateway_url']}; `{down}` stops it.")
     if arguments.open:
         webbrowser.open(picture.as_uri())
     return 0

@@ -3,9 +3,10 @@
 import argparse
 import asyncio
 import json
+from pathlib import Path
 
 from infra.local import state
-from tools.places import add_home, home_of
+from tools.places import add_home, command_on, home_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _table(now: state.State) -> str:
     parts = state.parts_of(now)
     if not any(part["pid"] for part in parts.values()):
-        return f"Nothing runs in {now['home']}: start it with `./daygen up`."
+        up = command_on(Path(now["home"]), "up")
+        return f"Nothing runs in {now['home']}: start it with `{up}`."
     rows = [f"{'':<11} {'state':<9} {'pid':<8} {'restarts':<9} address"]
     for name, part in parts.items():
         address = part.get("url") or part.get("bootstrap") or part.get("endpoint")

@@ -14,19 +14,13 @@ from infra.local import system
 from infra.local.home import Home, read_json
 from infra.local.ports import require_free
 from infra.local.problem import Problem
-from tools.places import ROOT, add_home, home_of
+from tools.places import ROOT, add_home, home_of, port_number
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_home(parser)
-    parser.add_argument("--port", type=_port, help="port of the gateway (default: 8000)")
+    parser.add_argument("--port", type=port_number, help="port of the gateway (default: 8000)")
     parser.add_argument("--detach", action="store_true", help="return when everything is ready")
-
-
-def _port(text: str) -> int:
-    if not text.isdigit() or not 0 < int(text) < 65536:
-        raise argparse.ArgumentTypeError("a port is a number from 1 to 65535")
-    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:

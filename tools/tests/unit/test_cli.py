@@ -1,12 +1,14 @@
 """The command line itself: what it offers and how it refuses."""
 
 import argparse
+from pathlib import Path
 
 import pytest
 
 from infra.local.problem import Problem
 from tools import cli
 from tools.commands import test, up
+from tools.places import command_on
 
 
 def test_every_command_has_a_summary() -> None:
@@ -26,11 +28,29 @@ def test_a_problem_is_one_sentence_and_exit_code_2(
     assert capsys.readouterr().err == "daygen: The disk is full.\n"
 
 
+@pytest.mark.parametrize("command", ["up", "demo"])
 @pytest.mark.parametrize("port", ["0", "65536", "web", "-1"])
-def test_a_port_that_is_none_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_that_is_none_is_refused(
+    command: str, port: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as refusal:
-        cli.main(["up", "--port", port])
+        cli.main([command, "--port", port])
     assert refusal.value.code == 2
+
+
+def test_a_step_that_check_does_not_have_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refusal:
+        cli.main(["check", "spelling"])
+    assert refusal.value.code == 2
+    assert "there is no step spelling: choose from format, lint" in capsys.readouterr().err
+
+
+def test_a_command_to_type_names_a_home_that_is_not_the_default(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DAYGEN_HOME", str(tmp_path))
+    assert command_on(tmp_path, "down") == "./daygen down"
+    assert command_on(tmp_path / "other", "down") == f"./daygen down --home {tmp_path}/other"
 
 
 def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
