@@ -17,7 +17,7 @@ from libs.runtime.clock import Clock
 from libs.runtime.http.problems import problem_response
 from libs.runtime.ids import Ids
 from libs.runtime.metrics import LATENCY_BUCKETS_SECONDS
-from libs.runtime.telemetry import Traceparent, tracing
+from libs.runtime.tracing import Traceparent, tracing
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{8,128}")

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from libs.events.names import Service
 from libs.runtime.auth import InternalTokens, Principal
-from libs.runtime.telemetry import current_traceparent
+from libs.runtime.tracing import current_traceparent
 from services.gateway.api.callers import Callers
 from services.gateway.handlers.errors import OwnerUnavailable
 from services.gateway.ports import OwnerAnswer, OwnerCall, Owners, OwnerUnreachableError

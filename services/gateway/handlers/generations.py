@@ -10,7 +10,7 @@ from libs.events.generation import GenerationRequested, RequestFacts
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database, DatabaseUnavailable, Transaction
 from libs.runtime.ids import Ids
-from libs.runtime.telemetry import current_traceparent
+from libs.runtime.tracing import current_traceparent
 from libs.runtime.wakeups import Wakeups
 from services.gateway.domain.admission import Admitted, Repeated, Terms, decide
 from services.gateway.domain.jobs import Status

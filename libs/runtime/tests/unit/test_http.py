@@ -28,7 +28,7 @@ from libs.runtime.errors import (
 from libs.runtime.http import STATUS_OF, HttpOptions, JsonResponse, ReadyCheck, create_http_app
 from libs.runtime.http import health as health_module
 from libs.runtime.ids import SystemIds
-from libs.runtime.telemetry import Traceparent, current_traceparent
+from libs.runtime.tracing import Traceparent, current_traceparent
 
 ORIGIN = "http://localhost:5173"
 TRACEPARENT = f"00-{'a' * 32}-{'b' * 16}-01"

@@ -11,13 +11,8 @@ import pytest
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from libs.runtime.telemetry import (
-    Traceparent,
-    configure_logging,
-    current_traceparent,
-    is_secret,
-    tracing,
-)
+from libs.runtime.telemetry import configure_logging, is_secret
+from libs.runtime.tracing import Traceparent, current_traceparent, tracing
 
 LIBRARIES = ("", "uvicorn", "uvicorn.error", "uvicorn.access", "aiokafka", "faststream")
 
