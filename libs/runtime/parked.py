@@ -6,8 +6,10 @@ is redriven.
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
+import structlog
 from msgspec import Struct
 
 from libs.events.envelope import ENCODED_BYTES_MAX
@@ -38,6 +40,8 @@ PARK = """
      ORDER BY place
 """
 
+logger = structlog.get_logger(__name__)
+
 
 class Parking(Struct, frozen=True, kw_only=True):
     """A message to set aside, and why."""
@@ -54,7 +58,10 @@ class Parking(Struct, frozen=True, kw_only=True):
 async def park(
     transaction: Transaction, consumer: str, parkings: Sequence[Parking], *, now: datetime
 ) -> None:
-    """Set messages aside; copies leave for the dead-letter topics, and an event tells of each."""
+    """Set messages aside; copies leave for the dead-letter topics, and an event tells of each.
+
+    The log does too, once it is true: what the message holds may not stand there.
+    """
     if not parkings:
         return
     messages = [each.message for each in parkings]
@@ -77,6 +84,22 @@ async def park(
     )
     for each in parkings:
         _announce(transaction, consumer, each)
+        transaction.after_commit(partial(_log, consumer, each))
+
+
+def _log(consumer: str, parking: Parking) -> None:
+    partition = parking.message.partition
+    logger.warning(
+        "message_parked",
+        consumer=consumer,
+        parked_id=parking.parked_id,
+        topic=partition.topic,
+        partition=partition.partition,
+        offset=parking.message.offset,
+        event_id=parking.event_id,
+        event_type=parking.event_type,
+        reason=parking.reason,
+    )
 
 
 def _announce(transaction: Transaction, consumer: str, parking: Parking) -> None:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from uuid import UUID, uuid4
 
+from structlog.testing import capture_logs
+
 from libs.events.bus import KafkaBus
 from libs.events.envelope import Event, encode
 from libs.events.identity import UserRegistered
@@ -154,11 +156,14 @@ async def test_what_cannot_be_read_is_parked_with_its_reason(
     await bus.publish(
         [OutgoingMessage(topic, b"k", value) for value in (*strange.values(), None, nul, encoded)]
     )
-    async with running(consumer(streams, bus).run()):
-        await until(7, POSITIONS, streams)
+    with capture_logs() as lines:
+        async with running(consumer(streams, bus).run()):
+            await until(7, POSITIONS, streams)
     async with streams.database.read() as connection:
         reasons = [row["reason"] for row in await connection.fetch("SELECT reason FROM parked")]
     assert sorted(reasons) == sorted([*strange, "malformed", "malformed"])
+    told = [line["reason"] for line in lines if line["event"] == "message_parked"]
+    assert sorted(told) == sorted(reasons)
     assert await scalar(streams, APPLIED) == 1
 
 
