@@ -30,7 +30,7 @@ def request_facts(**changes: Any) -> RequestFacts:
         user_id=user_id,
         operation="image",
         provider="local",
-        model="local-1",
+        model="local-sketch",
         prompt="a lighthouse at dusk",
         options={},
         unit_credits=3,

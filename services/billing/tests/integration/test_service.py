@@ -75,7 +75,7 @@ async def test_a_finished_job_is_in_its_owners_usage_once_it_is_confirmed(
                 "workspaceId": None,
                 "operation": "image",
                 "provider": "local",
-                "model": "local-1",
+                "model": "local-sketch",
                 "priceBookVersion": 1,
                 "unitsRequested": 2,
                 "unitsDelivered": 2,

@@ -46,7 +46,7 @@ def test_a_completed_job_counts_what_its_answer_tells() -> None:
     assert usage is not None
     assert (usage.job_id, usage.account_id) == (request.job_id, request.account_id)
     assert (usage.user_id, usage.workspace_id) == (request.user_id, request.workspace_id)
-    assert (usage.operation, usage.provider, usage.model) == ("image", "local", "local-1")
+    assert (usage.operation, usage.provider, usage.model) == ("image", "local", "local-sketch")
     assert (usage.units_requested, usage.units_delivered, usage.credits) == (2, 2, 10)
     assert (usage.outcome, usage.error_code) == (UsageOutcome.COMPLETED, None)
     assert (usage.input_tokens, usage.output_tokens) == (11, 22)
