@@ -1,9 +1,6 @@
 """What generation asks of a picture provider, whoever it is.
 
 A new provider is one module in `adapters/` that implements `Provider`, and one line in `app.py`.
-Providers of both shapes fit: one that answers its call with pictures, and one that takes an order
-and is asked until it is done. The latter keeps its own job's id where the attempt is kept, before
-it asks for the first time; that journal reaches it as a part of `ProviderRequest`.
 """
 
 from collections.abc import AsyncIterator, Sequence
