@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import json
 import os
 import pwd
 import re
@@ -226,11 +227,22 @@ TELLING = re.compile(r"No space left|in use|FATAL|PANIC|[Ee]rror|ERROR|denied|Ex
 
 def telling_line(output: str) -> str:
     """The last line that names a trouble, else the last one."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()] or ["no output"]
+    said = "\n".join(_said(line) for line in output.splitlines())
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["no output"]
     return next((line for line in reversed(lines) if TELLING.search(line)), lines[-1])
 
 
-def last_output(log: Path, bytes_max: int = 8192) -> str:
+def _said(line: str) -> str:
+    """What a line of a service's log tells: a traceback stands in one line of JSON."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return line
+    event = record.get("event") if isinstance(record, dict) else None
+    return event if isinstance(event, str) else line
+
+
+def last_output(log: Path, bytes_max: int = 32768) -> str:
     try:
         return log.read_bytes()[-bytes_max:].decode(errors="replace")
     except OSError:
