@@ -21,7 +21,7 @@ def test_the_line_that_names_the_trouble_is_told() -> None:
 
 
 def test_an_exception_in_a_line_of_json_is_told_without_its_traceback() -> None:
-    event = "Traceback (most recent call last):\n  File \"a.py\"\nMigrationError: 0002 is gone.\n"
+    event = 'Traceback (most recent call last):\n  File "a.py"\nMigrationError: 0002 is gone.\n'
     records = [{"level": "error", "event": event}, {"level": "error", "event": "Exiting."}]
     output = "\n".join(json.dumps(record) for record in records)
     assert telling_line(output) == "MigrationError: 0002 is gone."
