@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from libs.events.names import Service
 from libs.runtime.auth import InternalTokens, require_principal
-from libs.runtime.http import create_http_app
+from libs.runtime.http import HttpOptions, create_http_app
 from libs.runtime.objects_s3 import S3Options
 from libs.runtime.service import Parts, Runtime
 from libs.runtime.telemetry import configure_logging
@@ -46,6 +46,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         # Storage is left out: without it lists are still right, and only assets answer 503.
         checks={"database": runtime.is_database_ready},
         lifespan=lifespan,
+        options=HttpOptions(open_to_all=("/assets/",)),
     )
     tokens = InternalTokens(settings.internal_secret, runtime.clock)
     principal_of = require_principal(tokens.verifier(Service.GALLERY))

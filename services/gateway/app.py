@@ -74,7 +74,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         registry=runtime.registry,
         checks={"database": runtime.is_database_ready},
         lifespan=lifespan,
-        options=HttpOptions(cors_origins=settings.cors_origins),
+        options=HttpOptions(cors_origins=settings.cors_origins, open_to_all=("/assets/",)),
     )
     _add_routes(app, settings, runtime, accounts, owners)
     return app

@@ -9,7 +9,6 @@ from fastapi import FastAPI
 from msgspec import Struct, field
 from prometheus_client import CollectorRegistry
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 
 from libs.events.names import Service
 from libs.runtime.clock import Clock
@@ -17,6 +16,7 @@ from libs.runtime.http.health import ReadyCheck, health_router
 from libs.runtime.http.middleware import (
     REQUEST_ID_HEADER,
     BodyLimit,
+    Cors,
     ErrorBoundary,
     HttpMetrics,
     RequestContext,
@@ -53,10 +53,12 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 class HttpOptions(Struct, frozen=True, kw_only=True):
     """What differs between services.
 
+    Answers under `open_to_all` may be read from any origin: what is fetched without a log-in.
     `body_bytes_max_under` raises or lowers the limit for addresses with a prefix; first match wins.
     """
 
     cors_origins: tuple[str, ...] = ()
+    open_to_all: tuple[str, ...] = ()
     body_bytes_max: int = 1024 * 1024
     body_bytes_max_under: Mapping[str, int] = field(default_factory=dict)
 
@@ -89,7 +91,7 @@ def create_http_app(
             Middleware(
                 RequestContext, clock=clock, ids=ids, random=random, metrics=HttpMetrics(registry)
             ),
-            Middleware(CORSMiddleware, **_cors(options)),
+            Middleware(Cors, open_to_all=options.open_to_all, configured=_cors(options)),
             Middleware(ErrorBoundary),
             Middleware(
                 BodyLimit,

@@ -9,6 +9,7 @@ import structlog
 from fastapi import HTTPException
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars, unbind_contextvars
@@ -117,6 +118,32 @@ def route_template(scope: Mapping[str, Any]) -> str:
     context = scope.get("fastapi", {}).get("effective_route_context")
     template = getattr(context, "path_format", None) or getattr(scope.get("route"), "path", None)
     return template if isinstance(template, str) else "(none)"
+
+
+class Cors(CORSMiddleware):
+    """Lets the configured origins read, and under some addresses every origin, errors as well.
+
+    What a page draws into a canvas is read from wherever the page lives.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, open_to_all: tuple[str, ...], configured: Mapping[str, Any]
+    ) -> None:
+        super().__init__(app, **configured)
+        self._open_to_all = open_to_all
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_open = scope["type"] == "http" and scope["path"].startswith(self._open_to_all)
+        if not is_open or scope["method"] == "OPTIONS":
+            await super().__call__(scope, receive, send)
+            return
+
+        async def send_open(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Access-Control-Allow-Origin"] = "*"
+            await send(message)
+
+        await self.app(scope, receive, send_open)
 
 
 class ErrorBoundary:

@@ -56,7 +56,6 @@ def decide_delivery(asset: Asset, conditions: Conditions) -> Delivery:
         "ETag": entity_tag(asset),
         "Cache-Control": CACHE_CONTROL,
         "Accept-Ranges": "bytes",
-        "Access-Control-Allow-Origin": "*",
         "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range, ETag",
         "X-Content-Type-Options": "nosniff",
     }

@@ -27,7 +27,6 @@ _REQUEST_HEADERS: Final = (
 )
 _ANSWER_HEADERS: Final = (
     "accept-ranges",
-    "access-control-allow-origin",
     "access-control-expose-headers",
     "cache-control",
     "content-disposition",

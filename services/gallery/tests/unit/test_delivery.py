@@ -85,7 +85,6 @@ def test_a_whole_asset_is_described_by_its_row() -> None:
         "ETag": TAG,
         "Cache-Control": "public, max-age=31536000, immutable",
         "Accept-Ranges": "bytes",
-        "Access-Control-Allow-Origin": "*",
         "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range, ETag",
         "X-Content-Type-Options": "nosniff",
         "Content-Type": "image/png",

@@ -30,10 +30,12 @@ def owner() -> FastAPI:
 
     @app.api_route("/assets/{key:path}", methods=["GET", "HEAD"])
     async def asset(key: str, request: Request) -> Response:
+        if key == "missing":
+            return JSONResponse({"error": "no"}, 404, media_type="application/problem+json")
         headers = {
             "etag": '"abc"',
             "cache-control": "public, max-age=31536000, immutable",
-            "access-control-allow-origin": "*",
+            "access-control-expose-headers": "Content-Range",
             "x-internal": "not for the world",
         }
         if request.headers.get("if-none-match") == '"abc"':
@@ -141,6 +143,25 @@ async def test_assets_need_no_log_in_and_keep_their_headers(gateway: RunningGate
     assert part.headers["content-range"] == "bytes 0-3/10"
     held = await gateway.client.get("/assets/a", headers={"If-None-Match": '"abc"'})
     assert (held.status_code, held.content) == (304, b"")
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, "https://elsewhere.example.com", None])
+async def test_assets_may_be_read_from_any_origin_and_their_errors_too(
+    start_gateway: Start, gateway: RunningGateway, origin: str | None
+) -> None:
+    headers = {"Origin": origin} if origin else {}
+    found = await gateway.client.get("/assets/a", headers=headers)
+    assert found.headers["access-control-expose-headers"] == "Content-Range"
+    missing = await gateway.client.get("/assets/missing", headers=headers)
+    closed = await start_gateway()
+    away = await closed.client.get("/assets/a", headers=headers)
+    assert [each.status_code for each in (found, missing, away)] == [200, 404, 503]
+    for answer in (found, missing, away):
+        assert answer.headers["access-control-allow-origin"] == "*"
+    other = await gateway.client.get(
+        "/api/jobs/none", headers={"Origin": "https://elsewhere.example.com"}
+    )
+    assert "access-control-allow-origin" not in other.headers
 
 
 async def test_an_answer_that_breaks_off_does_not_look_whole(ada: Person) -> None:
