@@ -19,7 +19,7 @@ from libs.runtime.clock import SystemClock
 from libs.runtime.ids import SystemIds
 from libs.runtime.service import Parts
 from libs.runtime.testing import Streams, open_streams
-from libs.runtime.tests.serving import serving
+from libs.runtime.testing_http import serving
 from services.billing.app import MIGRATIONS, create_app
 from services.billing.settings import Settings
 

@@ -23,7 +23,7 @@ from libs.runtime.ids import SystemIds
 from libs.runtime.objects_s3 import S3ObjectStore, S3Options
 from libs.runtime.service import Parts
 from libs.runtime.testing import Streams, open_streams
-from libs.runtime.tests.serving import serving
+from libs.runtime.testing_http import serving
 from services.gallery.app import MIGRATIONS, create_app
 from services.gallery.settings import Settings
 

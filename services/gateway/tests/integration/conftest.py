@@ -26,7 +26,7 @@ from libs.runtime.ids import SystemIds
 from libs.runtime.service import Parts
 from libs.runtime.telemetry import configure_logging
 from libs.runtime.testing import Streams, open_streams
-from libs.runtime.tests.serving import serving
+from libs.runtime.testing_http import serving
 from services.gateway.app import MIGRATIONS, create_app
 from services.gateway.settings import Settings
 

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from libs.events.names import Service
 from libs.runtime.auth import InternalTokens
 from libs.runtime.clock import SystemClock
-from libs.runtime.tests.serving import serving
+from libs.runtime.testing_http import serving
 from services.gateway.tests.integration.conftest import (
     INTERNAL_SECRET,
     ORIGIN,

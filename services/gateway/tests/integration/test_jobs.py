@@ -14,7 +14,7 @@ from libs.events.billing import UsageOutcome
 from libs.events.generation import FailureCode, GenerationStarted, RequestFacts
 from libs.events.payload import Payload
 from libs.events.testing import completed, failed, stored_image
-from libs.runtime.tests.serving import serving
+from libs.runtime.testing_http import serving
 from services.gateway.tests import stories
 from services.gateway.tests.integration.conftest import Person, RunningGateway, Start
 
