@@ -261,7 +261,7 @@ BAD_REQUESTS: tuple[tuple[str, Any, str], ...] = (
     ("/api/jobs", {"prompt": "a fox"}, "Model is required"),
     ("/api/jobs", {**BODY, "n": 9}, "n must be a whole number from 1 to 8"),
     ("/api/jobs", {**BODY, "prompt": 5}, "prompt should be a valid string"),
-    ("/api/jobs", {**BODY, "providerOptions": []}, "providerOptions should be"),
+    ("/api/jobs", {**BODY, "providerOptions": []}, "providerOptions must be"),
     ("/api/jobs", [], "body should be"),
 )
 
