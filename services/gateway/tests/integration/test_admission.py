@@ -262,7 +262,7 @@ BAD_REQUESTS: tuple[tuple[str, Any, str], ...] = (
     ("/api/jobs", {**BODY, "n": 9}, "n must be a whole number from 1 to 8"),
     ("/api/jobs", {**BODY, "prompt": 5}, "prompt should be a valid string"),
     ("/api/jobs", {**BODY, "providerOptions": []}, "providerOptions must be"),
-    ("/api/jobs", [], "body should be"),
+    ("/api/jobs", [], "body must be"),
 )
 
 
