@@ -21,11 +21,14 @@ from libs.runtime.consumer import Consumer, Handler
 from libs.runtime.db import Database
 from libs.runtime.emitter import Emitter
 from libs.runtime.faults import Backoff
+from libs.runtime.http import HttpOptions, create_http_app
+from libs.runtime.http.app import Lifespan
 from libs.runtime.ids import Ids, SystemIds
 from libs.runtime.metrics import StreamMetrics
 from libs.runtime.migrate import migrate
 from libs.runtime.relay import Relay
 from libs.runtime.settings import ServiceSettings
+from libs.runtime.telemetry import configure_logging
 from libs.runtime.wakeups import Wakeups
 
 RUNTIME_MIGRATIONS = Path(__file__).parent / "migrations"
@@ -60,8 +63,11 @@ class Runtime:
     """What every service has: database, outbox relay, wake-ups, consumers, background work."""
 
     def __init__(
-        self, service: Service, settings: ServiceSettings, parts: Parts, *, migrations: Path
+        self, service: Service, settings: ServiceSettings, parts: Parts | None, *, migrations: Path
     ) -> None:
+        if parts is None:  # a process of its own, not one of several services in a test
+            configure_logging(service.value, settings.log_level)
+            parts = Parts.real(service, settings)
         self.service = service
         self.clock, self.random, self.ids, self.bus = (
             parts.clock,
@@ -135,6 +141,25 @@ class Runtime:
     def before_serving(self, step: Callable[[], Awaitable[None]]) -> None:
         """Run a step once the database is migrated and before anything else starts."""
         self._before.append(step)
+
+    def http_app(
+        self, *, lifespan: Lifespan | None = None, options: HttpOptions | None = None
+    ) -> FastAPI:
+        """The service's HTTP application, without its routes.
+
+        `lifespan` is for what has to be open around this one's own; it enters that itself.
+        """
+        return create_http_app(
+            self.service,
+            clock=self.clock,
+            ids=self.ids,
+            random=self.random,
+            registry=self.registry,
+            # Nothing else is asked for: whatever else is away, a service does its part without.
+            checks={"database": self.is_database_ready},
+            lifespan=lifespan or self.lifespan,
+            options=options,
+        )
 
     async def is_database_ready(self) -> None:
         """Raises when the database does not answer."""

@@ -8,10 +8,9 @@ from fastapi import FastAPI
 
 from libs.events.names import Service
 from libs.runtime.auth import InternalTokens, require_principal
-from libs.runtime.http import HttpOptions, create_http_app
+from libs.runtime.http import HttpOptions
 from libs.runtime.objects_s3 import S3Options
 from libs.runtime.service import Parts, Runtime
-from libs.runtime.telemetry import configure_logging
 from services.gallery import consumers
 from services.gallery.adapters.storage import S3Assets
 from services.gallery.api import assets_router, files_router
@@ -25,9 +24,6 @@ STORAGE_ATTEMPTS_MAX = 2
 
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
     settings = settings or Settings.load()
-    if parts is None:  # a process of its own, not one of several services in a test
-        configure_logging(Service.GALLERY, settings.log_level)
-        parts = Parts.real(Service.GALLERY, settings)
     runtime = Runtime(Service.GALLERY, settings, parts, migrations=MIGRATIONS)
     runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, consumers.take_in)
     storage = S3Assets(S3Options.of(settings, attempts_max=STORAGE_ATTEMPTS_MAX))
@@ -37,17 +33,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         async with storage, runtime.lifespan(app):
             yield
 
-    app = create_http_app(
-        Service.GALLERY,
-        clock=runtime.clock,
-        ids=runtime.ids,
-        random=runtime.random,
-        registry=runtime.registry,
-        # Storage is left out: without it lists are still right, and only assets answer 503.
-        checks={"database": runtime.is_database_ready},
-        lifespan=lifespan,
-        options=HttpOptions(open_to_all=("/assets/",)),
-    )
+    app = runtime.http_app(lifespan=lifespan, options=HttpOptions(open_to_all=("/assets/",)))
     tokens = InternalTokens(settings.internal_secret, runtime.clock)
     principal_of = require_principal(tokens.verifier(Service.GALLERY))
     app.include_router(files_router(runtime.database, principal_of, settings.public_base_url))

@@ -8,9 +8,8 @@ from fastapi import FastAPI
 
 from libs.events.names import Service
 from libs.runtime.auth import InternalTokens, UserTokens
-from libs.runtime.http import HttpOptions, create_http_app
+from libs.runtime.http import HttpOptions
 from libs.runtime.service import Parts, Runtime
-from libs.runtime.telemetry import configure_logging
 from services.gateway import consumers, projections
 from services.gateway.adapters.owners import HttpOwners
 from services.gateway.adapters.passwords import Argon2Passwords
@@ -31,10 +30,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
     """The gateway, joined to its settings and parts; nothing runs before its lifespan does."""
-    if settings is None:
-        settings = Settings.load()
-        configure_logging(Service.GATEWAY.value, settings.log_level)
-    parts = parts or Parts.real(Service.GATEWAY, settings)
+    settings = settings or Settings.load()
     runtime = Runtime(Service.GATEWAY, settings, parts, migrations=MIGRATIONS)
     passwords = Argon2Passwords(threads=settings.password_threads)
     owners = HttpOwners(
@@ -66,13 +62,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
             yield
         passwords.close()
 
-    app = create_http_app(
-        Service.GATEWAY,
-        clock=runtime.clock,
-        ids=runtime.ids,
-        random=runtime.random,
-        registry=runtime.registry,
-        checks={"database": runtime.is_database_ready},
+    app = runtime.http_app(
         lifespan=lifespan,
         options=HttpOptions(cors_origins=settings.cors_origins, open_to_all=("/assets/",)),
     )

@@ -9,11 +9,9 @@ from fastapi import FastAPI
 
 from libs.events.names import Service
 from libs.runtime.emitter import Emitter
-from libs.runtime.http import create_http_app
 from libs.runtime.objects import ObjectStore
 from libs.runtime.objects_s3 import S3ObjectStore, S3Options
 from libs.runtime.service import Parts, Runtime
-from libs.runtime.telemetry import configure_logging
 from services.generation import consumers
 from services.generation.adapters.local import LocalProvider, drawing_threads
 from services.generation.handlers.attempts import Attempts
@@ -34,9 +32,6 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
     settings = settings or Settings.load()
-    if parts is None:  # a process of its own, not one of several services in a test
-        configure_logging(Service.GENERATION, settings.log_level)
-        parts = Parts.real(Service.GENERATION, settings)
     runtime = Runtime(Service.GENERATION, settings, parts, migrations=MIGRATIONS)
     drawing = drawing_threads()
     providers = _providers(LocalProvider(drawing))
@@ -53,16 +48,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
                 yield
         drawing.shutdown(cancel_futures=True)
 
-    return create_http_app(
-        Service.GENERATION,
-        clock=runtime.clock,
-        ids=runtime.ids,
-        random=runtime.random,
-        registry=runtime.registry,
-        # Storage is left out: without it jobs wait in the queue, which is what it is for.
-        checks={"database": runtime.is_database_ready},
-        lifespan=lifespan,
-    )
+    return runtime.http_app(lifespan=lifespan)
 
 
 def _providers(*offered: Provider) -> dict[str, Provider]:
