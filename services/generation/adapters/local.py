@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +28,9 @@ CAPABILITIES = Capabilities(
 SIDE_PIXELS_MIN = 1024
 SIDE_PIXELS_MAX = 2560
 SEED_MAX = 2**31 - 1
+
+# The same order gives the same bytes, so one that comes again soon need not be drawn again.
+PICTURES_KEPT = 32
 
 THREADS = 2
 NICENESS = 5
@@ -54,6 +57,7 @@ class LocalProvider(Provider):
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
+        self._draw = lru_cache(maxsize=PICTURES_KEPT)(paint.draw)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -67,7 +71,7 @@ class LocalProvider(Provider):
         pictures = []
         for variation in range(request.units):
             draw = partial(
-                paint.draw,
+                self._draw,
                 prompt=request.prompt,
                 seed=seed + variation,
                 model=request.model,
