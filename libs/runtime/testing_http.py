@@ -1,12 +1,21 @@
-"""An application behind a real HTTP server, in the test's own process."""
+"""A service behind a real HTTP server, in the test's own process."""
 
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from random import Random
 
+import httpx2
 import uvicorn
 from fastapi import FastAPI
+from msgspec import Struct
+
+from libs.events.bus import KafkaBus
+from libs.events.names import Service
+from libs.runtime.clock import SystemClock
+from libs.runtime.ids import SystemIds
+from libs.runtime.service import Parts
 
 START_SECONDS = 20.0
 
@@ -39,3 +48,31 @@ async def serving(app: FastAPI) -> AsyncIterator[str]:
         server.should_exit = True
         await task
         listening.close()
+
+
+class Reached(Struct, frozen=True):
+    """A service as its neighbours see it: an address, and the topics that they share with it."""
+
+    url: str
+    client: httpx2.AsyncClient
+    bus: KafkaBus
+
+
+@contextlib.asynccontextmanager
+async def reached(
+    create: Callable[[Parts], FastAPI], service: Service, bootstrap: str, *, prefix: str
+) -> AsyncIterator[Reached]:
+    """Run a service on real Kafka, under a topic prefix, as long as the block lasts."""
+    clock, random = SystemClock(), Random()  # noqa: S311  # jitter, not secrets
+    bus = KafkaBus(bootstrap, client_id=service.value, prefix=prefix)
+    others = KafkaBus(bootstrap, client_id="others", prefix=prefix)
+    parts = Parts(clock=clock, random=random, ids=SystemIds(clock, random), bus=bus)
+    limits = httpx2.Limits(max_connections=100)
+    try:
+        async with (
+            serving(create(parts)) as url,
+            httpx2.AsyncClient(base_url=url, limits=limits, timeout=60) as client,
+        ):
+            yield Reached(url, client, others)
+    finally:
+        await others.close()

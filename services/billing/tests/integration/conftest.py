@@ -1,7 +1,7 @@
 """Billing on real parts: its tables alone, or the whole service."""
 
 from collections.abc import AsyncIterator
-from random import Random
+from functools import partial
 
 import httpx2
 import pytest
@@ -16,10 +16,8 @@ from libs.events.payload import Payload
 from libs.events.transport import OutgoingMessage
 from libs.runtime.auth import InternalTokens, Principal
 from libs.runtime.clock import SystemClock
-from libs.runtime.ids import SystemIds
-from libs.runtime.service import Parts
 from libs.runtime.testing import Streams, open_streams
-from libs.runtime.testing_http import serving
+from libs.runtime.testing_http import reached
 from services.billing.app import MIGRATIONS, create_app
 from services.billing.settings import Settings
 
@@ -69,27 +67,18 @@ async def billing(
     cluster: LocalCluster, billing_dsn: str, topic_prefix: str, streams: Streams
 ) -> AsyncIterator[RunningBilling]:
     """The whole service, behind HTTP, on real Kafka and Postgres."""
-    clock, random = SystemClock(), Random(1)
-    bus = KafkaBus(cluster.kafka_bootstrap, client_id="billing", prefix=topic_prefix)
-    others = KafkaBus(cluster.kafka_bootstrap, client_id="others", prefix=topic_prefix)
     settings = Settings(
         database_dsn=SecretStr(billing_dsn),
         database_pool_size=5,
         kafka_bootstrap=cluster.kafka_bootstrap,
         internal_secret=SECRET,
     )
-    parts = Parts(clock=clock, random=random, ids=SystemIds(clock, random), bus=bus)
-    try:
-        async with (
-            serving(create_app(settings, parts)) as url,
-            httpx2.AsyncClient(base_url=url) as client,
-        ):
-            yield RunningBilling(
-                url=url,
-                client=client,
-                bus=others,
-                streams=streams,
-                tokens=InternalTokens(SECRET, clock),
-            )
-    finally:
-        await others.close()
+    create = partial(create_app, settings)
+    async with reached(create, Service.BILLING, cluster.kafka_bootstrap, prefix=topic_prefix) as at:
+        yield RunningBilling(
+            url=at.url,
+            client=at.client,
+            bus=at.bus,
+            streams=streams,
+            tokens=InternalTokens(SECRET, SystemClock()),
+        )

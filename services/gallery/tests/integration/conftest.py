@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from random import Random
+from functools import partial
 
 import httpx2
 import pytest
@@ -19,11 +19,9 @@ from libs.events.testing import stored_image
 from libs.events.transport import OutgoingMessage
 from libs.runtime.auth import InternalTokens, Principal
 from libs.runtime.clock import SystemClock
-from libs.runtime.ids import SystemIds
 from libs.runtime.objects_s3 import S3ObjectStore, S3Options
-from libs.runtime.service import Parts
 from libs.runtime.testing import Streams, open_streams
-from libs.runtime.testing_http import serving
+from libs.runtime.testing_http import reached
 from services.gallery.app import MIGRATIONS, create_app
 from services.gallery.settings import Settings
 
@@ -81,9 +79,6 @@ async def running_gallery(
     cluster: LocalCluster, dsn: str, topic_prefix: str, streams: Streams, s3_endpoint: str
 ) -> AsyncIterator[RunningGallery]:
     """The whole service, behind HTTP, on real Kafka and Postgres."""
-    clock, random = SystemClock(), Random(1)
-    bus = KafkaBus(cluster.kafka_bootstrap, client_id="gallery", prefix=topic_prefix)
-    others = KafkaBus(cluster.kafka_bootstrap, client_id="others", prefix=topic_prefix)
     access_key, secret_key = SecretStr(cluster.s3.access_key), SecretStr(cluster.s3.secret_key)
     settings = Settings(
         database_dsn=SecretStr(dsn),
@@ -104,22 +99,18 @@ async def running_gallery(
         access_key=access_key,
         secret_key=secret_key,
     )
-    parts = Parts(clock=clock, random=random, ids=SystemIds(clock, random), bus=bus)
-    try:
-        async with (
-            serving(create_app(settings, parts)) as url,
-            httpx2.AsyncClient(base_url=url) as client,
-            S3ObjectStore.connect(bucket) as opened,
-        ):
-            yield RunningGallery(
-                client=client,
-                bus=others,
-                bucket=opened,
-                streams=streams,
-                tokens=InternalTokens(SECRET, clock),
-            )
-    finally:
-        await others.close()
+    create = partial(create_app, settings)
+    async with (
+        reached(create, Service.GALLERY, cluster.kafka_bootstrap, prefix=topic_prefix) as at,
+        S3ObjectStore.connect(bucket) as opened,
+    ):
+        yield RunningGallery(
+            client=at.client,
+            bus=at.bus,
+            bucket=opened,
+            streams=streams,
+            tokens=InternalTokens(SECRET, SystemClock()),
+        )
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from random import Random
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,11 +22,9 @@ from libs.events.testing import event
 from libs.events.transport import OutgoingMessage
 from libs.runtime.auth import UserTokens
 from libs.runtime.clock import SystemClock
-from libs.runtime.ids import SystemIds
-from libs.runtime.service import Parts
 from libs.runtime.telemetry import configure_logging
 from libs.runtime.testing import Streams, open_streams
-from libs.runtime.testing_http import serving
+from libs.runtime.testing_http import reached
 from services.gateway.app import MIGRATIONS, create_app
 from services.gateway.settings import Settings
 
@@ -154,7 +152,6 @@ async def _gateway(
 ) -> AsyncIterator[RunningGateway]:
     # Unconfigured, the library draws every local variable of every frame of an exception.
     configure_logging(Service.GATEWAY.value, "INFO")
-    clock, random = SystemClock(), Random()
     settings = Settings(
         **{
             "database_dsn": SecretStr(dsn),
@@ -170,21 +167,12 @@ async def _gateway(
             **changes,
         }
     )
-    bus = KafkaBus(cluster.kafka_bootstrap, client_id="gateway", prefix=prefix)
-    others = KafkaBus(cluster.kafka_bootstrap, client_id="others", prefix=prefix)
-    parts = Parts(clock=clock, random=random, ids=SystemIds(clock, random), bus=bus)
-    limits = httpx2.Limits(max_connections=100)
-    try:
-        async with (
-            serving(create_app(settings, parts)) as url,
-            httpx2.AsyncClient(base_url=url, limits=limits, timeout=60) as client,
-        ):
-            yield RunningGateway(
-                url=url,
-                client=client,
-                bus=others,
-                streams=streams,
-                tokens=UserTokens(JWT_SECRET, clock),
-            )
-    finally:
-        await others.close()
+    create = partial(create_app, settings)
+    async with reached(create, Service.GATEWAY, cluster.kafka_bootstrap, prefix=prefix) as at:
+        yield RunningGateway(
+            url=at.url,
+            client=at.client,
+            bus=at.bus,
+            streams=streams,
+            tokens=UserTokens(JWT_SECRET, SystemClock()),
+        )

@@ -1,7 +1,7 @@
 """Generation on real parts: its use cases one by one, or the whole service."""
 
 from collections.abc import AsyncIterator
-from random import Random
+from functools import partial
 
 import httpx2
 import pytest
@@ -14,12 +14,9 @@ from libs.events.envelope import Event, encode
 from libs.events.names import Service, Topic
 from libs.events.payload import Payload
 from libs.events.transport import OutgoingMessage
-from libs.runtime.clock import SystemClock
-from libs.runtime.ids import SystemIds
 from libs.runtime.objects_s3 import S3ObjectStore, S3Options
-from libs.runtime.service import Parts
 from libs.runtime.testing import Streams, open_streams
-from libs.runtime.testing_http import serving
+from libs.runtime.testing_http import reached
 from services.generation.app import MIGRATIONS, create_app
 from services.generation.settings import Settings
 from services.generation.tests.integration.stage import Stage
@@ -86,9 +83,6 @@ async def generation(
     bucket: S3ObjectStore,
 ) -> AsyncIterator[RunningGeneration]:
     """The whole service on real Kafka, Postgres and S3."""
-    clock, random = SystemClock(), Random(1)
-    bus = KafkaBus(cluster.kafka_bootstrap, client_id="generation", prefix=topic_prefix)
-    others = KafkaBus(cluster.kafka_bootstrap, client_id="others", prefix=topic_prefix)
     settings = Settings(
         database_dsn=SecretStr(generation_dsn),
         database_pool_size=8,
@@ -99,12 +93,8 @@ async def generation(
         s3_access_key=SecretStr(cluster.s3.access_key),
         s3_secret_key=SecretStr(cluster.s3.secret_key),
     )
-    parts = Parts(clock=clock, random=random, ids=SystemIds(clock, random), bus=bus)
-    try:
-        async with (
-            serving(create_app(settings, parts)) as url,
-            httpx2.AsyncClient(base_url=url) as client,
-        ):
-            yield RunningGeneration(client=client, bus=others, bucket=bucket, streams=streams)
-    finally:
-        await others.close()
+    create = partial(create_app, settings)
+    async with reached(
+        create, Service.GENERATION, cluster.kafka_bootstrap, prefix=topic_prefix
+    ) as at:
+        yield RunningGeneration(client=at.client, bus=at.bus, bucket=bucket, streams=streams)

@@ -1,7 +1,7 @@
 """The ledger on real parts: its books alone, or the whole service."""
 
 from collections.abc import AsyncIterator, Sequence
-from random import Random
+from functools import partial
 
 import httpx2
 import pytest
@@ -19,10 +19,8 @@ from libs.events.testing import event as event_of
 from libs.events.transport import OutgoingMessage
 from libs.runtime.auth import InternalTokens, Principal
 from libs.runtime.clock import SystemClock
-from libs.runtime.ids import SystemIds
-from libs.runtime.service import Parts
 from libs.runtime.testing import Streams, open_streams
-from libs.runtime.testing_http import serving
+from libs.runtime.testing_http import reached
 from services.ledger.app import MIGRATIONS, create_app
 from services.ledger.consumers import create_handler
 from services.ledger.settings import Settings
@@ -105,23 +103,14 @@ async def running(
     cluster: LocalCluster, ledger_dsn: str, topic_prefix: str, ledger: Ledger
 ) -> AsyncIterator[RunningLedger]:
     """The whole service, behind HTTP, on real Kafka and Postgres."""
-    clock, random = SystemClock(), Random(1)
-    bus = KafkaBus(cluster.kafka_bootstrap, client_id="ledger", prefix=topic_prefix)
-    others = KafkaBus(cluster.kafka_bootstrap, client_id="others", prefix=topic_prefix)
     settings = Settings(
         database_dsn=SecretStr(ledger_dsn),
         database_pool_size=5,
         kafka_bootstrap=cluster.kafka_bootstrap,
         internal_secret=SECRET,
     )
-    parts = Parts(clock=clock, random=random, ids=SystemIds(clock, random), bus=bus)
-    try:
-        async with (
-            serving(create_app(settings, parts)) as url,
-            httpx2.AsyncClient(base_url=url) as client,
-        ):
-            yield RunningLedger(
-                client=client, bus=others, books=ledger, tokens=InternalTokens(SECRET, clock)
-            )
-    finally:
-        await others.close()
+    create = partial(create_app, settings)
+    async with reached(create, Service.LEDGER, cluster.kafka_bootstrap, prefix=topic_prefix) as at:
+        yield RunningLedger(
+            client=at.client, bus=at.bus, books=ledger, tokens=InternalTokens(SECRET, SystemClock())
+        )
