@@ -8,6 +8,7 @@ which keeps positions in Postgres.
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 from weakref import WeakSet
@@ -172,6 +173,7 @@ class KafkaSubscription:
         self._topic_ids = TopicIds(bootstrap, client_id)
         self._assigned = assigned
         self._partitions: dict[TopicPartition, Partition] = {}
+        self._ends: Mapping[Partition, int] = {}
         self._is_placed = asyncio.Event()
         self._placing: asyncio.Task[None] | None = None
 
@@ -226,6 +228,24 @@ class KafkaSubscription:
         except IllegalStateError:
             return
 
+    def known_ends(self) -> Mapping[Partition, int]:
+        """The ends that came with the last fetches; see `OpenSubscription.known_ends`."""
+        ends = dict(self._ends)
+        for each, partition in self._partitions.items():
+            with suppress(IllegalStateError, BusError):  # it has just been taken away
+                ends[partition] = max(self._consumer.highwater(each) or 0, ends.get(partition, 0))
+        return ends
+
+    async def ends(self) -> Mapping[Partition, int]:
+        """The ends as Kafka says them now; see `OpenSubscription.ends`."""
+        partitions = dict(self._partitions)
+        try:
+            found = await self._consumer.end_offsets(list(partitions))
+        except (KafkaError, OSError) as error:
+            raise BusError(f"Kafka does not say where its logs end: {error!r}") from error
+        self._ends = {partitions[each]: end for each, end in found.items()}
+        return self._ends
+
     async def report(self, next_offsets: Mapping[Partition, int]) -> None:
         """Commit offsets for lag tools. A failure changes nothing for us."""
         offsets = {self._at_kafka(partition): offset for partition, offset in next_offsets.items()}
@@ -256,6 +276,7 @@ class KafkaSubscription:
                 return
 
     async def _take_over(self, assigned: Sequence[TopicPartition]) -> None:
+        self._ends = {}
         if not assigned:
             self._partitions = {}
             return
@@ -269,6 +290,7 @@ class KafkaSubscription:
         ends = await consumer.end_offsets(assigned)
         logs = {self._partitions[each]: range(begins[each], ends[each] + 1) for each in assigned}
         starts = await self._assigned(logs)
+        self._ends = {self._partitions[each]: ends[each] for each in assigned}
         for each, partition in self._partitions.items():
             start = starts.get(partition)
             if start is None:

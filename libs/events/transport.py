@@ -87,7 +87,17 @@ class Bus(Protocol):
 
 
 class OpenSubscription(Subscription, Protocol):
-    """A subscription and the way to end it."""
+    """A subscription, how far its logs reach, and the way to end it."""
+
+    def known_ends(self) -> Mapping[Partition, int]:
+        """Where each assigned log ended when it was last heard of; asks nobody."""
+
+    async def ends(self) -> Mapping[Partition, int]:
+        """Where each assigned log ends now, asked apart from what `fetch` hears.
+
+        Raises:
+            BusError: the bus cannot be reached.
+        """
 
     async def close(self) -> None:
         """Leave the group."""

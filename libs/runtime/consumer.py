@@ -14,7 +14,14 @@ from libs.events.envelope import Event
 from libs.events.names import EventType, Topic
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY, Registry, UndecodableEventError
-from libs.events.transport import Bus, BusError, IncomingMessage, OpenSubscription, Partition
+from libs.events.transport import (
+    Bus,
+    BusError,
+    IncomingMessage,
+    OpenSubscription,
+    Partition,
+    Subscription,
+)
 from libs.runtime import inbox, parked, positions
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database, Transaction
@@ -81,6 +88,44 @@ class Consumer:
         self._gather_seconds = gather_seconds
         self._expected: dict[Partition, int] = {}
         self._passed_over: dict[Partition, int] = {}  # read, and not yet stored
+        self._stopped: frozenset[Partition] = frozenset()
+        self._subscription: OpenSubscription | None = None
+        self._committed_at = clock.monotonic()
+        metrics.watch(name, self)
+
+    @property
+    def name(self) -> str:
+        """The consumer's name, which is its group's."""
+        return self._name
+
+    def progress(self) -> Mapping[Partition, int]:
+        """How far each partition that is ours to read has been read."""
+        places = {**self._expected, **self._passed_over}
+        return {each: place for each, place in places.items() if each not in self._stopped}
+
+    def unread(self) -> Mapping[str, int]:
+        """Messages per topic between where we are and the logs' ends as last heard of."""
+        ends = {} if self._subscription is None else self._subscription.known_ends()
+        unread: dict[str, int] = {}
+        for partition, place in self.progress().items():
+            behind = max(0, ends.get(partition, 0) - place)
+            unread[partition.topic] = unread.get(partition.topic, 0) + behind
+        return unread
+
+    def since_commit_seconds(self) -> float:
+        """Time since the last batch was committed; before the first, since the start."""
+        return self._clock.monotonic() - self._committed_at
+
+    async def is_behind(self) -> bool:
+        """Whether there is anything to read, as Kafka says when asked now.
+
+        Raises:
+            BusError: it cannot be asked.
+        """
+        if self._subscription is None:
+            return False
+        ends = await self._subscription.ends()
+        return any(ends.get(each, 0) > place for each, place in self.progress().items())
 
     async def run(self) -> None:
         """Consume until cancelled; whatever fails and may pass is tried again without end."""
@@ -94,12 +139,14 @@ class Consumer:
                 logger.warning("consumer_cannot_subscribe", consumer=self._name, error=str(error))
                 await self._pause(backoff)
                 continue
+            self._subscription = subscription
             try:
                 await self._read(subscription, backoff)
             except BusError as error:
                 # What broke may be the subscription itself, and stay so: read on from a new one.
                 logger.warning("consumer_cannot_fetch", consumer=self._name, error=str(error))
             finally:
+                self._subscription = None
                 await subscription.close()
             await self._pause(backoff)
 
@@ -121,7 +168,7 @@ class Consumer:
                 report_at = self._clock.monotonic() + REPORT_SECONDS
 
     async def consume(
-        self, subscription: OpenSubscription, messages: Sequence[IncomingMessage]
+        self, subscription: Subscription, messages: Sequence[IncomingMessage]
     ) -> None:
         """Apply fetched messages exactly once, or find that another consumer already has."""
         positions_now = self._expected
@@ -159,6 +206,7 @@ class Consumer:
                 logger.warning("consumer_retries", consumer=self._name, error=repr(error))
                 await self._pause(backoff)
             else:
+                self._committed_at = self._clock.monotonic()
                 self._move(expected, following)
                 return
 
@@ -277,7 +325,7 @@ class Consumer:
         stored = await self._stored_positions(list(logs))
         self._expected, self._passed_over = dict(stored), {}
         starts: dict[Partition, int] = {}
-        stopped = 0
+        stopped: set[Partition] = set()
         for partition, log in logs.items():
             position = stored[partition]
             if position < log.start and partition.topic not in self._kept_topics:
@@ -285,7 +333,7 @@ class Consumer:
             elif position in log:
                 starts[partition] = position
             else:
-                stopped += 1
+                stopped.add(partition)
                 logger.critical(
                     "partition_stopped",
                     consumer=self._name,
@@ -295,11 +343,12 @@ class Consumer:
                     log_start=log.start,
                     log_end=log.stop - 1,
                 )
-        self._metrics.stopped_partitions.labels(self._name).set(stopped)
+        self._stopped = frozenset(stopped)
+        self._metrics.stopped_partitions.labels(self._name).set(len(stopped))
         return starts
 
     async def _reposition(
-        self, subscription: OpenSubscription, partitions: Sequence[Partition]
+        self, subscription: Subscription, partitions: Sequence[Partition]
     ) -> None:
         """Go to where the other consumer has left the positions."""
         for partition, offset in (await self._stored_positions(partitions)).items():

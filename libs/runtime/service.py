@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from libs.events.bus import KafkaBus
 from libs.events.names import EventType, Service, Topic
 from libs.events.transport import Bus
+from libs.runtime.backlog import Backlog, BacklogMetrics
 from libs.runtime.clock import Clock, SystemClock
 from libs.runtime.consumer import Consumer, Handler
 from libs.runtime.db import Database
@@ -30,6 +31,7 @@ from libs.runtime.relay import Relay
 from libs.runtime.settings import ServiceSettings
 from libs.runtime.telemetry import configure_logging
 from libs.runtime.wakeups import Wakeups
+from libs.runtime.watchdog import Watchdog
 
 RUNTIME_MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -103,6 +105,12 @@ class Runtime:
             ("wakeups", self.wakeups.run),
             ("relay", self.relay.run),
         ]
+        self._stuck_seconds = settings.stuck_seconds
+        self._watchdogs: list[Watchdog] = []
+        backlog = Backlog(
+            database=self.database, clock=self.clock, metrics=BacklogMetrics(self.registry)
+        )
+        self.background("backlog", backlog.run)
         self._before: list[Callable[[], Awaitable[None]]] = []
 
     def consume(
@@ -131,6 +139,14 @@ class Runtime:
             metrics=self.metrics,
             gather_seconds=gather_seconds,
         )
+        watchdog = Watchdog(
+            consumer,
+            is_database_ready=self.is_database_ready,
+            clock=self.clock,
+            stuck_seconds=self._stuck_seconds,
+        )
+        self._watchdogs.append(watchdog)
+        self.background("watchdog", watchdog.run)
         self.background("consumer", consumer.run)
         return consumer
 
@@ -157,9 +173,14 @@ class Runtime:
             registry=self.registry,
             # Nothing else is asked for: whatever else is away, a service does its part without.
             checks={"database": self.is_database_ready},
+            why_not_live=self.why_not_live,
             lifespan=lifespan or self.lifespan,
             options=options,
         )
+
+    def why_not_live(self) -> str | None:
+        """Why this process should be started again; None as long as that would not help."""
+        return next((reason for each in self._watchdogs if (reason := each.verdict)), None)
 
     async def is_database_ready(self) -> None:
         """Raises when the database does not answer."""

@@ -31,6 +31,7 @@ class ServiceSettings(BaseSettings):
     database_pool_size: int = Field(default=10, ge=1, le=500)
     kafka_bootstrap: str = Field(min_length=1)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    stuck_seconds: float = Field(default=60.0, ge=1)
     replica: str = Field(default_factory=_replica_name, min_length=1)
 
     @classmethod

@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 
 from libs.events.names import Service
 from libs.runtime.clock import Clock
-from libs.runtime.http.health import ReadyCheck, health_router
+from libs.runtime.http.health import LiveCheck, ReadyCheck, health_router
 from libs.runtime.http.middleware import (
     REQUEST_ID_HEADER,
     BodyLimit,
@@ -71,6 +71,7 @@ def create_http_app(
     random: Random,
     registry: CollectorRegistry,
     checks: Mapping[str, ReadyCheck],
+    why_not_live: LiveCheck = lambda: None,
     lifespan: Lifespan | None = None,
     options: HttpOptions | None = None,
 ) -> FastAPI:
@@ -102,7 +103,7 @@ def create_http_app(
     )
     install_problem_handlers(app)
     document_problems(app)
-    app.include_router(health_router(checks, registry))
+    app.include_router(health_router(checks, registry, why_not_live))
     return app
 
 

@@ -16,17 +16,26 @@ from libs.runtime.http.responses import JsonResponse
 ReadyCheck: TypeAlias = Callable[[], Awaitable[None]]
 """Returns when its part works, raises when it does not."""
 
+LiveCheck: TypeAlias = Callable[[], str | None]
+"""Answers why only a new process can help; None as long as this one may. Asks nobody."""
+
 CHECK_TIMEOUT_SECONDS: Final = 3.0
 
 logger = structlog.get_logger(__name__)
 
 
-def health_router(checks: Mapping[str, ReadyCheck], registry: CollectorRegistry) -> APIRouter:
+def health_router(
+    checks: Mapping[str, ReadyCheck],
+    registry: CollectorRegistry,
+    why_not_live: LiveCheck = lambda: None,
+) -> APIRouter:
     """The three routes; they need no log-in and are not part of the public documentation."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/health/live")
-    async def live() -> Response:
+    async def live(request: Request) -> Response:
+        if reason := why_not_live():
+            return problem_response(request.scope, 503, "not_live", reason)
         return JsonResponse({"status": "live"})
 
     @router.get("/health/ready")

@@ -92,6 +92,12 @@ class Seeks:
 
     async def report(self, next_offsets: Mapping[Partition, int]) -> None: ...
 
+    def known_ends(self) -> Mapping[Partition, int]:
+        return {}
+
+    async def ends(self) -> Mapping[Partition, int]:
+        return {}
+
     async def close(self) -> None: ...
 
 

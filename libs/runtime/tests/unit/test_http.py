@@ -445,6 +445,25 @@ async def test_live_does_not_ask_the_parts() -> None:
         assert (await client.get("/health/live")).json() == {"status": "live"}
 
 
+async def test_live_fails_with_the_reason_that_only_a_new_process_can_help() -> None:
+    reasons: list[str | None] = ["A consumer is stuck: start this process again.", None]
+    clock, random = SystemClock(), Random(1)
+    app = create_http_app(
+        Service.LEDGER,
+        clock=clock,
+        ids=SystemIds(clock, random),
+        random=random,
+        registry=CollectorRegistry(),
+        checks={},
+        why_not_live=lambda: reasons.pop(0),
+    )
+    async with client_of(app) as client:
+        answer = await client.get("/health/live")
+        assert answer.status_code == 503
+        assert answer.json()["detail"] == "A consumer is stuck: start this process again."
+        assert (await client.get("/health/live")).status_code == 200
+
+
 async def test_ready_names_what_is_not_and_why_without_internals(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
