@@ -8,9 +8,9 @@ import aiohttp
 import pytest
 
 from libs.events.names import Service
-from tests.e2e.books import what_is_wrong
 from tests.e2e.system import TERMINAL, System, until
 from tools.api_client import ApiClient, Json
+from tools.invariants import what_is_wrong
 
 GENERATIONS = 200
 PEOPLE = 25
