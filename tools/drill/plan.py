@@ -14,8 +14,8 @@ FREEZES, CUTS, DELAYS, REDELIVERIES = 3, 2, 1, 2
 FROZEN_SECONDS = (1.0, 4.0)
 # Longer than Kafka waits for a member's sign of life: who wakes up after it is a zombie.
 FROZEN_LONG_SECONDS = (11.0, 13.0)
-# A relay holds its shares in memory for 5 s before it asks for them again.
-DELAY_SECONDS = (6.0, 9.0)
+# A relay goes on with its shares for up to 5 s, before it asks for them again and gets none.
+DELAY_SECONDS = (9.0, 14.0)
 COPIES = (20, 60)
 PAUSE_SECONDS = (0.2, 1.5)
 HURRIED = 0.3
