@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from libs.runtime.clock import Clock
-from libs.runtime.db import Database
+from libs.runtime.db import Database, DatabaseUnavailable
 
 TICK_SECONDS = 5.0
 WAITING_SECONDS_MAX = 60.0
@@ -23,14 +23,14 @@ ALARM_AGAIN_SECONDS = 60.0
 # The queue of a long outage is long: past this number it matters no more how long.
 ROWS_MAX = 100_000
 MEASURE = f"""
-    SELECT (SELECT count(*) FROM (SELECT FROM outbox_pending LIMIT {ROWS_MAX}) AS some)
+    SELECT (SELECT count(*) FROM (SELECT FROM outbox_pending LIMIT {ROWS_MAX}) AS row_)
                AS outbox_rows,
            (SELECT event_id
-              FROM (SELECT order_number FROM outbox_pending ORDER BY order_number LIMIT 99) AS first
+              FROM (SELECT order_number FROM outbox_pending ORDER BY order_number LIMIT 99) AS few
               JOIN outbox USING (order_number)
              WHERE event_id IS NOT NULL ORDER BY order_number LIMIT 1) AS oldest_event,
            (SELECT count(*) FROM parked WHERE resolved_at IS NULL) AS parked_rows,
-           (SELECT count(*) FROM (SELECT FROM waiting LIMIT {ROWS_MAX}) AS some) AS waiting_rows,
+           (SELECT count(*) FROM (SELECT FROM waiting LIMIT {ROWS_MAX}) AS row_) AS waiting_rows,
            (SELECT waiting_since FROM waiting ORDER BY sequence LIMIT 1) AS waiting_since
 """  # noqa: S608  # a number of our own
 
@@ -91,9 +91,11 @@ class Backlog:
         while True:
             try:
                 await self.measure()
-            except Exception as error:  # noqa: BLE001  # no figures now; the next tick asks again
+            except DatabaseUnavailable:
+                self._metrics.measured = None  # told often enough by those who need it
+            except Exception:
                 self._metrics.measured = None
-                logger.debug("backlog_not_measured", error=repr(error))
+                logger.exception("backlog_not_measured")
             await self._clock.sleep(TICK_SECONDS)
 
     async def measure(self) -> Measured:
