@@ -56,6 +56,7 @@ async def test_a_consumer_whose_fetches_bring_nothing_is_found(
         return await fetch(self, records_max=records_max, timeout_seconds=timeout_seconds)
 
     monkeypatch.setattr(KafkaSubscription, "fetch", perhaps)
+    monkeypatch.setattr(KafkaSubscription, "known_ends", lambda _: {})
     member = consumer(streams, bus)
     watchdog = Watchdog(
         member, is_database_ready=answers, clock=streams.clock, stuck_seconds=float(LOOKS)
