@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import secrets
 import sys
+from contextlib import redirect_stdout
 
 import msgspec
 
@@ -52,7 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 if every promise was kept, else 1."""
     home = home_of(arguments)
     if not asyncio.run(state.load(home))["ready"]:
-        start_detached(home, arguments.port)
+        with redirect_stdout(sys.stderr):  # standard output is the report's
+            start_detached(home, arguments.port)
     now = asyncio.run(state.load(home))
     seed = secrets.randbelow(1_000_000) if arguments.seed is None else arguments.seed
     faults = plan(seed, arguments.rounds, arguments.faults)
@@ -70,5 +72,5 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _say(line: str) -> None:
-    """To people only: standard output is the report's."""
+    """Tell a person; a program reads the report alone."""
     print(line, file=sys.stderr, flush=True)
