@@ -141,8 +141,8 @@ class DiscardRefusedError(Conflict):
     code = "discard_refused"
 
 
-class _DryRun(Exception):  # noqa: N818  # no error: it rolls back what was only tried
-    pass
+class _DryRunError(Exception):
+    """Rolls back what was only tried."""
 
 
 class DeadLetters:
@@ -247,8 +247,8 @@ class DeadLetters:
                 async with self._database.transaction() as transaction:
                     steps = await work(transaction)
                     if is_dry_run:
-                        raise _DryRun
-            except _DryRun:
+                        raise _DryRunError  # noqa: TRY301  # the way to roll back
+            except _DryRunError:
                 return steps
             except asyncpg.DeadlockDetectedError:
                 if not tries_left:

@@ -13,6 +13,8 @@ from libs.events.operations import MessageDiscarded, MessageParked, MessageRedri
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY
 from libs.events.transport import IncomingMessage, Partition
+from libs.runtime.consumer import Handler
+from libs.runtime.db import Transaction
 from libs.runtime.deadletters import (
     DeadLetters,
     Discarded,
@@ -26,13 +28,16 @@ from libs.runtime.deadletters import (
     Settle,
     refuse,
 )
-from libs.runtime.consumer import Handler
-from libs.runtime.db import Transaction
 from libs.runtime.errors import Conflict
 from libs.runtime.testing import Streams
-from libs.runtime.tests.integration.test_consumer import APPLIED, _Seeks, consumer, registered
+from libs.runtime.tests.integration.test_consumer import (
+    APPLIED,
+    _Seeks,
+    consumer,
+    registered,
+    scalar,
+)
 from libs.runtime.tests.integration.test_consumer import record as poisoned
-from libs.runtime.tests.integration.test_consumer import scalar
 
 ADMIN = uuid4()
 OPEN = "SELECT count(*) FROM parked WHERE resolved_at IS NULL"

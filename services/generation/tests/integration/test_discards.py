@@ -63,8 +63,10 @@ async def test_a_discarded_request_becomes_one_failure_of_its_job(
     ]
     (failed,) = [each for each in published if isinstance(each.data, GenerationFailed)]
     assert failed.subject == str(request.job_id)
-    assert (failed.data.code, failed.data.request) == (FailureCode.UNPROCESSABLE, None)
-    assert failed.data.account_id == request.account_id
+    data = failed.data
+    assert isinstance(data, GenerationFailed)
+    assert (data.code, data.request) == (FailureCode.UNPROCESSABLE, None)
+    assert data.account_id == request.account_id
     assert (failed.causation_id, failed.correlation_id) == (requested.id, requested.correlation_id)
     again = await discard(generation.client, row["parkedId"])
     assert again.status_code == 409

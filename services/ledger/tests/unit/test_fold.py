@@ -5,11 +5,14 @@ from uuid import uuid4
 import pytest
 
 from libs.events.credits import CreditsCaptured, CreditsGranted, CreditsReleased, CreditsReserved
+from libs.events.identity import UserRegistered
 from libs.events.payload import Payload
-from services.ledger.domain.account import ReservationState
+from libs.events.testing import event
+from services.ledger.domain.account import Reservation, ReservationState
+from services.ledger.domain.commands import CaptureCredits, OpenAccount
 from services.ledger.domain.decide import account_key, job_key
 from services.ledger.domain.errors import ForeignJobError
-from services.ledger.domain.fold import Booked, Books, fold
+from services.ledger.domain.fold import Booked, Books, Input, fold
 from services.ledger.tests.builders import (
     completed,
     facts,
