@@ -1,4 +1,4 @@
-"""The way to the dead letters: for administrators alone, to the gateway's own and to the others'."""
+"""The way to the dead letters: administrators alone, to the gateway's own and to others'."""
 
 from uuid import uuid4
 
