@@ -30,9 +30,8 @@ def environment(
         "DATABASE_DSN": postgres.dsn(at[postgres.NAME], service, secrets.postgres[service]),
         "KAFKA_BOOTSTRAP": f"{HOST}:{at[kafka.NAME]}",
         "REPLICA": f"{service}-1",
+        "INTERNAL_SECRET": secrets.internal,
     }
-    if service is not Service.GENERATION:  # which meets the others by events alone
-        settings["INTERNAL_SECRET"] = secrets.internal
     if service in USES_S3:
         settings |= _object_store(s3.access(at["s3-s3"], secrets))
     if service is Service.GALLERY:
@@ -59,6 +58,7 @@ def _gateway(home: Home, at: dict[str, int], secrets: Secrets) -> dict[str, str]
         "ADMIN_EMAIL": ADMIN_EMAIL,
         "ADMIN_PASSWORD_FILE": str(home.admin_password_file),
         "CORS_ORIGINS": json.dumps(FRONT_END_ORIGINS),
+        "GENERATION_URL": url(at, Service.GENERATION),
         "GALLERY_URL": url(at, Service.GALLERY),
         "LEDGER_URL": url(at, Service.LEDGER),
         "BILLING_URL": url(at, Service.BILLING),

@@ -46,6 +46,8 @@ class EventType(StrEnum):
     GALLERY_ITEMS_ADDED = "daygen.gallery.items_added"
     USAGE_RECORDED = "daygen.usage.recorded"
     MESSAGE_PARKED = "daygen.message.parked"
+    MESSAGE_REDRIVEN = "daygen.message.redriven"
+    MESSAGE_DISCARDED = "daygen.message.discarded"
 
 
 class Service(StrEnum):

@@ -1,5 +1,6 @@
 """Events without an account: what operators and the system itself did."""
 
+from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
 
@@ -21,6 +22,61 @@ class MessageParked(Payload, frozen=True, kw_only=True):
     message_offset: int
     reason: str
     detail: str
+
+    @property
+    def subject(self) -> str:
+        return str(self.parked_id)
+
+    @property
+    def account(self) -> None:
+        return None
+
+
+class RedriveOutcome(StrEnum):
+    """What became of a parked message when its consumer's handler was run again."""
+
+    APPLIED = "applied"
+    REPEATED = "repeated"  # the same event has been handled before, under another offset
+    SKIPPED = "skipped"  # of a type that the consumer does not handle
+    STILL_PARKED = "still_parked"  # refused again: `reason` is the new one
+
+
+class MessageRedriven(Payload, frozen=True, kw_only=True):
+    """An administrator had a parked message handled again."""
+
+    event_type: ClassVar[EventType] = EventType.MESSAGE_REDRIVEN
+    topic: ClassVar[Topic] = Topic.OPERATIONS
+    writers: ClassVar[tuple[Service, ...]] = tuple(Service)
+
+    consumer: str
+    parked_id: UUID
+    event_id: UUID | None
+    actor: UUID  # the administrator
+    outcome: RedriveOutcome
+    reason: str = ""
+    detail: str = ""
+
+    @property
+    def subject(self) -> str:
+        return str(self.parked_id)
+
+    @property
+    def account(self) -> None:
+        return None
+
+
+class MessageDiscarded(Payload, frozen=True, kw_only=True):
+    """An administrator decided that a parked message is never handled."""
+
+    event_type: ClassVar[EventType] = EventType.MESSAGE_DISCARDED
+    topic: ClassVar[Topic] = Topic.OPERATIONS
+    writers: ClassVar[tuple[Service, ...]] = tuple(Service)
+
+    consumer: str
+    parked_id: UUID
+    event_id: UUID | None
+    actor: UUID  # the administrator
+    reason: str  # the administrator's own words
 
     @property
     def subject(self) -> str:

@@ -18,7 +18,7 @@ from libs.events.generation import (
 )
 from libs.events.identity import UserRegistered
 from libs.events.names import EventType
-from libs.events.operations import MessageParked
+from libs.events.operations import MessageDiscarded, MessageParked, MessageRedriven
 from libs.events.payload import Payload
 from libs.events.upcasters import UPCASTERS, Upcaster, lift
 
@@ -36,6 +36,8 @@ EVENTS: tuple[type[Payload], ...] = (
     GalleryItemsAdded,
     UsageRecorded,
     MessageParked,
+    MessageRedriven,
+    MessageDiscarded,
 )
 
 

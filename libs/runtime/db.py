@@ -79,15 +79,22 @@ class Transaction:
         *,
         cause: Event[Payload] | None = None,
         correlation_id: UUID | None = None,
+        causation_id: UUID | None = None,
         traceparent: str | None = None,
     ) -> Event[PayloadT]:
         """Queue an event for the outbox: an answer to `cause`, or the root of a new chain.
+
+        `causation_id` is for an answer to what cannot be read further than its envelope.
 
         Raises:
             EventTooLargeError: no topic would take it.
         """
         event = self._emitter.event(
-            data, cause=cause, correlation_id=correlation_id, traceparent=traceparent
+            data,
+            cause=cause,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            traceparent=traceparent,
         )
         self._outbox.append(row_of(event))
         return event

@@ -25,6 +25,7 @@ class Emitter:
         *,
         cause: Event[Payload] | None = None,
         correlation_id: UUID | None = None,
+        causation_id: UUID | None = None,
         traceparent: str | None = None,
     ) -> Event[PayloadT]:
         """An event that answers `cause`, or without one the root of a new chain.
@@ -33,14 +34,14 @@ class Emitter:
         """
         event_id = self._ids.new()
         if cause is not None:
-            correlation_id = cause.correlation_id
+            correlation_id, causation_id = cause.correlation_id, cause.id
             traceparent = traceparent or cause.traceparent
         return Event(
             id=event_id,
             source=self._source,
             time=self._clock.now(),
             correlation_id=correlation_id or event_id,
-            causation_id=None if cause is None else cause.id,
+            causation_id=causation_id,
             traceparent=traceparent,
             data=data,
         )

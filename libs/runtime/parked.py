@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 from msgspec import Struct
 
-from libs.events.envelope import ENCODED_BYTES_MAX
+from libs.events.envelope import ENCODED_BYTES_MAX, Event, encode
 from libs.events.names import (
     HEADER_DEAD_LETTER_CONSUMER,
     HEADER_DEAD_LETTER_REASON,
@@ -20,6 +20,7 @@ from libs.events.names import (
     dead_letters_of,
 )
 from libs.events.operations import MessageParked
+from libs.events.payload import Payload
 from libs.events.transport import IncomingMessage
 from libs.runtime.db import Transaction
 from libs.runtime.outbox import OutboxRow
@@ -39,6 +40,18 @@ PARK = """
                    order_key, key, encoded, reason, detail, place)
      ORDER BY place
 """
+
+PARK_WAITERS = """
+    INSERT INTO parked (parked_id, consumer, topic, event_id, event_type, order_key, key, encoded,
+                        reason, detail, parked_at)
+    SELECT parked_id, $1, topic, event_id, event_type, order_key, key, encoded, reason, detail, $2
+      FROM unnest($3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::bytea[],
+                  $9::bytea[], $10::text[], $11::text[]) WITH ORDINALITY
+           AS row (parked_id, topic, event_id, event_type, order_key, key, encoded, reason, detail,
+                   place)
+     ORDER BY place
+"""
+NOWHERE = -1  # the place in the log of what was parked out of a table
 
 logger = structlog.get_logger(__name__)
 
@@ -85,6 +98,56 @@ async def park(
     for each in parkings:
         _announce(transaction, consumer, each)
         transaction.after_commit(partial(_log, consumer, each))
+
+
+async def park_waiters(
+    transaction: Transaction,
+    consumer: str,
+    waiters: Sequence[tuple[UUID, Event[Payload], str, str]],
+    *,
+    now: datetime,
+) -> None:
+    """Set (id of the row, event, reason, detail) aside, which had waited and then were refused."""
+    if not waiters:
+        return
+    await transaction.connection.execute(
+        PARK_WAITERS,
+        consumer,
+        now,
+        [parked_id for parked_id, *_ in waiters],
+        [event.data.topic.value for _, event, *_ in waiters],
+        [event.id for _, event, *_ in waiters],
+        [event.data.event_type.value for _, event, *_ in waiters],
+        [event.subject for _, event, *_ in waiters],
+        [event.key.encode() for _, event, *_ in waiters],
+        [encode(event) for _, event, *_ in waiters],
+        [reason for *_, reason, _ in waiters],
+        [detail[:DETAIL_CHARACTERS_MAX] for *_, detail in waiters],
+    )
+    for parked_id, event, reason, detail in waiters:
+        topic = event.data.topic.value
+        headers = {HEADER_DEAD_LETTER_CONSUMER: consumer, HEADER_DEAD_LETTER_REASON: reason}
+        transaction.send(
+            OutboxRow(
+                event_id=None,
+                topic=dead_letters_of(topic),
+                key=event.key.encode(),
+                encoded=encode(event),
+                headers=headers,
+            )
+        )
+        transaction.publish(
+            MessageParked(
+                consumer=consumer,
+                parked_id=parked_id,
+                message_topic=topic,
+                message_partition=NOWHERE,
+                message_offset=NOWHERE,
+                reason=reason,
+                detail=detail[:DETAIL_CHARACTERS_MAX],
+            ),
+            correlation_id=event.correlation_id,
+        )
 
 
 def _log(consumer: str, parking: Parking) -> None:

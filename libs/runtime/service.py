@@ -20,6 +20,7 @@ from libs.runtime.backlog import Backlog, BacklogMetrics
 from libs.runtime.clock import Clock, SystemClock
 from libs.runtime.consumer import Consumer, Handler
 from libs.runtime.db import Database
+from libs.runtime.deadletters import DeadLetters, Settle
 from libs.runtime.emitter import Emitter
 from libs.runtime.faults import Backoff
 from libs.runtime.http import HttpOptions, create_http_app
@@ -149,6 +150,18 @@ class Runtime:
         self.background("watchdog", watchdog.run)
         self.background("consumer", consumer.run)
         return consumer
+
+    def dead_letters(
+        self, types: Collection[EventType], handler: Handler, settle: Settle
+    ) -> DeadLetters:
+        """What `consume` has parked; `settle` finishes, or refuses, what is discarded."""
+        return DeadLetters(
+            types=types,
+            handler=handler,
+            settle=settle,
+            database=self.database,
+            clock=self.clock,
+        )
 
     def background(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run work beside the requests; cancelled at the end, started again if it fails."""

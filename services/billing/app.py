@@ -5,6 +5,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from libs.events.names import Service
+from libs.runtime import deadletters, deadletters_http
 from libs.runtime.auth import InternalTokens, require_principal
 from libs.runtime.service import Parts, Runtime
 from services.billing import consumers
@@ -18,8 +19,12 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     settings = settings or Settings.load()
     runtime = Runtime(Service.BILLING, settings, parts, migrations=MIGRATIONS)
     runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, consumers.record)
+    letters = runtime.dead_letters(
+        consumers.EVENT_TYPES, consumers.record, deadletters.refuse(consumers.NEVER_DISCARDED)
+    )
     tokens = InternalTokens(settings.internal_secret, runtime.clock)
     app = runtime.http_app()
     principal_of = require_principal(tokens.verifier(Service.BILLING))
     app.include_router(create_router(runtime.database, principal_of))
+    app.include_router(deadletters_http.create_router(letters, principal_of))
     return app

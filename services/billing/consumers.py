@@ -11,6 +11,10 @@ from services.billing import projections
 
 TOPICS = (Topic.GENERATION,)
 EVENT_TYPES = (EventType.GENERATION_COMPLETED, EventType.GENERATION_FAILED)
+NEVER_DISCARDED = dict.fromkeys(
+    EVENT_TYPES,
+    "Every job has a usage row, and completes only with it: correct the cause and redrive.",
+)
 
 
 async def record(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from libs.events.names import Service
+from libs.runtime import deadletters, deadletters_http
 from libs.runtime.auth import InternalTokens, require_principal
 from libs.runtime.http import HttpOptions
 from libs.runtime.objects_s3 import S3Options
@@ -26,6 +27,9 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     settings = settings or Settings.load()
     runtime = Runtime(Service.GALLERY, settings, parts, migrations=MIGRATIONS)
     runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, consumers.take_in)
+    letters = runtime.dead_letters(
+        consumers.EVENT_TYPES, consumers.take_in, deadletters.refuse(consumers.NEVER_DISCARDED)
+    )
     storage = S3Assets(S3Options.of(settings, attempts_max=STORAGE_ATTEMPTS_MAX))
 
     @asynccontextmanager
@@ -38,4 +42,5 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     principal_of = require_principal(tokens.verifier(Service.GALLERY))
     app.include_router(files_router(runtime.database, principal_of, settings.public_base_url))
     app.include_router(assets_router(runtime.database, storage))
+    app.include_router(deadletters_http.create_router(letters, principal_of))
     return app

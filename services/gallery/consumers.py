@@ -12,6 +12,11 @@ from services.gallery.domain import pictures
 
 TOPICS = (Topic.GENERATION,)
 EVENT_TYPES = (EventType.GENERATION_COMPLETED,)
+NEVER_DISCARDED = {
+    EventType.GENERATION_COMPLETED: (
+        "A job completes only when its pictures are listed: correct the cause and redrive."
+    )
+}
 
 
 async def take_in(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:

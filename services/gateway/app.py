@@ -14,11 +14,12 @@ from services.gateway import consumers, projections
 from services.gateway.adapters.owners import HttpOwners
 from services.gateway.adapters.passwords import Argon2Passwords
 from services.gateway.api import accounts as accounts_api
-from services.gateway.api import forwarding, jobs
+from services.gateway.api import dead_letters, forwarding, jobs
 from services.gateway.api import generations as generations_api
 from services.gateway.api.callers import create_callers
 from services.gateway.api.views import JobViews
 from services.gateway.domain.limits import Limit
+from services.gateway.handlers import discards
 from services.gateway.handlers.accounts import Accounts
 from services.gateway.handlers.flood import FloodGate
 from services.gateway.handlers.generations import Generations
@@ -35,6 +36,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     passwords = Argon2Passwords(threads=settings.password_threads)
     owners = HttpOwners(
         {
+            Service.GENERATION: settings.generation_url,
             Service.GALLERY: settings.gallery_url,
             Service.LEDGER: settings.ledger_url,
             Service.BILLING: settings.billing_url,
@@ -93,6 +95,8 @@ def _add_routes(
     app.include_router(accounts_api.create_router(accounts, tokens, runtime.ids, callers))
     app.include_router(generations_api.create_router(desk, callers))
     app.include_router(jobs.create_router(generations, streams, views, callers))
+    letters = runtime.dead_letters(consumers.EVENT_TYPES, projections.project, discards.settle)
+    app.include_router(dead_letters.create_router(letters, owners, internal, callers))
     app.include_router(forwarding.create_router(owners, internal, callers))
 
 

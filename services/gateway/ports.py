@@ -26,6 +26,7 @@ class OwnerCall(Struct, frozen=True, kw_only=True):
     method: str
     target: str  # path and query as they were sent
     headers: Mapping[str, str]
+    body: bytes | None = None
 
 
 class OwnerAnswer(Protocol):

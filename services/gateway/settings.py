@@ -16,6 +16,7 @@ class Settings(InternalSettings):
     asset_base_url: str = ""
     cors_origins: tuple[str, ...] = ()
 
+    generation_url: str = Field(min_length=1)
     gallery_url: str = Field(min_length=1)
     ledger_url: str = Field(min_length=1)
     billing_url: str = Field(min_length=1)

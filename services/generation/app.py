@@ -8,13 +8,16 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from libs.events.names import Service
+from libs.runtime.auth import InternalTokens, require_principal
 from libs.runtime.emitter import Emitter
 from libs.runtime.objects import ObjectStore
 from libs.runtime.objects_s3 import S3ObjectStore, S3Options
 from libs.runtime.service import Parts, Runtime
 from services.generation import consumers
 from services.generation.adapters.local import LocalProvider, drawing_threads
+from services.generation.api import create_router
 from services.generation.handlers.attempts import Attempts
+from services.generation.handlers.discards import Discards
 from services.generation.handlers.execution import Execution
 from services.generation.handlers.metrics import Metrics
 from services.generation.handlers.overdue import Overdue
@@ -37,7 +40,9 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     providers = _providers(LocalProvider(drawing))
     generation = _Generation(settings, runtime, providers)
     runtime.before_serving(generation.offer_providers)
-    runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, consumers.take_in(generation.requests))
+    handler = consumers.take_in(generation.requests)
+    runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, handler)
+    letters = runtime.dead_letters(consumers.EVENT_TYPES, handler, Discards(runtime.clock).settle)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -48,7 +53,12 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
                 yield
         drawing.shutdown(cancel_futures=True)
 
-    return runtime.http_app(lifespan=lifespan)
+    app = runtime.http_app(lifespan=lifespan)
+    tokens = InternalTokens(settings.internal_secret, runtime.clock)
+    app.include_router(
+        create_router(letters, require_principal(tokens.verifier(Service.GENERATION)))
+    )
+    return app
 
 
 def _providers(*offered: Provider) -> dict[str, Provider]:

@@ -3,10 +3,10 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from libs.runtime.settings import StorageSettings
+from libs.runtime.settings import InternalSettings, StorageSettings
 
 
-class Settings(StorageSettings):
+class Settings(InternalSettings, StorageSettings):
     model_config = SettingsConfigDict(env_prefix="GENERATION_")
 
     worker_slots: int = Field(default=8, ge=1, le=2000)  # attempts at once in this process

@@ -5,6 +5,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from libs.events.names import Service
+from libs.runtime import deadletters, deadletters_http
 from libs.runtime.auth import InternalTokens, require_principal
 from libs.runtime.service import Parts, Runtime
 from services.ledger import consumers
@@ -17,11 +18,14 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
     settings = settings or Settings.load()
     runtime = Runtime(Service.LEDGER, settings, parts, migrations=MIGRATIONS)
-    runtime.consume(
-        consumers.TOPICS, consumers.EVENT_TYPES, consumers.create_handler(runtime.clock)
+    handler = consumers.create_handler(runtime.clock, runtime.ids)
+    runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, handler)
+    letters = runtime.dead_letters(
+        consumers.EVENT_TYPES, handler, deadletters.refuse(consumers.NEVER_DISCARDED)
     )
     tokens = InternalTokens(settings.internal_secret, runtime.clock)
     app = runtime.http_app()
     principal_of = require_principal(tokens.verifier(Service.LEDGER))
     app.include_router(create_router(runtime.database, principal_of))
+    app.include_router(deadletters_http.create_router(letters, principal_of))
     return app

@@ -5,6 +5,7 @@ from functools import partial
 from libs.events.names import EventType, Topic
 from libs.runtime.clock import Clock
 from libs.runtime.consumer import Handler
+from libs.runtime.ids import Ids
 from services.ledger import handlers
 
 TOPICS = (Topic.IDENTITY, Topic.GENERATION)
@@ -15,7 +16,25 @@ EVENT_TYPES = (
     EventType.GENERATION_FAILED,
 )
 
+NEVER_DISCARDED = {
+    EventType.USER_REGISTERED: (
+        "Everything else of an account waits for its opening: correct the cause and redrive."
+    ),
+    # Without the reservation the job's answer would wait for ever, and its hold stay open.
+    EventType.GENERATION_REQUESTED: (
+        "The job's answer needs its reservation: correct the cause and redrive."
+    ),
+    EventType.GENERATION_COMPLETED: (
+        "A capture cannot be discarded: correct the cause and redrive, or answer it by a "
+        "correcting posting."
+    ),
+    EventType.GENERATION_FAILED: (
+        "A release cannot be discarded: correct the cause and redrive, or answer it by a "
+        "correcting posting."
+    ),
+}
 
-def create_handler(clock: Clock) -> Handler:
+
+def create_handler(clock: Clock, ids: Ids) -> Handler:
     """Books a batch of these events."""
-    return partial(handlers.book, clock=clock)
+    return partial(handlers.book, clock=clock, ids=ids)

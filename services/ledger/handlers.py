@@ -6,10 +6,12 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from libs.events.envelope import Event
+from libs.events.names import Service
 from libs.events.payload import Payload
-from libs.runtime import waiting
+from libs.runtime import parked, waiting
 from libs.runtime.clock import Clock
 from libs.runtime.db import Transaction
+from libs.runtime.ids import Ids
 from services.ledger import store
 from services.ledger.domain.commands import OpenAccount, ReserveCredits, command_of
 from services.ledger.domain.decide import account_key, job_key
@@ -17,16 +19,25 @@ from services.ledger.domain.fold import Books, Input, fold
 from services.ledger.domain.postings import transaction_of
 
 
-async def book(transaction: Transaction, events: Sequence[Event[Payload]], *, clock: Clock) -> None:
+async def book(
+    transaction: Transaction, events: Sequence[Event[Payload]], *, clock: Clock, ids: Ids
+) -> None:
     """Decide a batch in order, publish the credits events that follow, and write them down."""
     inputs = [_input(event) for event in events]
     before = await _load(transaction, inputs)
-    after, booked = fold(before, inputs)
-    published = [transaction.publish(each.event, cause=each.cause) for each in booked]
+    folded = fold(before, inputs)
+    after = folded.books
+    published = [transaction.publish(each.event, cause=each.cause) for each in folded.booked]
     transactions = [transaction_of(event) for event in published]
     await store.record(transaction.connection, before, after, transactions)
     waiters = [(key, each.cause) for key, waiting_ in after.waiting.items() for each in waiting_]
     await waiting.put(transaction, waiters, now=clock.now())
+    await parked.park_waiters(
+        transaction,
+        Service.LEDGER.consumer_group,
+        [(ids.new(), each.cause, each.error.code, str(each.error)) for each in folded.refused],
+        now=clock.now(),
+    )
 
 
 def _input(event: Event[Payload]) -> Input:

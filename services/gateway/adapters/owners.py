@@ -62,7 +62,7 @@ class HttpOwners:
         url = URL(self._urls[call.owner] + call.target, encoded=True)
         try:
             response = await self._session.request(
-                call.method, url, headers=call.headers, allow_redirects=False
+                call.method, url, headers=call.headers, data=call.body, allow_redirects=False
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise OwnerUnreachableError(call.owner) from error

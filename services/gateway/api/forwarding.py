@@ -84,7 +84,7 @@ def create_router(owners: Owners, tokens: InternalTokens, callers: Callers) -> A
         key: str,  # noqa: ARG001  # for the documentation alone
     ) -> StreamingResponse:
         """A picture. Its address is all that is needed: browsers send no token for an image."""
-        return await _forward(owners, Service.GALLERY, request, {})
+        return await forward(owners, Service.GALLERY, request, {})
 
     return router
 
@@ -96,16 +96,28 @@ def _passing_on(
         request: Request, caller: Annotated[Principal, Depends(callers.known)]
     ) -> StreamingResponse:
         token = tokens.issue(caller, owner)
-        return await _forward(owners, owner, request, {"authorization": f"Bearer {token}"})
+        return await forward(owners, owner, request, {"authorization": f"Bearer {token}"})
 
     return pass_on
 
 
-async def _forward(
-    owners: Owners, owner: Service, request: Request, credentials: dict[str, str]
+async def forward(
+    owners: Owners,
+    owner: Service,
+    request: Request,
+    credentials: dict[str, str],
+    *,
+    path: str | None = None,
+    body: bytes | None = None,
 ) -> StreamingResponse:
+    """Pass a request on, to the same path or another, and the answer back.
+
+    Raises:
+        OwnerUnavailable: there is none.
+    """
     query = request.scope["query_string"].decode("ascii", "replace")
-    target = request.scope["raw_path"].decode("ascii", "replace") + (f"?{query}" if query else "")
+    target = path or request.scope["raw_path"].decode("ascii", "replace")
+    target += f"?{query}" if query else ""
     kept = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
     headers = {
         **kept,
@@ -115,7 +127,7 @@ async def _forward(
     }
     if traceparent := current_traceparent():
         headers["traceparent"] = traceparent
-    call = OwnerCall(owner=owner, method=request.method, target=target, headers=headers)
+    call = OwnerCall(owner=owner, method=request.method, target=target, headers=headers, body=body)
     stack = AsyncExitStack()
     try:
         answer = await stack.enter_async_context(owners.call(call))

@@ -11,6 +11,7 @@ from libs.events.payload import Payload
 from services.ledger.domain.account import Account, Reservation, evolve, evolve_reservation
 from services.ledger.domain.commands import Command, OpenAccount, ReserveCredits
 from services.ledger.domain.decide import account_key, decide, job_key, needs
+from services.ledger.domain.errors import LedgerError
 
 
 class Input(Struct, frozen=True):
@@ -27,6 +28,13 @@ class Booked(Struct, frozen=True):
     event: CreditsEvent
 
 
+class Refused(Struct, frozen=True):
+    """An input that had waited, and is refused now that its turn has come."""
+
+    cause: Event[Payload]
+    error: LedgerError
+
+
 class Books(Struct, frozen=True):
     """State, and the inputs that wait, by the key of what they wait for, in arrival order."""
 
@@ -35,7 +43,15 @@ class Books(Struct, frozen=True):
     waiting: Mapping[str, tuple[Input, ...]] = field(default_factory=dict)
 
 
-def fold(books: Books, inputs: Iterable[Input]) -> tuple[Books, list[Booked]]:
+class Folded(Struct, frozen=True):
+    """What a batch has led to."""
+
+    books: Books
+    booked: list[Booked]
+    refused: list[Refused]
+
+
+def fold(books: Books, inputs: Iterable[Input]) -> Folded:
     """Apply inputs in order. One that needs another waits, and is applied right after it.
 
     Raises:
@@ -44,7 +60,7 @@ def fold(books: Books, inputs: Iterable[Input]) -> tuple[Books, list[Booked]]:
     run = _Run(books)
     for each in inputs:
         run.take(each)
-    return run.books(), run.booked
+    return Folded(run.books(), run.booked, run.refused)
 
 
 class _Run:
@@ -55,6 +71,7 @@ class _Run:
         self.reservations = dict(books.reservations)
         self.waiting = {key: list(inputs) for key, inputs in books.waiting.items()}
         self.booked: list[Booked] = []
+        self.refused: list[Refused] = []
 
     def books(self) -> Books:
         waiting = {key: tuple(inputs) for key, inputs in self.waiting.items() if inputs}
@@ -69,7 +86,14 @@ class _Run:
             if key is not None:
                 self.waiting.setdefault(key, []).append(each)
                 continue
-            self._book(each)
+            try:
+                self._book(each)
+            except LedgerError as error:
+                if each is first:
+                    raise
+                # Its releaser is not to blame, and is booked.
+                self.refused.append(Refused(each.cause, error))
+                continue
             pending.extend(reversed(self._released(each.command)))
 
     def _needed(self, command: Command) -> str | None:
@@ -80,10 +104,11 @@ class _Run:
         event = decide(account, self._reservation(each.command), each.command)
         if event is None:
             return
-        self.accounts[account.account_id] = evolve(account, event)
+        account = evolve(account, event)
         if isinstance(event, JobCreditsEvent):
             before = self.reservations.get(event.job_id)
             self.reservations[event.job_id] = evolve_reservation(before, event)
+        self.accounts[account.account_id] = account  # after all that may refuse
         self.booked.append(Booked(each.cause, event))
 
     def _released(self, command: Command) -> list[Input]:

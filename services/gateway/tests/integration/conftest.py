@@ -161,6 +161,7 @@ async def _gateway(
             "jwt_secret": JWT_SECRET,
             "public_base_url": "https://daygen.test",
             "cors_origins": (ORIGIN,),
+            "generation_url": NOBODY_LISTENS,
             "gallery_url": NOBODY_LISTENS,
             "ledger_url": NOBODY_LISTENS,
             "billing_url": NOBODY_LISTENS,

@@ -21,6 +21,8 @@ from services.generation.app import MIGRATIONS, create_app
 from services.generation.settings import Settings
 from services.generation.tests.integration.stage import Stage
 
+SECRET = SecretStr("between the gateway and generation: 32 bytes")
+
 
 @pytest.fixture
 def generation_dsn(cluster: LocalCluster, database_name: str) -> str:
@@ -87,6 +89,7 @@ async def generation(
         database_dsn=SecretStr(generation_dsn),
         database_pool_size=8,
         kafka_bootstrap=cluster.kafka_bootstrap,
+        internal_secret=SECRET,
         s3_endpoint=cluster.s3.endpoint,
         s3_region=cluster.s3.region,
         s3_bucket=cluster.s3.bucket,

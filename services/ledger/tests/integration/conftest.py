@@ -50,7 +50,7 @@ class Ledger(Struct):
         await self.book_events([event_of(each) for each in data])
 
     async def book_events(self, events: Sequence[Event[Payload]]) -> None:
-        handler = create_handler(self.streams.clock)
+        handler = create_handler(self.streams.clock, self.streams.ids)
         async with self.streams.database.transaction() as transaction:
             await handler(transaction, events)
 

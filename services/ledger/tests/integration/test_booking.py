@@ -167,7 +167,8 @@ async def test_the_tables_hold_what_the_rules_say(ledger: Ledger) -> None:
     random = Random(7)
     accounts = [UUID(int=random.getrandbits(128)) for _ in range(5)]
     messages = history(random, accounts)
-    expected, booked = fold(Books(), inputs_of(*messages))
+    folded = fold(Books(), inputs_of(*messages))
+    expected, booked = folded.books, folded.booked
     for start in range(0, len(messages), 17):
         await ledger.book(*messages[start : start + 17])
     assert await ledger.told() == [each.event for each in booked]
@@ -186,7 +187,8 @@ async def test_parallel_batches_over_the_same_accounts_keep_the_books(ledger: Le
     random = Random(11)
     accounts = [UUID(int=random.getrandbits(128)) for _ in range(4)]
     messages = history(random, accounts)
-    expected, booked = fold(Books(), inputs_of(*messages))
+    folded = fold(Books(), inputs_of(*messages))
+    expected, booked = folded.books, folded.booked
     batches = [messages[start::8] for start in range(8)]
     # Everything twice, at once: a rebalance lets an old consumer go on for a while.
     await asyncio.gather(*(ledger.book(*batch) for batch in [*batches, *batches]))

@@ -213,7 +213,7 @@ async def test_a_batch_looks_its_rows_up_whatever_is_in_the_tables(
         wakeups=streams.wakeups,
     )
     await watched.open()
-    handler = create_handler(streams.clock)
+    handler = create_handler(streams.clock, streams.ids)
     try:
         async with watched.transaction() as transaction:
             await transaction.connection.execute(WATCH)

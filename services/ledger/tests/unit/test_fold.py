@@ -5,11 +5,14 @@ from uuid import uuid4
 import pytest
 
 from libs.events.credits import CreditsCaptured, CreditsGranted, CreditsReleased, CreditsReserved
+from libs.events.identity import UserRegistered
 from libs.events.payload import Payload
-from services.ledger.domain.account import ReservationState
+from libs.events.testing import event
+from services.ledger.domain.account import Reservation, ReservationState
+from services.ledger.domain.commands import CaptureCredits, OpenAccount
 from services.ledger.domain.decide import account_key, job_key
 from services.ledger.domain.errors import ForeignJobError
-from services.ledger.domain.fold import Booked, Books, fold
+from services.ledger.domain.fold import Booked, Books, Input, fold
 from services.ledger.tests.builders import (
     completed,
     facts,
@@ -26,7 +29,8 @@ REQUEST = facts(ACCOUNT, JOB, unit_credits=2, units=2)
 def run(*batches: list[Payload]) -> tuple[Books, list[Booked]]:
     books, booked = Books(), []
     for batch in batches:
-        books, more = fold(books, inputs_of(*batch))
+        folded = fold(books, inputs_of(*batch))
+        books, more = folded.books, folded.booked
         booked += more
     return books, booked
 
@@ -130,3 +134,19 @@ def test_a_fold_leaves_the_books_that_it_was_given_alone() -> None:
     fold(before, inputs_of(requested(REQUEST)))
     assert before.accounts[ACCOUNT].version == 1
     assert before.waiting == waiting
+
+
+def test_a_waiter_that_is_refused_does_not_stop_what_has_released_it() -> None:
+    paying, opened, job_id = uuid4(), uuid4(), uuid4()
+    opening = event(
+        UserRegistered(user_id=opened, account_id=opened, role="USER", signup_credits=1, grace=0)
+    )
+    reservation = Reservation(
+        job_id=job_id, account_id=paying, account_version=1, credits=0, lots=()
+    )
+    waiter = Input(opening, CaptureCredits(opened, job_id, 0))
+    books = Books({}, {job_id: reservation}, {account_key(opened): (waiter,)})
+    folded = fold(books, [Input(opening, OpenAccount(opened, 1, 0))])
+    assert [each.event.account_id for each in folded.booked] == [opened]
+    assert [each.error.code for each in folded.refused] == ["ledger_foreign_job"]
+    assert not folded.books.waiting

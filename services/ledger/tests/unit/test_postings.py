@@ -26,7 +26,7 @@ def events(price: int, delivered: int | None, signup_credits: int = 5) -> list[C
     request = facts(ACCOUNT, JOB, units=price)
     answer = failed(request) if delivered is None else completed(request, delivered)
     opening = registered(ACCOUNT, signup_credits=signup_credits)
-    _, booked = fold(Books(), inputs_of(opening, requested(request), answer))
+    booked = fold(Books(), inputs_of(opening, requested(request), answer)).booked
     return [each.event for each in booked]
 
 

@@ -97,7 +97,8 @@ def run(inputs: Sequence[Input], cuts: Sequence[int] = ()) -> tuple[Books, list[
     books, booked = Books(), []
     edges = [0, *sorted(cuts), len(inputs)]
     for start, end in pairwise(edges):
-        books, more = fold(books, inputs[start:end])
+        folded = fold(books, inputs[start:end])
+        books, more = folded.books, folded.booked
         booked += more
     return books, booked
 
