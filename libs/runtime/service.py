@@ -57,7 +57,9 @@ class Parts:
         """The machine's clock and randomness, and Kafka."""
         clock, random = SystemClock(), SystemRandom()
         bus = KafkaBus(
-            settings.kafka_bootstrap, client_id=f"daygen-{service.value}-{settings.replica}"
+            settings.kafka_bootstrap,
+            client_id=f"daygen-{service.value}-{settings.replica}",
+            member=settings.stable_replica,
         )
         return cls(clock=clock, random=random, ids=SystemIds(clock, random), bus=bus)
 

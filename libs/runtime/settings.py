@@ -51,6 +51,11 @@ class ServiceSettings(BaseSettings):
             variable = cls._variable((name[1] if name else "settings",))
             raise SettingsError(f"Correct {variable}: write it as JSON.") from None
 
+    @property
+    def stable_replica(self) -> str | None:
+        """The replica's name if somebody gave it: one made up here is another after each start."""
+        return self.replica if "replica" in self.model_fields_set else None
+
     def describe(self) -> dict[str, Any]:
         """Every setting as it may be printed at the start: secrets only as set or empty."""
         return {name: _printable(getattr(self, name)) for name in type(self).model_fields}

@@ -1,0 +1,90 @@
+"""The gateway is killed, -9, around the commit of an admission; the client asks again."""
+
+import asyncio
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from infra.local.cluster import LocalCluster
+from libs.events.names import EventType, Service
+from libs.runtime.testing import Streams
+from libs.runtime.testing_crashes import Mortal, Mortals
+from libs.runtime.testing_mortal import Point
+from services.gateway.tests.integration.conftest import (
+    INTERNAL_SECRET,
+    JWT_SECRET,
+    NOBODY_LISTENS,
+)
+
+PERSON = {"email": "ada@example.com", "password": "correct horse battery"}
+BODY = {"provider": "local", "prompt": "a fox in the snow", "n": 2}
+DEADLINE_SECONDS = 20.0
+NEVER_ACCEPTED = {Point.APPLIED}
+
+
+@pytest.fixture
+def gateways(
+    cluster: LocalCluster, gateway_dsn: str, topic_prefix: str, streams: Streams
+) -> Mortals:
+    settings = {
+        "DATABASE_DSN": gateway_dsn,
+        "KAFKA_BOOTSTRAP": cluster.kafka_bootstrap,
+        "REPLICA": "one",
+        "INTERNAL_SECRET": INTERNAL_SECRET.get_secret_value(),
+        "JWT_SECRET": JWT_SECRET.get_secret_value(),
+        "PUBLIC_BASE_URL": "https://daygen.test",
+        **{f"{owner}_URL": NOBODY_LISTENS for owner in ("GENERATION", "GALLERY", "LEDGER")},
+        "BILLING_URL": NOBODY_LISTENS,
+    }
+    environment = {f"GATEWAY_{name}": value for name, value in settings.items()}
+    return Mortals("services.gateway.app:create_app", Service.GATEWAY, topic_prefix, environment)
+
+
+async def until_published(streams: Streams) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while await count(streams, "outbox_pending"):
+            await asyncio.sleep(0.05)
+
+
+async def count(streams: Streams, table: str) -> int:
+    async with streams.database.read() as connection:
+        return int(await connection.fetchval(f"SELECT count(*) FROM {table}"))
+
+
+async def post(gateway: Mortal, token: str, key: str) -> httpx2.Response:
+    headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": key}
+    return await gateway.client.post("/api/jobs", json=BODY, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "point", [Point.APPLIED, Point.COMMITTED, Point.PUBLISHING, Point.PUBLISHED]
+)
+async def test_an_admission_happens_once_wherever_the_gateway_dies(
+    gateways: Mortals, streams: Streams, point: Point
+) -> None:
+    key = uuid4().hex
+    async with gateways.process(point) as gateway:
+        signed_up = await gateway.client.post("/api/auth/signup", json=PERSON)
+        token = signed_up.json()["accessToken"]
+        await until_published(streams)
+        gateway.arm()
+        with pytest.raises(httpx2.TransportError):
+            await post(gateway, token, key)
+            await gateway.death()  # the relay may die a moment after the answer
+            raise httpx2.TransportError("it died after its answer")
+    assert await count(streams, "job") == (0 if point in NEVER_ACCEPTED else 1)
+    async with gateways.process() as gateway:
+        answers = [await post(gateway, token, key) for _ in range(2)]
+        assert [each.status_code for each in answers] == [202, 202]
+        assert len({each.json()["jobId"] for each in answers}) == 1
+        account = (await gateway.client.get("/api/auth/me", headers=bearer(token))).json()
+        await until_published(streams)
+    assert account["credits"] == 18
+    assert await count(streams, "job") == await count(streams, "hold") == 1
+    announced = f"outbox WHERE encoded LIKE '%{EventType.GENERATION_REQUESTED}%'::bytea"
+    assert await count(streams, announced) == 1
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
