@@ -11,10 +11,13 @@ from uuid import UUID
 import asyncpg
 from prometheus_client import CollectorRegistry
 
-from libs.events.names import Service
+from libs.events.envelope import Event
+from libs.events.names import EventType, Service, Topic
+from libs.events.payload import Payload
 from libs.events.transport import Bus
 from libs.runtime.clock import Clock, SystemClock
-from libs.runtime.db import Database
+from libs.runtime.consumer import Consumer
+from libs.runtime.db import Database, Transaction
 from libs.runtime.emitter import Emitter
 from libs.runtime.ids import Ids, SystemIds
 from libs.runtime.metrics import StreamMetrics
@@ -22,6 +25,8 @@ from libs.runtime.migrate import migrate
 from libs.runtime.relay import Relay
 from libs.runtime.service import RUNTIME_MIGRATIONS
 from libs.runtime.wakeups import Wakeups
+
+DEADLINE_SECONDS = 30.0
 
 
 class Streams:
@@ -61,6 +66,41 @@ class Streams:
                 "SELECT event_id, encoded FROM outbox ORDER BY order_number"
             )
         return [(row["event_id"], row["encoded"]) for row in rows]
+
+    async def heard(self, bus: Bus, topic: Topic) -> list[Event[Payload]]:
+        """What a new reader with an inbox of its own gets of a topic, from its beginning on.
+
+        Everything that the outbox has for the topic must come, and then there must be no more.
+        """
+        heard: list[Event[Payload]] = []
+
+        async def hear(_transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
+            heard.extend(events)
+
+        async with self.database.read() as connection:
+            query = "SELECT count(*) FROM outbox WHERE topic = $1"
+            count = int(await connection.fetchval(query, topic.value))
+        reader = Consumer(
+            name=f"reader-{self.ids.new()}",
+            topics=[topic],
+            types=list(EventType),
+            handler=hear,
+            database=self.database,
+            bus=bus,
+            clock=self.clock,
+            ids=self.ids,
+            random=self.random,
+            metrics=self.metrics,
+        )
+        reading = asyncio.create_task(reader.run())
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                while len(heard) < count or await reader.is_behind():
+                    await asyncio.sleep(0.05)
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+        return heard
 
 
 @asynccontextmanager
