@@ -96,7 +96,7 @@ class Streams:
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 while len(heard) < count or await reader.is_behind():
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(0.05)  # noqa: ASYNC110  # with a deadline
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
