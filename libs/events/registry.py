@@ -1,13 +1,20 @@
 """Every event there is: (type, version) -> model. Anything else is an explicit, typed refusal."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from libs.events.billing import UsageRecorded
 from libs.events.credits import CreditsCaptured, CreditsGranted, CreditsReleased, CreditsReserved
-from libs.events.envelope import SPECVERSION, Envelope, Event, decode_envelope
+from libs.events.envelope import (
+    ENCODED_BYTES_MAX,
+    SPECVERSION,
+    Envelope,
+    Event,
+    decode_envelope,
+)
 from libs.events.gallery import GalleryItemsAdded
 from libs.events.generation import (
     GenerationCancelRequested,
@@ -48,7 +55,8 @@ NAME_CHARACTERS_MAX = 500
 class UndecodableEventError(ValueError):
     """A message is not an event that this release can read; reading it again gives the same.
 
-    `reason` is one of `malformed`, `unknown_type`, `newer_version`, `invalid_data`.
+    `reason` is one of `malformed`, `unknown_type`, `newer_version`, `invalid_data`, `too_large`,
+    `future_time`, `wrong_key`.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -72,14 +80,14 @@ class Registry:
             event_type: msgspec.json.Decoder(model) for event_type, model in self.models.items()
         }
 
-    def decode(self, encoded: bytes) -> Event[Payload]:
-        """A typed event at its newest version.
+    def decode(self, encoded: bytes, *, latest: datetime | None = None) -> Event[Payload]:
+        """A typed event at its newest version; see `open`.
 
         Raises:
-            UndecodableEventError: malformed, of an unknown type or a newer version, or with data
-            that does not fit.
+            UndecodableEventError: malformed, of an unknown type or a newer version, from after
+            `latest`, or with data that is too large or does not fit.
         """
-        return self.open(self.read_envelope(encoded))
+        return self.open(self.read_envelope(encoded), latest=latest)
 
     def read_envelope(self, encoded: bytes) -> Envelope:
         """The attributes alone.
@@ -100,12 +108,18 @@ class Registry:
                 raise UndecodableEventError("malformed", f"{name[:50]!r} names nothing of ours")
         return envelope
 
-    def open(self, envelope: Envelope) -> Event[Payload]:
-        """The typed event in an envelope.
+    def open(self, envelope: Envelope, *, latest: datetime | None = None) -> Event[Payload]:
+        """The typed event in an envelope. It must not be from after `latest`, if that is given.
 
         Raises:
-            UndecodableEventError: unknown type, newer version, or data that does not fit.
+            UndecodableEventError: unknown type, newer version, from the future, or data that is too
+            large or does not fit.
         """
+        if latest is not None and envelope.time > latest:
+            raise UndecodableEventError(
+                "future_time",
+                f"it says that it is of {envelope.time.isoformat()}: set the sender's clock right",
+            )
         return Event(
             id=envelope.id,
             source=envelope.source,
@@ -120,6 +134,9 @@ class Registry:
         model = self._by_name.get(envelope.type)
         if model is None:
             raise UndecodableEventError("unknown_type", f"{envelope.type} is not known here")
+        if len(envelope.data) > ENCODED_BYTES_MAX:
+            detail = f"{len(envelope.data)} bytes of data, at most {ENCODED_BYTES_MAX} are allowed"
+            raise UndecodableEventError("too_large", detail)
         newest = model.event_version
         if envelope.eventversion > newest:
             detail = f"{envelope.type} has version {envelope.eventversion}, {newest} is known here"

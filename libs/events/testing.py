@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from libs.events.envelope import Event
+from libs.events.envelope import Event, decode_envelope
 from libs.events.generation import (
     FailureCode,
     GenerationCompleted,
@@ -106,3 +106,12 @@ def event(
         traceparent=None,
         data=data,
     )
+
+
+def key_of(encoded: bytes) -> bytes:
+    """The key that a message belongs under; any, if nobody can tell."""
+    try:
+        envelope = decode_envelope(encoded)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return b"any"
+    return str(envelope.accountid or envelope.subject).encode()

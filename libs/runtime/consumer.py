@@ -5,12 +5,13 @@ expected it, so a zombie that still holds fetched messages after a rebalance cha
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from random import Random
 
 import structlog
 from msgspec import Struct
 
-from libs.events.envelope import Event
+from libs.events.envelope import Envelope, Event
 from libs.events.names import EventType, Topic
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY, Registry, UndecodableEventError
@@ -40,6 +41,9 @@ natural keys must make repeats under a new id harmless.
 RECORDS_MAX = 500
 FETCH_SECONDS = 1.0
 REPORT_SECONDS = 1.0
+# An event from further ahead than clocks differ is of a sender that cannot be trusted with time:
+# its rows would stand before all others, and stay there.
+FUTURE_MAX = timedelta(days=1)
 
 logger = structlog.get_logger(__name__)
 
@@ -180,7 +184,10 @@ class Consumer:
         if not messages:
             return
         self._passed_over |= {each.partition: each.offset + 1 for each in messages}
-        intakes = [intake for each in messages if (intake := self._take_in(each)) is not None]
+        latest = self._clock.now() + FUTURE_MAX
+        intakes = [
+            intake for each in messages if (intake := self._take_in(each, latest)) is not None
+        ]
         self._metrics.consumed.labels(self._name, "skipped").inc(len(messages) - len(intakes))
         if not intakes:
             return  # nothing to write: the next batch moves the positions over these too
@@ -216,7 +223,7 @@ class Consumer:
             if self._expected.get(partition) == expected[partition]:
                 self._expected[partition] = offset
 
-    def _take_in(self, message: IncomingMessage) -> Intake | None:
+    def _take_in(self, message: IncomingMessage, latest: datetime) -> Intake | None:
         """Read a message; None when it is of a known type that this consumer does not handle."""
         try:
             envelope = self._registry.read_envelope(message.value or b"")
@@ -225,7 +232,7 @@ class Consumer:
         if envelope.type not in self._types and envelope.type in self._registry.models:
             return None
         try:
-            event = self._registry.open(envelope)
+            event = self._open(envelope, message, latest)
         except UndecodableEventError as fault:
             return Intake(
                 message=message, fault=fault, event_type=envelope.type, order_key=envelope.subject
@@ -233,6 +240,16 @@ class Consumer:
         return Intake(
             message=message, event=event, event_type=envelope.type, order_key=envelope.subject
         )
+
+    def _open(
+        self, envelope: Envelope, message: IncomingMessage, latest: datetime
+    ) -> Event[Payload]:
+        """The event, if it may stand where it was found: under another key it has no order."""
+        event = self._registry.open(envelope, latest=latest)
+        if message.key != event.key.encode():
+            found = "no key" if message.key is None else f"the key {message.key[:50]!r}"
+            raise UndecodableEventError("wrong_key", f"it has {found}, not {event.key}")
+        return event
 
     async def _commit(
         self,

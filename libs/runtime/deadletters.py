@@ -17,7 +17,7 @@ from libs.events.operations import MessageDiscarded, MessageRedriven, RedriveOut
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY, Registry, UndecodableEventError
 from libs.runtime.clock import Clock
-from libs.runtime.consumer import Handler
+from libs.runtime.consumer import FUTURE_MAX, Handler
 from libs.runtime.db import Database, Transaction
 from libs.runtime.errors import BadRequest, Conflict, NotFound
 from libs.runtime.faults import is_deterministic
@@ -307,7 +307,8 @@ class DeadLetters:
             parked_id=row.parked_id, event_type=row.event_type, outcome=RedriveOutcome.APPLIED
         )
         try:
-            event = self._registry.decode(row.encoded or b"")
+            latest = self._clock.now() + FUTURE_MAX
+            event = self._registry.decode(row.encoded or b"", latest=latest)
         except UndecodableEventError as fault:
             return _refused(step, fault.reason, fault.detail), None
         step = replace(step, event_type=event.data.event_type.value)

@@ -95,8 +95,8 @@ class Streams:
         reading = asyncio.create_task(reader.run())
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                while len(heard) < count or await reader.is_behind():
-                    await asyncio.sleep(0.05)  # noqa: ASYNC110  # with a deadline
+                while len(heard) < count or await reader.is_behind():  # noqa: ASYNC110  # test
+                    await asyncio.sleep(0.05)
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)

@@ -11,6 +11,7 @@ from libs.events.envelope import Event, encode
 from libs.events.identity import UserRegistered
 from libs.events.names import EventType, Topic
 from libs.events.payload import Payload
+from libs.events.testing import key_of
 from libs.events.transport import IncomingMessage, OutgoingMessage, Partition
 from libs.runtime.consumer import Consumer, Handler
 from libs.runtime.db import Transaction
@@ -30,6 +31,10 @@ def registered(streams: Streams, role: str = "USER", user_id: UUID | None = None
 
 def message(event: Event[Payload]) -> OutgoingMessage:
     return OutgoingMessage(event.data.topic.value, event.key.encode(), encode(event))
+
+
+def incoming(partition: Partition, offset: int, event: Event[Payload]) -> IncomingMessage:
+    return IncomingMessage(partition, offset, event.key.encode(), encode(event))
 
 
 async def record(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
@@ -154,7 +159,10 @@ async def test_what_cannot_be_read_is_parked_with_its_reason(
     }
     topic = Topic.IDENTITY.value
     await bus.publish(
-        [OutgoingMessage(topic, b"k", value) for value in (*strange.values(), None, nul, encoded)]
+        [
+            OutgoingMessage(topic, key_of(value or b""), value)
+            for value in (*strange.values(), None, nul, encoded)
+        ]
     )
     with capture_logs() as lines:
         async with running(consumer(streams, bus).run()):
@@ -267,9 +275,7 @@ async def test_a_zombie_with_fetched_messages_is_fenced_and_sent_to_the_true_pos
     streams: Streams, bus: KafkaBus
 ) -> None:
     partition = Partition(Topic.IDENTITY.value, uuid4(), 0)
-    batch = [
-        IncomingMessage(partition, offset, b"k", encode(registered(streams))) for offset in range(3)
-    ]
+    batch = [incoming(partition, offset, registered(streams)) for offset in range(3)]
     zombie, successor, seeks = consumer(streams, bus), consumer(streams, bus), _Seeks()
     for member in (zombie, successor):
         await member.place({partition: range(4)})
@@ -297,7 +303,7 @@ async def test_a_topic_made_anew_is_read_from_its_start(streams: Streams, bus: K
     member = consumer(streams, bus)
     old, new = (Partition(Topic.IDENTITY.value, uuid4(), 0) for _ in range(2))
     await member.place({old: range(3)})
-    await member.consume(_Seeks(), [IncomingMessage(old, 0, b"k", encode(registered(streams)))])
+    await member.consume(_Seeks(), [incoming(old, 0, registered(streams))])
     assert await member.place({new: range(3)}) == {new: 0}
 
 

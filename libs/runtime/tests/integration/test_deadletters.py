@@ -12,6 +12,7 @@ from libs.events.names import EventType, Topic
 from libs.events.operations import MessageDiscarded, MessageParked, MessageRedriven
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY
+from libs.events.testing import key_of
 from libs.events.transport import IncomingMessage, Partition
 from libs.runtime.consumer import Handler
 from libs.runtime.db import Transaction
@@ -80,7 +81,7 @@ class Log:
         batch = []
         for each in messages:
             encoded = each if isinstance(each, bytes) else encode(each)
-            batch.append(IncomingMessage(self.partition, self.offset, b"k", encoded))
+            batch.append(IncomingMessage(self.partition, self.offset, key_of(encoded), encoded))
             self.offset += 1
         await self.member.consume(_Seeks(), batch)
 

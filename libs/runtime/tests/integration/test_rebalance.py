@@ -35,10 +35,12 @@ def registered(streams: Streams) -> Event[Payload]:
     )
 
 
+def incoming(partition: Partition, offset: int, event: Event[Payload]) -> IncomingMessage:
+    return IncomingMessage(partition, offset, event.key.encode(), encode(event))
+
+
 def batch(streams: Streams, partition: Partition, offsets: Iterable[int]) -> list[IncomingMessage]:
-    return [
-        IncomingMessage(partition, offset, b"k", encode(registered(streams))) for offset in offsets
-    ]
+    return [incoming(partition, offset, registered(streams)) for offset in offsets]
 
 
 class Member(SystemClock):

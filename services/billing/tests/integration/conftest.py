@@ -13,6 +13,7 @@ from libs.events.bus import KafkaBus
 from libs.events.envelope import Event, encode
 from libs.events.names import Service, Topic
 from libs.events.payload import Payload
+from libs.events.testing import key_of
 from libs.events.transport import OutgoingMessage
 from libs.runtime.auth import InternalTokens, Principal
 from libs.runtime.clock import SystemClock
@@ -49,9 +50,9 @@ class RunningBilling(Struct):
         await self.send(*map(encode, events))
 
     async def send(self, *messages: bytes) -> None:
-        """Raw messages of the generation topic, on one partition and so in order."""
+        """Raw messages of the generation topic, each account on one partition and so in order."""
         outcomes = await self.bus.publish(
-            [OutgoingMessage(Topic.GENERATION, b"one key", message) for message in messages]
+            [OutgoingMessage(Topic.GENERATION, key_of(message), message) for message in messages]
         )
         assert list(outcomes) == [None] * len(messages)
 

@@ -16,6 +16,7 @@ from libs.events.names import Service, Topic
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY
 from libs.events.testing import event as event_of
+from libs.events.testing import key_of
 from libs.events.transport import OutgoingMessage
 from libs.runtime.auth import InternalTokens, Principal
 from libs.runtime.clock import SystemClock
@@ -82,12 +83,12 @@ class RunningLedger(Struct):
     tokens: InternalTokens
 
     async def tell(self, topic: Topic, *data: Payload) -> None:
-        """Events on one partition, and so in order."""
+        """Events each account on one partition, and so in order."""
         await self.send(topic, *(encode(event_of(each)) for each in data))
 
     async def send(self, topic: Topic, *messages: bytes) -> None:
         outcomes = await self.bus.publish(
-            [OutgoingMessage(topic, b"one key", message) for message in messages]
+            [OutgoingMessage(topic, key_of(message), message) for message in messages]
         )
         assert list(outcomes) == [None] * len(messages)
 
