@@ -29,3 +29,12 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     system.command("up", "--detach", "--port", str(free_port()))
     yield system
     system.command("down")
+
+
+@pytest.fixture(scope="session")
+def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A second system, for what leaves something parked behind."""
+    system = System(tmp_path_factory.mktemp("spoiled") / "home", ENVIRONMENT)
+    system.command("up", "--detach", "--port", str(free_port()))
+    yield system
+    system.command("down")
