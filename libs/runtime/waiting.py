@@ -20,6 +20,7 @@ PUT = """
      ORDER BY place
     ON CONFLICT (event_id) DO NOTHING
 """
+FIND = "SELECT encoded FROM waiting WHERE needed_key = $1 ORDER BY sequence"
 TAKE = """
     WITH taken AS (
         DELETE FROM waiting WHERE needed_key = ANY($1::text[])
@@ -42,6 +43,12 @@ async def put(
             [encode(event) for _, event in rows],
             now,
         )
+
+
+async def find(transaction: Transaction, needed_key: str) -> list[Event[Payload]]:
+    """What waits for a key, in arrival order; it goes on waiting."""
+    rows = await transaction.connection.fetch(FIND, needed_key)
+    return [REGISTRY.decode(row["encoded"]) for row in rows]
 
 
 async def take(

@@ -10,6 +10,7 @@ from libs.runtime.auth import InternalTokens, require_principal
 from libs.runtime.service import Parts, Runtime
 from services.ledger import consumers
 from services.ledger.api import create_router
+from services.ledger.handlers import discards
 from services.ledger.settings import Settings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -20,9 +21,8 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     runtime = Runtime(Service.LEDGER, settings, parts, migrations=MIGRATIONS)
     handler = consumers.create_handler(runtime.clock, runtime.ids)
     runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, handler)
-    letters = runtime.dead_letters(
-        consumers.EVENT_TYPES, handler, deadletters.refuse(consumers.NEVER_DISCARDED)
-    )
+    settle = discards.create_settle(deadletters.refuse(consumers.NEVER_DISCARDED))
+    letters = runtime.dead_letters(consumers.EVENT_TYPES, handler, settle)
     tokens = InternalTokens(settings.internal_secret, runtime.clock)
     app = runtime.http_app()
     principal_of = require_principal(tokens.verifier(Service.LEDGER))

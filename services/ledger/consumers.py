@@ -6,7 +6,7 @@ from libs.events.names import EventType, Topic
 from libs.runtime.clock import Clock
 from libs.runtime.consumer import Handler
 from libs.runtime.ids import Ids
-from services.ledger import handlers
+from services.ledger.handlers import booking
 
 TOPICS = (Topic.IDENTITY, Topic.GENERATION)
 EVENT_TYPES = (
@@ -19,10 +19,6 @@ EVENT_TYPES = (
 NEVER_DISCARDED = {
     EventType.USER_REGISTERED: (
         "Everything else of an account waits for its opening: correct the cause and redrive."
-    ),
-    # Without the reservation the job's answer would wait for ever, and its hold stay open.
-    EventType.GENERATION_REQUESTED: (
-        "The job's answer needs its reservation: correct the cause and redrive."
     ),
     EventType.GENERATION_COMPLETED: (
         "A capture cannot be discarded: correct the cause and redrive, or answer it by a "
@@ -37,4 +33,4 @@ NEVER_DISCARDED = {
 
 def create_handler(clock: Clock, ids: Ids) -> Handler:
     """Books a batch of these events."""
-    return partial(handlers.book, clock=clock, ids=ids)
+    return partial(booking.book, clock=clock, ids=ids)

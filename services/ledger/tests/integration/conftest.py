@@ -57,7 +57,8 @@ class Ledger(Struct):
 
     async def published(self) -> list[Event[Payload]]:
         """The credits events so far, in order."""
-        return [REGISTRY.decode(encoded) for _, encoded in await self.streams.published()]
+        rows = await self.streams.published()
+        return [REGISTRY.decode(encoded) for event_id, encoded in rows if event_id]
 
     async def told(self) -> list[CreditsEvent]:
         """Their data."""

@@ -1,4 +1,4 @@
-"""The use case of the ledger: book a batch of inputs in one transaction, under locked accounts."""
+"""Books a batch of inputs in one transaction, under locked accounts."""
 
 from collections.abc import Iterable, Sequence
 from uuid import UUID
@@ -15,7 +15,7 @@ from libs.runtime.ids import Ids
 from services.ledger import store
 from services.ledger.domain.commands import OpenAccount, ReserveCredits, command_of
 from services.ledger.domain.decide import account_key, job_key
-from services.ledger.domain.fold import Books, Input, fold
+from services.ledger.domain.fold import Books, Folded, Input, fold
 from services.ledger.domain.postings import transaction_of
 
 
@@ -23,14 +23,8 @@ async def book(
     transaction: Transaction, events: Sequence[Event[Payload]], *, clock: Clock, ids: Ids
 ) -> None:
     """Decide a batch in order, publish the credits events that follow, and write them down."""
-    inputs = [_input(event) for event in events]
-    before = await _load(transaction, inputs)
-    folded = fold(before, inputs)
-    after = folded.books
-    published = [transaction.publish(each.event, cause=each.cause) for each in folded.booked]
-    transactions = [transaction_of(event) for event in published]
-    await store.record(transaction.connection, before, after, transactions)
-    waiters = [(key, each.cause) for key, waiting_ in after.waiting.items() for each in waiting_]
+    folded = await carry_out(transaction, [_input(event) for event in events])
+    waiters = [(key, each.cause) for key, inputs in folded.books.waiting.items() for each in inputs]
     await waiting.put(transaction, waiters, now=clock.now())
     await parked.park_waiters(
         transaction,
@@ -38,6 +32,20 @@ async def book(
         [(ids.new(), each.cause, each.error.code, str(each.error)) for each in folded.refused],
         now=clock.now(),
     )
+
+
+async def carry_out(transaction: Transaction, inputs: Sequence[Input]) -> Folded:
+    """Lock, load, decide, publish and write.
+
+    Raises:
+        LedgerError: an input is refused, and nothing of the batch is booked.
+    """
+    before = await _load(transaction, inputs)
+    folded = fold(before, inputs)
+    published = [transaction.publish(each.event, cause=each.cause) for each in folded.booked]
+    transactions = [transaction_of(event) for event in published]
+    await store.record(transaction.connection, before, folded.books, transactions)
+    return folded
 
 
 def _input(event: Event[Payload]) -> Input:

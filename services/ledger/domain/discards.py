@@ -1,0 +1,26 @@
+"""What is reserved for a job whose request nobody can read, once its answer is known."""
+
+from msgspec.structs import replace
+
+from libs.events.generation import GenerationCompleted, GenerationFailed, GenerationRequested
+from services.ledger.domain.commands import Command, ReserveCredits, command_of
+
+Answer = GenerationCompleted | GenerationFailed
+
+
+def reservation_by(answer: Answer) -> Command:
+    """The reservation that an answer can close.
+
+    For what was delivered it is what the request asked for, which the answer repeats; else it is
+    nothing: it is released again at once, and the gateway's hold closes with that.
+
+    Raises:
+        InvalidInputError: the answer contradicts itself.
+    """
+    if answer.request is None:
+        return ReserveCredits(account_id=answer.account_id, job_id=answer.job_id, credits=0)
+    asked = GenerationRequested(
+        job_id=answer.job_id, account_id=answer.account_id, request=answer.request
+    )
+    command = command_of(asked)
+    return command if isinstance(answer, GenerationCompleted) else replace(command, credits=0)
