@@ -1,6 +1,7 @@
 """Every string that Kafka sees: topics, event types, consumer groups, headers."""
 
 from enum import StrEnum
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 
 class Topic(StrEnum):
@@ -63,6 +64,11 @@ class Service(StrEnum):
     def source(self) -> str:
         """CloudEvents `source` of what the service publishes."""
         return f"/daygen/{self.value}"
+
+    @property
+    def actor_id(self) -> UUID:
+        """Who acted, where an event names an actor and the service did it by itself."""
+        return uuid5(NAMESPACE_URL, f"urn:daygen:service:{self.value}")
 
     @property
     def consumer_group(self) -> str:

@@ -42,7 +42,7 @@ class RedriveOutcome(StrEnum):
 
 
 class MessageRedriven(Payload, frozen=True, kw_only=True):
-    """An administrator had a parked message handled again."""
+    """A parked message was handled again: for an administrator, or by a release that knows it."""
 
     event_type: ClassVar[EventType] = EventType.MESSAGE_REDRIVEN
     topic: ClassVar[Topic] = Topic.OPERATIONS
@@ -51,7 +51,7 @@ class MessageRedriven(Payload, frozen=True, kw_only=True):
     consumer: str
     parked_id: UUID
     event_id: UUID | None
-    actor: UUID  # the administrator
+    actor: UUID  # the administrator, or the service's own `actor_id`
     outcome: RedriveOutcome
     reason: str = ""
     detail: str = ""

@@ -28,6 +28,7 @@ from libs.runtime.http.app import Lifespan
 from libs.runtime.ids import Ids, SystemIds
 from libs.runtime.metrics import StreamMetrics
 from libs.runtime.migrate import migrate
+from libs.runtime.redriving import Redriving
 from libs.runtime.relay import Relay
 from libs.runtime.settings import ServiceSettings
 from libs.runtime.telemetry import configure_logging
@@ -156,14 +157,22 @@ class Runtime:
     def dead_letters(
         self, types: Collection[EventType], handler: Handler, settle: Settle
     ) -> DeadLetters:
-        """What `consume` has parked; `settle` finishes, or refuses, what is discarded."""
-        return DeadLetters(
+        """What `consume` has parked; `settle` finishes, or refuses, what is discarded.
+
+        What was too new for the release that parked it is redriven without being asked.
+        """
+        letters = DeadLetters(
             types=types,
             handler=handler,
             settle=settle,
             database=self.database,
             clock=self.clock,
         )
+        redriving = Redriving(
+            letters, service=self.service, database=self.database, clock=self.clock
+        )
+        self.background("redriving", redriving.run)
+        return letters
 
     def background(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run work beside the requests; cancelled at the end, started again if it fails."""
