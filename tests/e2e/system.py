@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,12 @@ class System:
         status: Json = json.loads(self.command("status", "--json", check=False).stdout)
         return status
 
+    @cached_property
+    def _dsn(self) -> str:
+        """The same as long as the system runs; asking for it takes a process."""
+        dsn: str = self.status()["postgres"]["dsn"]
+        return dsn
+
     def pid(self, part: str) -> int | None:
         """Process id of a service or part, None while it is down."""
         status = self.status()
@@ -81,7 +88,7 @@ class System:
     @asynccontextmanager
     async def database(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
         """The superuser's connection, to look at every service's tables at once."""
-        connection = await asyncpg.connect(self.status()["postgres"]["dsn"])
+        connection = await asyncpg.connect(self._dsn)
         try:
             yield connection
         finally:
