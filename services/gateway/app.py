@@ -23,6 +23,7 @@ from services.gateway.handlers import discards
 from services.gateway.handlers.accounts import Accounts
 from services.gateway.handlers.flood import FloodGate
 from services.gateway.handlers.generations import Generations
+from services.gateway.handlers.holds import HoldWatch
 from services.gateway.handlers.streams import Streams
 from services.gateway.settings import Settings
 
@@ -56,6 +57,8 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         projections.project,
         gather_seconds=consumers.GATHER_SECONDS,
     )
+    watch = HoldWatch(database=runtime.database, clock=runtime.clock, registry=runtime.registry)
+    runtime.background("holds", watch.run)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
