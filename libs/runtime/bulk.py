@@ -7,7 +7,7 @@ import asyncpg
 
 from libs.runtime.db import Connection
 
-COPY_ROWS_MIN = 200  # below, its own round trips cost more than it saves
+COPY_ROWS_MIN = 400  # below, its own round trips cost more than it saves
 
 
 async def copy_new(

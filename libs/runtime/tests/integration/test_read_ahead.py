@@ -43,6 +43,7 @@ class LogBus(RecordingBus):
         self.at = 0
         self.fetches = 0
         self.before_fetch: dict[int, Callable[[], Awaitable[object]]] = {}
+        self.sizes: dict[int, int] = {}  # of single fetches, where they are not full
         self.assigned: Assigned | None = None
 
     async def subscribe(self, *, group: str, topics: Iterable[str], assigned: Assigned) -> "LogBus":
@@ -59,7 +60,8 @@ class LogBus(RecordingBus):
     async def fetch(self, *, records_max: int, timeout_seconds: float) -> Sequence[IncomingMessage]:
         self.fetches += 1
         await self.before_fetch.pop(self.fetches, nothing)()
-        found = self.messages_held[self.at : self.at + records_max]
+        size = self.sizes.pop(self.fetches, records_max)
+        found = self.messages_held[self.at : self.at + size]
         self.at += len(found)
         if not found:
             await asyncio.sleep(0.01)
@@ -190,6 +192,7 @@ async def test_a_rebalance_during_a_commit_applies_nothing_twice_and_loses_nothi
         await until_fetched(bus, 2 * BATCH)
         await bus.rebalance()
         assert bus.at == 0
+        bus.sizes[bus.fetches + 1] = BATCH - 1  # so that what comes again overlaps in other places
         gate.open.set()
         await until_position(streams, 4 * BATCH)
         await asyncio.sleep(0.1)
@@ -225,6 +228,20 @@ async def test_a_consumer_that_dies_with_a_batch_read_ahead_loses_nothing(
     assert await applied(streams) == []
     async with running(consumer(streams, LogBus(events), record).run()):
         await until_position(streams, 4 * BATCH)
+    assert await applied(streams) == [event.id for event in events]
+
+
+async def test_a_consumer_that_ends_while_it_fetches_ends_its_commit_too(streams: Streams) -> None:
+    """Else that would hold the positions, and whoever comes next would wait for it."""
+    events = [registered(streams) for _ in range(2 * BATCH)]
+    bus, gate = LogBus(events), Gate()
+    bus.before_fetch[2] = asyncio.Event().wait
+    async with running(consumer(streams, bus, gate).run()):
+        await asyncio.wait_for(gate.reached.wait(), DEADLINE_SECONDS)
+    async with running(consumer(streams, LogBus(events), record).run()):
+        await until_position(streams, 2 * BATCH)
+    gate.open.set()
+    await asyncio.sleep(0.1)
     assert await applied(streams) == [event.id for event in events]
 
 
