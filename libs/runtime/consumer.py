@@ -1,17 +1,17 @@
 """The transactional consumer: a batch, its effects, its events and its position commit together.
 
 Kafka keeps no position of ours. The position in Postgres moves only from where this consumer
-expected it, so a zombie that still holds fetched messages after a rebalance changes nothing.
+expected it, so a zombie that still holds fetched messages after a rebalance changes nothing. While
+more waits than a batch may have, the next one is fetched and read during the commit of the last.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import datetime, timedelta
 from random import Random
 
 import structlog
-from msgspec import Struct
 
-from libs.events.envelope import Envelope, Event
+from libs.events.envelope import Event
 from libs.events.names import EventType, Topic
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY, Registry, UndecodableEventError
@@ -28,6 +28,7 @@ from libs.runtime.clock import Clock
 from libs.runtime.db import Database, Transaction
 from libs.runtime.faults import Backoff, is_deterministic
 from libs.runtime.ids import Ids
+from libs.runtime.intake import Intake, Part, Reader
 from libs.runtime.metrics import StreamMetrics
 from libs.runtime.parked import Parking
 
@@ -38,24 +39,13 @@ Set-based: a few statements per batch, never one per event. Repeats under one ev
 natural keys must make repeats under a new id harmless.
 """
 
+# How many records a batch may have: the larger, the longer it holds the locks of its rows.
 RECORDS_MAX = 500
+HISTORY_RECORDS_MAX = 5_000  # for consumers whose rows nobody else waits for
 FETCH_SECONDS = 1.0
 REPORT_SECONDS = 1.0
-# An event from further ahead than clocks differ is of a sender that cannot be trusted with time:
-# its rows would stand before all others, and stay there.
-FUTURE_MAX = timedelta(days=1)
 
 logger = structlog.get_logger(__name__)
-
-
-class Intake(Struct, frozen=True, kw_only=True):
-    """A message as far as it could be read: an event to handle, or the reason why it cannot be."""
-
-    message: IncomingMessage
-    event: Event[Payload] | None = None
-    fault: UndecodableEventError | None = None
-    event_type: str | None = None
-    order_key: str | None = None
 
 
 class Consumer:
@@ -75,12 +65,12 @@ class Consumer:
         random: Random,
         metrics: StreamMetrics,
         registry: Registry = REGISTRY,
+        records_max: int = RECORDS_MAX,
         gather_seconds: float = 0.0,
     ) -> None:
         self._name = name
         self._topics = tuple(topic.value for topic in topics)
         self._kept_topics = {topic.value for topic in topics if topic.is_kept}
-        self._types = frozenset(event_type.value for event_type in types)
         self._handler = handler
         self._database = database
         self._bus = bus
@@ -88,8 +78,9 @@ class Consumer:
         self._ids = ids
         self._random = random
         self._metrics = metrics
-        self._registry = registry
+        self._records_max = records_max
         self._gather_seconds = gather_seconds
+        self._reader = Reader(registry, types, clock)
         self._expected: dict[Partition, int] = {}
         self._passed_over: dict[Partition, int] = {}  # read, and not yet stored
         self._stopped: frozenset[Partition] = frozenset()
@@ -156,44 +147,71 @@ class Consumer:
 
     async def _read(self, subscription: OpenSubscription, backoff: Backoff) -> None:
         report_at = 0.0
-        while True:
-            messages = await subscription.fetch(
-                records_max=RECORDS_MAX, timeout_seconds=FETCH_SECONDS
-            )
-            if messages and self._gather_seconds:
-                await self._clock.sleep(self._gather_seconds)
-                more = await subscription.fetch(records_max=RECORDS_MAX, timeout_seconds=0)
-                messages = [*messages, *more]
-            backoff.reset()
-            if messages:
-                await self.consume(subscription, messages)
-            if messages and self._clock.monotonic() >= report_at:
-                await subscription.report({**self._expected, **self._passed_over})
-                report_at = self._clock.monotonic() + REPORT_SECONDS
+        committing: asyncio.Task[None] | None = None
+        try:
+            while True:
+                parts, is_full = await self._fetch(subscription)
+                backoff.reset()
+                if committing is not None:
+                    await committing
+                    committing = None
+                if not parts:
+                    continue
+                if is_full:
+                    committing = asyncio.create_task(self._apply(subscription, parts))
+                    await asyncio.sleep(0)  # it begins before the next batch is read
+                else:
+                    await self._apply(subscription, parts)
+                if self._clock.monotonic() >= report_at:
+                    await subscription.report({**self._expected, **self._passed_over})
+                    report_at = self._clock.monotonic() + REPORT_SECONDS
+        finally:
+            if committing is not None:
+                committing.cancel()
+                await asyncio.gather(committing, return_exceptions=True)
+
+    async def _fetch(self, subscription: Subscription) -> tuple[list[Part], bool]:
+        """The next messages, read; and whether they are as many as there may be at once."""
+        size = self._records_max
+        messages = await subscription.fetch(records_max=size, timeout_seconds=FETCH_SECONDS)
+        parts = list(self._reader.parts(messages))
+        if parts and self._gather_seconds and len(messages) < size:
+            await self._clock.sleep(self._gather_seconds)
+            more = await subscription.fetch(records_max=size, timeout_seconds=0)
+            parts += self._reader.parts(more)
+        await self._reader.read(parts)
+        return parts, len(messages) >= size
 
     async def consume(
         self, subscription: Subscription, messages: Sequence[IncomingMessage]
     ) -> None:
         """Apply fetched messages exactly once, or find that another consumer already has."""
-        positions_now = self._expected
-        messages = [
-            each
-            for each in messages
-            if each.partition in positions_now and each.offset >= positions_now[each.partition]
-        ]
-        if not messages:
-            return
-        self._passed_over |= {each.partition: each.offset + 1 for each in messages}
-        latest = self._clock.now() + FUTURE_MAX
-        intakes = [
-            intake for each in messages if (intake := self._take_in(each, latest)) is not None
-        ]
-        self._metrics.consumed.labels(self._name, "skipped").inc(len(messages) - len(intakes))
+        parts = list(self._reader.parts(messages))
+        await self._reader.read(parts)
+        await self._apply(subscription, parts)
+
+    def _due(self, parts: Sequence[Part]) -> list[Intake]:
+        """What is to be applied from where we stand; passes over it, and over what is not ours."""
+        intakes: list[Intake] = []
+        skipped = 0
+        for part in parts:
+            place = self._passed_over.get(part.partition, self._expected.get(part.partition))
+            if place is None or not part.start <= place < part.stop:
+                continue  # moved, or moved away, since this was fetched: it is fetched again there
+            due = part.after(place)
+            intakes += due
+            skipped += sum(each.offset >= place for each in part.messages) - len(due)
+            self._passed_over[part.partition] = part.stop
+        self._metrics.consumed.labels(self._name, "skipped").inc(skipped)
+        return intakes
+
+    async def _apply(self, subscription: Subscription, parts: Sequence[Part]) -> None:
+        intakes = self._due(parts)
         if not intakes:
             return  # nothing to write: the next batch moves the positions over these too
         following, self._passed_over = self._passed_over, {}
         # A rebalance in the middle of the batch puts other positions in their place: not for it.
-        expected = {partition: positions_now[partition] for partition in following}
+        expected = {partition: self._expected[partition] for partition in following}
         backoff = Backoff()
         is_isolating = False
         while True:
@@ -223,34 +241,6 @@ class Consumer:
             if self._expected.get(partition) == expected[partition]:
                 self._expected[partition] = offset
 
-    def _take_in(self, message: IncomingMessage, latest: datetime) -> Intake | None:
-        """Read a message; None when it is of a known type that this consumer does not handle."""
-        try:
-            envelope = self._registry.read_envelope(message.value or b"")
-        except UndecodableEventError as fault:
-            return Intake(message=message, fault=fault)
-        if envelope.type not in self._types and envelope.type in self._registry.models:
-            return None
-        try:
-            event = self._open(envelope, message, latest)
-        except UndecodableEventError as fault:
-            return Intake(
-                message=message, fault=fault, event_type=envelope.type, order_key=envelope.subject
-            )
-        return Intake(
-            message=message, event=event, event_type=envelope.type, order_key=envelope.subject
-        )
-
-    def _open(
-        self, envelope: Envelope, message: IncomingMessage, latest: datetime
-    ) -> Event[Payload]:
-        """The event, if it may stand where it was found: under another key it has no order."""
-        event = self._registry.open(envelope, latest=latest)
-        if message.key != event.key.encode():
-            found = "no key" if message.key is None else f"the key {message.key[:50]!r}"
-            raise UndecodableEventError("wrong_key", f"it has {found}, not {event.key}")
-        return event
-
     async def _commit(
         self,
         intakes: Sequence[Intake],
@@ -273,7 +263,7 @@ class Consumer:
             if is_isolating:
                 parkings += await self._apply_one_by_one(transaction, ready)
             elif ready:
-                await self._handler(transaction, [event for _, event in ready])
+                await self._handler(transaction, _events(ready))
             parkings.sort(key=lambda each: (each.message.partition, each.message.offset))
             await parked.park(transaction, self._name, parkings, now=self._clock.now())
         consumed = self._metrics.consumed
@@ -283,48 +273,57 @@ class Consumer:
 
     def _sort(
         self, intakes: Sequence[Intake], entered: inbox.Entered
-    ) -> tuple[list[tuple[Intake, Event[Payload]]], list[Parking]]:
+    ) -> tuple[Sequence[Intake], list[Parking]]:
         """Split a batch into what to apply and what to set aside; repeats fall out."""
-        fresh, blocked = set(entered.fresh), set(entered.blocked)
-        ready: list[tuple[Intake, Event[Payload]]] = []
         parkings: list[Parking] = []
+        blocked = set(entered.blocked)
+        if entered.fresh is None and not blocked and all(each.fault is None for each in intakes):
+            return intakes, parkings
+        fresh = None if entered.fresh is None else set(entered.fresh)
+        ready: list[Intake] = []
         for intake in intakes:
             event = intake.event
             if event is None:
                 fault = intake.fault or UndecodableEventError("malformed", "not an event")
                 parkings.append(self._parking(intake, fault.reason, fault.detail))
                 blocked.update([intake.order_key] if intake.order_key else ())
-            elif event.id in fresh:
+                continue
+            if fresh is not None:
+                if event.id not in fresh:
+                    continue
                 fresh.discard(event.id)  # a second copy in the same batch is a repeat too
-                if intake.order_key in blocked:
-                    detail = f"an earlier message of {intake.order_key} is parked"
-                    parkings.append(self._parking(intake, parked.REASON_BEHIND, detail))
-                else:
-                    ready.append((intake, event))
+            if intake.order_key in blocked:
+                parkings.append(self._behind(intake))
+            else:
+                ready.append(intake)
         return ready, parkings
 
     async def _apply_one_by_one(
-        self, transaction: Transaction, ready: Sequence[tuple[Intake, Event[Payload]]]
+        self, transaction: Transaction, ready: Sequence[Intake]
     ) -> list[Parking]:
         """Find the poison in a batch that failed as a whole; the rest of it is applied."""
         parkings: list[Parking] = []
         blocked: set[str | None] = set()
-        for intake, event in ready:
+        for intake in ready:
             if intake.order_key in blocked:
-                detail = f"an earlier message of {intake.order_key} is parked"
-                parkings.append(self._parking(intake, parked.REASON_BEHIND, detail))
+                parkings.append(self._behind(intake))
                 continue
             try:
                 async with transaction.savepoint():
-                    await self._handler(transaction, [event])
+                    await self._handler(transaction, _events([intake]))
             except Exception as error:
                 if not is_deterministic(error):
                     raise
-                logger.exception("event_parked", consumer=self._name, event_id=str(event.id))
+                event_id = intake.event and str(intake.event.id)
+                logger.exception("event_parked", consumer=self._name, event_id=event_id)
                 code = getattr(error, "code", None) or type(error).__name__
                 parkings.append(self._parking(intake, str(code), str(error)))
                 blocked.add(intake.order_key)
         return parkings
+
+    def _behind(self, intake: Intake) -> Parking:
+        detail = f"an earlier message of {intake.order_key} is parked"
+        return self._parking(intake, parked.REASON_BEHIND, detail)
 
     def _parking(self, intake: Intake, reason: str, detail: str) -> Parking:
         return Parking(
@@ -341,6 +340,7 @@ class Consumer:
         """Where to start reading; a partition whose position makes no sense is not read at all."""
         stored = await self._stored_positions(list(logs))
         self._expected, self._passed_over = dict(stored), {}
+        self._reader.start_at(stored)
         starts: dict[Partition, int] = {}
         stopped: set[Partition] = set()
         for partition, log in logs.items():
@@ -371,6 +371,7 @@ class Consumer:
         for partition, offset in (await self._stored_positions(partitions)).items():
             if partition in self._expected:
                 self._expected[partition] = offset
+                self._reader.go_to(partition, offset)
                 subscription.seek(partition, offset)
 
     async def _stored_positions(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
@@ -385,3 +386,7 @@ class Consumer:
 
     async def _pause(self, backoff: Backoff) -> None:
         await self._clock.sleep(backoff.next_seconds(self._random.random()))
+
+
+def _events(intakes: Sequence[Intake]) -> list[Event[Payload]]:
+    return [each.event for each in intakes if each.event is not None]

@@ -17,10 +17,11 @@ from libs.events.operations import MessageDiscarded, MessageRedriven, RedriveOut
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY, Registry, UndecodableEventError
 from libs.runtime.clock import Clock
-from libs.runtime.consumer import FUTURE_MAX, Handler
+from libs.runtime.consumer import Handler
 from libs.runtime.db import Database, Transaction
 from libs.runtime.errors import BadRequest, Conflict, NotFound
 from libs.runtime.faults import is_deterministic
+from libs.runtime.intake import FUTURE_MAX
 from libs.runtime.parked import DETAIL_CHARACTERS_MAX
 
 DEADLOCK_TRIES = 3

@@ -19,7 +19,7 @@ ENTER = """
 class Entered(Struct, frozen=True, kw_only=True):
     """What a batch has to know before it is applied."""
 
-    fresh: frozenset[UUID]  # events that were never handled before
+    fresh: frozenset[UUID] | None  # events never handled before; None: all, and none is there twice
     blocked: frozenset[str]  # order keys with an open parked row
 
 
@@ -49,4 +49,7 @@ async def enter(
     )
     if row is None or row["moved"] != len(partitions):
         raise FencedError(f"a position of {consumer} was moved by another consumer")
-    return Entered(fresh=frozenset(row["fresh"] or ()), blocked=frozenset(row["blocked"] or ()))
+    fresh = row["fresh"]
+    return Entered(
+        fresh=None if fresh is None else frozenset(fresh), blocked=frozenset(row["blocked"] or ())
+    )

@@ -18,7 +18,7 @@ from libs.events.names import EventType, Service, Topic
 from libs.events.transport import Bus
 from libs.runtime.backlog import Backlog, BacklogMetrics
 from libs.runtime.clock import Clock, SystemClock
-from libs.runtime.consumer import Consumer, Handler
+from libs.runtime.consumer import RECORDS_MAX, Consumer, Handler
 from libs.runtime.db import Database
 from libs.runtime.deadletters import DeadLetters, Settle
 from libs.runtime.emitter import Emitter
@@ -123,10 +123,12 @@ class Runtime:
         types: Collection[EventType],
         handler: Handler,
         *,
+        records_max: int = RECORDS_MAX,
         gather_seconds: float = 0.0,
     ) -> Consumer:
         """Apply the given event types of the given topics to this service's tables.
 
+        `records_max` bounds a batch, and so how long it holds the locks that others wait for.
         `gather_seconds` waits for more once something has come: for a consumer whose events come
         in bursts, a little delay saves transactions.
         """
@@ -141,6 +143,7 @@ class Runtime:
             ids=self.ids,
             random=self.random,
             metrics=self.metrics,
+            records_max=records_max,
             gather_seconds=gather_seconds,
         )
         watchdog = Watchdog(
@@ -222,7 +225,7 @@ class Runtime:
             asyncio.create_task(self._keep_running(name, work), name=name)
             for name, work in self._work
         ]
-        _tune_garbage_collector()
+        tune_garbage_collector()
         logger.info("service_started", service=self.service.value)
         try:
             yield
@@ -270,7 +273,8 @@ class Runtime:
             await self.clock.sleep(backoff.next_seconds(self.random.random()))
 
 
-def _tune_garbage_collector() -> None:
+def tune_garbage_collector() -> None:
+    """Once everything is loaded that lives as long as the process."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

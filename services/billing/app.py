@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from libs.events.names import Service
 from libs.runtime import deadletters, deadletters_http
 from libs.runtime.auth import InternalTokens, require_principal
+from libs.runtime.consumer import HISTORY_RECORDS_MAX
 from libs.runtime.service import Parts, Runtime
 from services.billing import consumers
 from services.billing.api import create_router
@@ -18,7 +19,12 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
     settings = settings or Settings.load()
     runtime = Runtime(Service.BILLING, settings, parts, migrations=MIGRATIONS)
-    runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, consumers.record)
+    runtime.consume(
+        consumers.TOPICS,
+        consumers.EVENT_TYPES,
+        consumers.record,
+        records_max=HISTORY_RECORDS_MAX,
+    )
     letters = runtime.dead_letters(
         consumers.EVENT_TYPES, consumers.record, deadletters.refuse(consumers.NEVER_DISCARDED)
     )

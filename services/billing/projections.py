@@ -25,5 +25,6 @@ async def record_finished_jobs(
         if usage is not None:
             jobs.setdefault(usage.job_id, (event, usage))
     # Rows are written in one order everywhere, so that two batches never wait for each other.
-    new_ids = await store.record_usage(connection, [jobs[job_id][1] for job_id in sorted(jobs)])
-    return [job for job_id, job in jobs.items() if job_id in new_ids]
+    usages = sorted((usage for _, usage in jobs.values()), key=lambda each: each.job_id.int)
+    known = await store.record_usage(connection, usages)
+    return [job for job_id, job in jobs.items() if not known or job_id not in known]

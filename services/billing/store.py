@@ -7,6 +7,7 @@ from asyncpg import Record
 from msgspec.structs import astuple
 
 from libs.events.billing import UsageOutcome
+from libs.runtime.bulk import COPY_ROWS_MIN, copy_new
 from libs.runtime.db import Connection
 from libs.runtime.paging import Position
 from services.billing.domain.usage import Usage
@@ -18,6 +19,8 @@ COLUMNS = """
     output_tokens, queued_ms, provider_ms, provider_cost_microusd, event_id, correlation_id,
     occurred_at
 """
+
+COLUMN_NAMES = Usage.__struct_fields__
 
 # ruff: noqa: S608  -- the statements are put together from constants of this module alone
 
@@ -54,11 +57,15 @@ FIND_OWN_USAGE = f"{SELECT_USAGE} WHERE job_id = $1 AND owner_id = $2"
 
 
 async def record_usage(connection: Connection, usages: Sequence[Usage]) -> frozenset[UUID]:
-    """Write one row per job; returns the jobs that had none."""
+    """Write one row per job; returns the jobs that had one already."""
     if not usages:
         return frozenset()
+    if len(usages) >= COPY_ROWS_MIN and await copy_new(
+        connection, "usage", COLUMN_NAMES, map(astuple, usages)
+    ):
+        return frozenset()
     rows = await connection.fetch(RECORD_USAGE, *zip(*map(astuple, usages), strict=True))
-    return frozenset(row["job_id"] for row in rows)
+    return frozenset(each.job_id for each in usages) - {row["job_id"] for row in rows}
 
 
 async def list_own_usage(

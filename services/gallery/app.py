@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from libs.events.names import Service
 from libs.runtime import deadletters, deadletters_http
 from libs.runtime.auth import InternalTokens, require_principal
+from libs.runtime.consumer import HISTORY_RECORDS_MAX
 from libs.runtime.http import HttpOptions
 from libs.runtime.objects_s3 import S3Options
 from libs.runtime.service import Parts, Runtime
@@ -26,7 +27,12 @@ STORAGE_ATTEMPTS_MAX = 2
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
     settings = settings or Settings.load()
     runtime = Runtime(Service.GALLERY, settings, parts, migrations=MIGRATIONS)
-    runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, consumers.take_in)
+    runtime.consume(
+        consumers.TOPICS,
+        consumers.EVENT_TYPES,
+        consumers.take_in,
+        records_max=HISTORY_RECORDS_MAX,
+    )
     letters = runtime.dead_letters(
         consumers.EVENT_TYPES, consumers.take_in, deadletters.refuse(consumers.NEVER_DISCARDED)
     )

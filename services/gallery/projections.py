@@ -25,10 +25,9 @@ async def add_completed_jobs(
         if isinstance(event.data, GenerationCompleted):
             jobs.setdefault(event.data.job_id, (event, event.data))
     # Rows are written in one order everywhere, so that two batches never wait for each other.
-    new_ids = await store.confirm_jobs(
-        connection, [pictures.confirmation(*jobs[job_id]) for job_id in sorted(jobs)]
-    )
-    added = [job for job_id, job in jobs.items() if job_id in new_ids]
+    in_order = sorted(jobs.values(), key=lambda job: job[1].job_id.int)
+    known = await store.confirm_jobs(connection, [pictures.confirmation(*job) for job in in_order])
+    added = [job for job_id, job in jobs.items() if not known or job_id not in known]
     await store.add_assets(connection, [asset for job in added for asset in pictures.assets(*job)])
     await store.add_items(connection, [item for job in added for item in pictures.items(*job)])
     return added

@@ -1,10 +1,12 @@
 """Every SQL statement of the gallery."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
+from msgspec import Struct
 from msgspec.structs import astuple
 
+from libs.runtime.bulk import COPY_ROWS_MIN, copy_new
 from libs.runtime.db import Connection
 from libs.runtime.paging import Position
 from services.gallery.domain.pictures import Asset, Confirmation, Item, ListedItem
@@ -57,22 +59,31 @@ FIND_SHOWN_ASSET = """
 async def confirm_jobs(
     connection: Connection, confirmations: Sequence[Confirmation]
 ) -> frozenset[UUID]:
-    """Write one confirmation per job; returns the jobs that had none."""
-    if not confirmations:
+    """Write one confirmation per job; returns the jobs that had one already."""
+    if not confirmations or await _copied(connection, "confirmation", confirmations):
         return frozenset()
-    columns = zip(*map(astuple, confirmations), strict=True)
-    rows = await connection.fetch(CONFIRM_JOBS, *columns)
-    return frozenset(row["job_id"] for row in rows)
+    rows = await connection.fetch(CONFIRM_JOBS, *_columns(confirmations))
+    return frozenset(each.job_id for each in confirmations) - {row["job_id"] for row in rows}
 
 
 async def add_assets(connection: Connection, assets: Sequence[Asset]) -> None:
-    if assets:
-        await connection.execute(ADD_ASSETS, *zip(*map(astuple, assets), strict=True))
+    if assets and not await _copied(connection, "asset", assets):
+        await connection.execute(ADD_ASSETS, *_columns(assets))
 
 
 async def add_items(connection: Connection, items: Sequence[Item]) -> None:
-    if items:
-        await connection.execute(ADD_ITEMS, *zip(*map(astuple, items), strict=True))
+    if items and not await _copied(connection, "item", items):
+        await connection.execute(ADD_ITEMS, *_columns(items))
+
+
+async def _copied(connection: Connection, table: str, rows: Sequence[Struct]) -> bool:
+    if len(rows) < COPY_ROWS_MIN:
+        return False
+    return await copy_new(connection, table, rows[0].__struct_fields__, map(astuple, rows))
+
+
+def _columns(rows: Sequence[Struct]) -> Iterator[tuple[object, ...]]:
+    return zip(*map(astuple, rows), strict=True)
 
 
 async def list_items(

@@ -40,16 +40,18 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A figure and its target: reached if the median is not above it."""
+    """A figure and its target, the most that its median may be, or the least (`is_least`)."""
 
     name: str
     unit: str
     measured: Spread
     target: float
+    is_least: bool = False
 
     @property
     def is_reached(self) -> bool:
-        return self.measured.median <= self.target
+        median = self.measured.median
+        return median >= self.target if self.is_least else median <= self.target
 
 
 def ratios(ours: Sequence[float], floor: Sequence[float]) -> Spread:

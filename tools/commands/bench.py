@@ -1,28 +1,53 @@
-"""Measure our system beside a floor without features, on the same parts and in the same run."""
+"""Measure our system and its streams beside floors, on the same parts and in the same run."""
 
 import argparse
 import asyncio
 import json
+import logging
 import signal
 import sys
 import tempfile
+from collections.abc import Coroutine, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+import uvloop
 
 from infra.local.home import Home
 from tools.bench import report
 from tools.bench.result import Result
 from tools.bench.session import Plan, measure
+from tools.bench.streams import session as streams
+from tools.bench.streams.result import Finding
+from tools.bench.streams.session import BENCHES
 
 EXIT_TERMINATED = 143
+E2E = "e2e"
+ALL = "all"
+
+FoundT = TypeVar("FoundT")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON for programs")
-    parser.add_argument("--seconds", type=_positive, default=10.0, help="length of a round")
-    parser.add_argument("--rate", type=_positive, default=30.0, help="requests a second")
-    parser.add_argument("--rounds", type=_count, default=3, help="rounds of each system")
     parser.add_argument(
-        "--home", type=Path, help="measure this running system (default: one of the bench's own)"
+        "bench",
+        nargs="*",
+        choices=(ALL, E2E, *BENCHES),
+        default=[ALL],
+        help="e2e: a request from POST to its rows; replay and live: Kafka to tables; consumer: "
+        "its CPU time; relay: outbox to Kafka (default: all)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    parser.add_argument("--rounds", type=_count, default=3, help="rounds, ours and floor in each")
+    parser.add_argument("--seconds", type=_positive, default=10.0, help="e2e: length of a round")
+    parser.add_argument("--rate", type=_positive, default=30.0, help="e2e: requests a second")
+    parser.add_argument(
+        "--home", type=Path, help="e2e: measure this running system (default: one of its own)"
+    )
+    parser.add_argument(
+        "--events", type=_events, default=100_000, help="others: events in each round"
     )
 
 
@@ -42,28 +67,91 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _events(text: str) -> int:
+    if not text.isdigit() or not 1_000 <= int(text) <= 10_000_000:
+        raise argparse.ArgumentTypeError("a whole number from 1,000 to 10,000,000 is needed")
+    return int(text)
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 whatever the figures are: they are printed, not judged."""
+    _log_to_stderr()
     home = None if arguments.home is None else Home(arguments.home.expanduser().resolve())
     plan = Plan(arguments.rate, arguments.seconds, arguments.rounds, home)
     try:
-        result = asyncio.run(_measure(plan))
+        found = _measure(chosen(arguments.bench), plan, arguments.events)
     except asyncio.CancelledError:
         return EXIT_TERMINATED
-    print(
-        json.dumps(report.as_json(result), indent=2) if arguments.json else report.as_text(result)
-    )
+    print(json.dumps(as_json(found), indent=2) if arguments.json else as_text(found))
     return 0
 
 
-async def _measure(plan: Plan) -> Result:
+def chosen(names: Sequence[str]) -> list[str]:
+    """Each bench once, in the order in which they stand here."""
+    return [name for name in (E2E, *BENCHES) if name in names or ALL in names]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What all of the chosen benches found."""
+
+    e2e: Result | None
+    streams: dict[str, list[Finding]]
+
+
+def as_json(found: Found) -> dict[str, Any]:
+    """Every bench by its name; all outcomes together stand first."""
+    said: dict[str, Any] = {}
+    if found.e2e is not None:
+        said[E2E] = report.as_json(found.e2e)
+    for name, findings in found.streams.items():
+        said[name] = [each.as_json() for each in findings]
+    outcomes = [] if found.e2e is None else [(E2E, each) for each in found.e2e.outcomes()]
+    for findings in found.streams.values():
+        outcomes += [(finding.bench, each) for finding in findings for each in finding.outcomes]
+    judged = [
+        {"bench": bench} | asdict(each) | {"is_reached": each.is_reached}
+        for bench, each in outcomes
+    ]
+    return {"outcomes": judged} | said
+
+
+def as_text(found: Found) -> str:
+    texts = [] if found.e2e is None else [report.as_text(found.e2e)]
+    texts += [each.as_text() for findings in found.streams.values() for each in findings]
+    return "\n\n".join(texts)
+
+
+def _measure(names: Sequence[str], plan: Plan, events: int) -> Found:
+    with tempfile.TemporaryDirectory(prefix="daygen-bench-") as place:
+        scratch = Path(place)
+        e2e = asyncio.run(_endable(measure(plan, scratch, _say))) if E2E in names else None
+        found: dict[str, list[Finding]] = {}
+        if others := [name for name in names if name != E2E]:
+            work = streams.measure(
+                others, events=events, rounds=plan.rounds, scratch=scratch, report=_say
+            )
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as in a service
+                found = runner.run(_endable(work))
+    return Found(e2e, found)
+
+
+async def _endable(work: Coroutine[Any, Any, FoundT]) -> FoundT:
     """Ended by a signal, it ends what it has started, too."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - we are inside of it
     for number in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    with tempfile.TemporaryDirectory(prefix="daygen-bench-") as scratch:
-        return await measure(plan, Path(scratch), _say)
+    return await work
+
+
+def _log_to_stderr() -> None:
+    """Figures alone go to standard output; what the parts say on their way is no news here."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def _say(line: str) -> None:

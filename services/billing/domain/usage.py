@@ -1,11 +1,12 @@
 """What a finished job counts as in the usage trail."""
 
 from datetime import datetime
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from msgspec import Struct
 
 from libs.events.billing import UsageOutcome
+from libs.events.derived_ids import derived_id
 from libs.events.envelope import Event
 from libs.events.generation import GenerationCompleted, GenerationFailed, RequestFacts
 from libs.events.payload import Payload
@@ -41,7 +42,7 @@ class Usage(Struct, frozen=True, kw_only=True, gc=False):
 
 def usage_id(job_id: UUID) -> UUID:
     """The same job has the same usage row in every rebuild."""
-    return uuid5(job_id, "usage")
+    return derived_id(job_id, "usage")
 
 
 def credits_charged(request: RequestFacts, delivered_units: int) -> int:

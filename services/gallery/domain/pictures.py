@@ -2,10 +2,11 @@
 
 import re
 from datetime import datetime
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from msgspec import Struct
 
+from libs.events.derived_ids import derived_id
 from libs.events.envelope import Event
 from libs.events.generation import GenerationCompleted
 from libs.events.payload import Payload
@@ -88,7 +89,7 @@ def is_key(text: str) -> bool:
 
 def item_id(job_id: UUID, picture_index: int) -> UUID:
     """The same picture has the same id in every rebuild."""
-    return uuid5(job_id, f"picture/{picture_index}")
+    return derived_id(job_id, f"picture/{picture_index}")
 
 
 def item_ids(completed: GenerationCompleted) -> tuple[UUID, ...]:

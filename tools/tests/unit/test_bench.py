@@ -16,6 +16,7 @@ from tools.bench.figures import Latency, Outcome, Spread, percentile, ratios
 from tools.bench.load import Refused, Shot, arrivals, drive
 from tools.bench.marks import CHARGED, LISTED, Job, Round, Stage, round_of
 from tools.bench.result import Result, Setting, Side
+from tools.bench.streams.result import Figure, Finding
 from tools.commands import bench
 
 
@@ -199,3 +200,48 @@ def test_a_length_that_is_none_is_refused(text: str) -> None:
 def test_a_count_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ArgumentTypeError):
         bench._count(text)
+
+
+@pytest.mark.parametrize("text", ["999", "1e6", "x", "10000001"])
+def test_a_number_of_events_that_measures_nothing_is_refused(text: str) -> None:
+    with pytest.raises(ArgumentTypeError):
+        bench._events(text)
+
+
+def test_each_bench_runs_once_and_all_are_all() -> None:
+    assert bench.chosen(["relay", "e2e", "relay"]) == ["e2e", "relay"]
+    assert bench.chosen(["all"]) == ["e2e", "replay", "live", "consumer", "relay"]
+
+
+def finding() -> Finding:
+    spread = Spread(10.0, 45.0, 50_000.0)
+    return Finding(
+        bench="replay, usage",
+        what="some rows",
+        figures=(Figure("floor", "events/s", spread),),
+        outcomes=(
+            Outcome("of the floor", "%", spread, 40.0, is_least=True),
+            Outcome("commit to Kafka", "ms", spread, 5.0),
+        ),
+    )
+
+
+def test_a_target_is_the_least_or_the_most_that_the_median_may_be() -> None:
+    least, most = finding().outcomes
+    assert (least.is_reached, most.is_reached) == (True, False)
+
+
+def test_a_bench_of_the_streams_says_floor_ours_target_and_verdict() -> None:
+    text = finding().as_text()
+    assert "10 / 45 / 50,000 events/s" in text
+    assert "at least 40: reached" in text
+    assert "at most 5: NOT REACHED" in text
+
+
+def test_all_outcomes_stand_first_in_the_json() -> None:
+    found = bench.Found(result(), {"replay": [finding()]})
+    said = json.loads(json.dumps(bench.as_json(found)))
+    assert [each["bench"] for each in said["outcomes"]] == ["e2e"] * 4 + ["replay, usage"] * 2
+    assert said["e2e"]["outcomes"]
+    assert said["replay"][0]["figures"][0]["name"] == "floor"
+    assert bench.as_text(found).count("\n\nreplay, usage: some rows") == 1

@@ -14,9 +14,11 @@ from libs.events.names import Service
 from libs.events.operations import MessageRedriven
 from libs.events.payload import Payload
 from libs.events.registry import EVENTS, REGISTRY, Registry
+from libs.runtime.clock import SystemClock
 from libs.runtime.consumer import Handler
 from libs.runtime.db import Transaction
 from libs.runtime.deadletters import DeadLetters
+from libs.runtime.intake import Reader
 from libs.runtime.redriving import Redriving
 from libs.runtime.testing import Streams
 from libs.runtime.tests.integration.test_consumer import registered
@@ -43,7 +45,7 @@ class OldLog(Log):
     """Read by a release that does not know the type yet."""
 
     async def open(self) -> None:
-        self.member._registry = IGNORANT
+        self.member._reader = Reader(IGNORANT, [TYPE], SystemClock())
         await super().open()
 
 

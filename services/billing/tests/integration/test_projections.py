@@ -1,5 +1,6 @@
 """Finished jobs -> usage rows, on a real database."""
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -14,6 +15,7 @@ from libs.events.generation import FailureCode
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY
 from libs.events.testing import NOW, completed, event, failed, request_facts
+from libs.runtime.bulk import COPY_ROWS_MIN
 from libs.runtime.paging import NEWEST, Position
 from libs.runtime.testing import Streams
 from services.billing import consumers, store
@@ -161,3 +163,18 @@ async def test_pages_stay_true_while_rows_are_added(streams: Streams) -> None:
 
     assert len(seen) == len(expected)
     assert set(seen) == expected
+
+
+async def test_many_jobs_are_recorded_once_although_some_are_known(streams: Streams) -> None:
+    """More than go by COPY, which knows no conflicts; and two writers of them at once."""
+    told = [event(completed()) for _ in range(COPY_ROWS_MIN + 50)]
+    await handle(streams, *told[10:20])
+    await asyncio.gather(handle(streams, *told), handle(streams, *reversed(told)))
+    rows = await usage_rows(streams)
+    assert {row.job_id: row for row in rows} == {
+        usage.job_id: usage for each in told if (usage := usage_of(each)) is not None
+    }
+    answers = await recorded(streams)
+    assert sorted(answer.job_id for _, answer in answers) == sorted(row.job_id for row in rows)
+    await handle(streams, *told)
+    assert len(await recorded(streams)) == len(told)

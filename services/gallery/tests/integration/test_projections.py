@@ -1,5 +1,6 @@
 """Completed jobs -> pictures and confirmations, on a real database."""
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -13,6 +14,7 @@ from libs.events.gallery import GalleryItemsAdded
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY
 from libs.events.testing import NOW, completed, event, request_facts, stored_image
+from libs.runtime.bulk import COPY_ROWS_MIN
 from libs.runtime.paging import NEWEST, Position
 from libs.runtime.testing import Streams
 from services.gallery import consumers, store
@@ -184,3 +186,24 @@ async def test_only_keys_that_a_picture_shows_are_found(streams: Streams) -> Non
         assert (asset.width, asset.height) == (1024, 1024)
         assert await store.find_shown_asset(connection, "attempts/loser.png") is None
         assert await store.find_shown_asset(connection, "attempts/unheard-of.png") is None
+
+
+async def test_many_jobs_are_listed_once_although_some_are_known(streams: Streams) -> None:
+    """More than go by COPY, which knows no conflicts; and two writers of them at once."""
+    told = [event(completed(), event_id=uuid4()) for _ in range(COPY_ROWS_MIN + 50)]
+    await handle(streams, *told[10:20])
+    await asyncio.gather(handle(streams, *told), handle(streams, *reversed(told)))
+    assert len(await table(streams, "item")) == len(await table(streams, "asset")) == len(told)
+    answers = await confirmed(streams)
+    assert {answer.job_id for _, answer in answers} == {UUID(each.subject) for each in told}
+    assert len(answers) == len(told)
+    await handle(streams, *told)
+    assert len(await confirmed(streams)) == len(told)
+
+
+async def test_pictures_of_one_object_are_all_listed_in_a_large_batch(streams: Streams) -> None:
+    shared = stored_image()
+    told = [event(completed(images=(shared,))) for _ in range(COPY_ROWS_MIN)]
+    await handle(streams, *told)
+    assert len(await table(streams, "asset")) == 1
+    assert len(await table(streams, "item")) == COPY_ROWS_MIN

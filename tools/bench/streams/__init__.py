@@ -1,0 +1,1 @@
+"""What the streams' machinery makes of its parts: replay, live consumption, consumer, relay."""
