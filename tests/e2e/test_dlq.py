@@ -1,19 +1,25 @@
 """`./daygen dlq` on a running system: what it lists, what it does, and how it ends."""
 
+import asyncio
 import json
 import subprocess
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
 from libs.events.envelope import encode
 from libs.events.generation import GenerationCompleted, RequestFacts
 from libs.events.names import Service, Topic
 from libs.events.payload import Payload
 from libs.events.testing import completed, event, request_facts
+from libs.runtime.relay import RENEW_SECONDS
 from tests.e2e.system import System, until
 from tests.e2e.test_bad_input import foreign_producer
 from tools.api_client import Json
+
+pytestmark = pytest.mark.timeout(180)  # every command is a process
 
 BILLING = "billing"
 OPEN = "SELECT count(*) FROM billing.parked WHERE resolved_at IS NULL AND order_key = $1"
@@ -187,3 +193,65 @@ async def test_what_was_too_new_is_redriven_by_the_next_release(spoiled: System)
         "SELECT resolved_by FROM billing.parked WHERE parked_id = $1", row["parkedId"]
     )
     assert resolved == Service.BILLING.actor_id
+
+
+HOLD_UP = """
+    UPDATE gateway.relay_share SET owner = 'test',
+           lease_until = clock_timestamp() + make_interval(secs => $1)
+"""
+SPOIL = """
+    UPDATE gateway.outbox SET encoded = convert_to(
+        replace(convert_from(encoded, 'UTF8'), '"units":1', '"units":"one"'), 'UTF8')
+     WHERE encoded LIKE ('%' || $1 || '%')::bytea
+"""
+
+
+async def test_a_request_that_nobody_can_read_is_given_up_and_its_credits_come_back(
+    spoiled: System,
+) -> None:
+    """Generation answers it, and the ledger closes it by that answer."""
+    async with spoiled.person() as person, spoiled.database() as connection:
+        before = (await person.call("GET", "/api/auth/me"))["credits"]
+        body = {"prompt": "a tall ship", "provider": "local", "model": "local-sketch"}
+        await connection.execute(HOLD_UP, 600)
+        await asyncio.sleep(RENEW_SECONDS + 1)  # until then the relay believes that all is its own
+        job_id = (await person.call("POST", "/api/jobs", json=body))["jobId"]
+        assert await connection.execute(SPOIL, job_id) == "UPDATE 1"
+        await connection.execute(HOLD_UP, 0)
+
+        def of_job(service: str) -> list[str]:
+            rows = as_json(spoiled, "list", "--service", service)
+            return [row["parkedId"] for row in rows if row["orderKey"] == job_id]
+
+        async def is_parked_at_both() -> bool:
+            return bool(of_job("generation") and of_job("ledger"))
+
+        await until(is_parked_at_both, seconds=40)
+        (request,) = of_job("ledger")
+        why = ("--why", "a script has changed it", "--yes")
+        early = dlq(spoiled, "discard", request, *why)
+        assert early.returncode == 1
+        assert "discard the request at generation first" in early.stdout
+        assert dlq(spoiled, "discard", *of_job("generation"), *why).returncode == 0
+
+        async def is_answered() -> bool:
+            return len(of_job("ledger")) == 2
+
+        await until(is_answered, seconds=30)
+        assert (await person.call("GET", f"/api/jobs/{job_id}"))["status"] != "FAILED"
+        assert (await person.call("GET", "/api/auth/me"))["credits"] == before - 1
+        done = dlq(spoiled, "discard", request, *why)
+        assert done.returncode == 0, done.stdout
+
+        async def has_ended() -> bool:
+            job = await person.call("GET", f"/api/jobs/{job_id}")
+            return bool(job["status"] == "FAILED")
+
+        await until(has_ended, seconds=30)
+        assert (await person.call("GET", "/api/auth/me"))["credits"] == before
+        kinds = await connection.fetch(
+            "SELECT kind, settled_after FROM ledger.transaction WHERE job_id = $1"
+            " ORDER BY account_version",
+            UUID(job_id),
+        )
+        assert [row["kind"] for row in kinds] == ["reserve", "release"]

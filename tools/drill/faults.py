@@ -3,10 +3,13 @@
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 from uuid import uuid4
 
 import aiohttp
@@ -26,6 +29,7 @@ from tools.drill.watch import CONNECT_SECONDS, superuser
 
 LATEST = 400
 LOOK_SECONDS = 0.1
+INSISTING_SECONDS = 90.0
 HEADERS = ((HEADER_CONTENT_TYPE, CONTENT_TYPE_CLOUDEVENT),)
 
 CUT = """
@@ -42,6 +46,7 @@ STORED = """
 """
 
 Message = tuple[str, bytes | None, bytes]
+ResultT = TypeVar("ResultT")
 
 
 class Faults:
@@ -90,13 +95,32 @@ class Faults:
 
     async def _redeliver(self, fault: Fault, now: state.State) -> None:
         """Publish copies of stored events: half under their id, half as if they were new."""
-        async with superuser(now["postgres"]["dsn"]) as connection:
-            rows = await connection.fetch(STORED.format(service=fault.part), LATEST)
+        rows = await insisting(partial(_stored, now["postgres"]["dsn"], fault.part))
         chosen = self._random.sample(rows, min(fault.copies, len(rows)))
         same, renamed = chosen[::2], chosen[1::2]
         copies: list[Message] = [(row["topic"], row["key"], row["encoded"]) for row in same]
         copies += [(row["topic"], row["key"], under_a_new_id(row["encoded"])) for row in renamed]
-        await _publish(now["kafka"]["bootstrap"], copies)
+        left = deque(copies)
+        await insisting(partial(_publish, now["kafka"]["bootstrap"], left))
+
+
+async def insisting(step: Callable[[], Awaitable[ResultT]]) -> ResultT:
+    """Do what an earlier fault may still be in the way of, until it works.
+
+    Raises:
+        TimeoutError: it has not worked for too long.
+    """
+    async with asyncio.timeout(INSISTING_SECONDS):
+        while True:
+            try:
+                return await step()
+            except (asyncpg.PostgresError, KafkaError, OSError, TimeoutError):
+                await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _stored(dsn: str, service: str) -> list[asyncpg.Record]:
+    async with superuser(dsn) as connection:
+        return list(await connection.fetch(STORED.format(service=service), LATEST))
 
 
 def under_a_new_id(encoded: bytes) -> bytes:
@@ -143,12 +167,15 @@ async def _kafka_answers(bootstrap: str) -> bool:
         await admin.close()
 
 
-async def _publish(bootstrap: str, messages: Sequence[Message]) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
+async def _publish(bootstrap: str, left: deque[Message]) -> None:
+    """Publish messages; each leaves the queue once Kafka has it. One more copy does no harm."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
     try:
         await producer.start()
-        for topic, key, value in messages:
+        while left:
+            topic, key, value = left[0]
             await producer.send_and_wait(topic, value, key=key, headers=list(HEADERS))
+            left.popleft()
     finally:
         await producer.stop()
 

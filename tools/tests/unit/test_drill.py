@@ -1,13 +1,18 @@
 """The drill's plan and verdict: what a seed decides, and what makes a report bad."""
 
 from argparse import ArgumentTypeError
+from collections import deque
+from functools import partial
+from typing import ClassVar
 
 import msgspec
 import pytest
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 
 from libs.events.envelope import decode_envelope, encode
 from libs.events.testing import event, failed
 from tools.commands.drill import not_negative
+from tools.drill import faults
 from tools.drill import report as names
 from tools.drill.faults import under_a_new_id
 from tools.drill.plan import PARTS, Kind, plan
@@ -36,9 +41,9 @@ def test_a_seed_decides_the_faults_and_their_order() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_each_round_kills_every_part_once_and_makes_every_kind_of_fault(seed: int) -> None:
-    faults = plan(seed, 1)
-    assert sorted(each.part for each in faults if each.kind is Kind.KILL) == sorted(PARTS)
-    assert {each.kind for each in faults} == set(Kind)
+    planned = plan(seed, 1)
+    assert sorted(each.part for each in planned if each.kind is Kind.KILL) == sorted(PARTS)
+    assert {each.kind for each in planned} == set(Kind)
     assert {each.kind for each in plan(seed, 1, len(Kind))} == set(Kind)
     assert len(plan(seed, 2, 3)) == 6
 
@@ -77,3 +82,52 @@ def test_whatever_is_broken_is_told_by_name_and_by_promise(name: str) -> None:
 
 def test_every_promise_has_a_query() -> None:
     assert {invariant.promise for invariant in INVARIANTS.values()} == set(Promise)
+
+
+class Failing:
+    """A producer whose Kafka is away at its start, and goes away again in the middle."""
+
+    faults: ClassVar[list[str]] = []
+    stored: ClassVar[list[bytes]] = []
+    open: ClassVar[int] = 0
+
+    def __init__(self, **_settings: object) -> None:
+        type(self).open += 1
+
+    async def start(self) -> None:
+        if "start" in self.faults:
+            self.faults.remove("start")
+            raise KafkaConnectionError
+
+    async def send_and_wait(self, topic: str, value: bytes, **_rest: object) -> None:
+        if len(self.stored) == 2 and "send" in self.faults:
+            self.faults.remove("send")
+            raise KafkaTimeoutError
+        self.stored.append(value)
+
+    async def stop(self) -> None:
+        type(self).open -= 1
+
+
+async def test_a_redelivery_survives_a_kafka_that_fails_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Failing.faults, Failing.stored, Failing.open = ["start", "send"], [], 0
+    monkeypatch.setattr(faults, "AIOKafkaProducer", Failing)
+    left: deque[faults.Message] = deque()
+    left.extend(("daygen.credits", b"k", str(number).encode()) for number in range(5))
+    await faults.insisting(partial(faults._publish, "nobody:1", left))
+    assert Failing.stored == [b"0", b"1", b"2", b"3", b"4"]
+    assert Failing.open == 0
+
+
+async def test_a_kafka_that_never_comes_back_ends_the_insisting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(faults, "INSISTING_SECONDS", 0.3)
+
+    async def never() -> None:
+        raise KafkaConnectionError
+
+    with pytest.raises(TimeoutError):
+        await faults.insisting(never)
