@@ -9,8 +9,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
-from typing import Any
 from weakref import WeakSet
 
 import structlog
@@ -20,10 +18,10 @@ from aiokafka.errors import (
     KafkaError,
     NoOffsetForPartitionError,
 )
-from aiokafka.partitioner import murmur2
 from faststream.kafka import KafkaBroker
 from faststream.middlewares import AckPolicy
 
+from libs.events.sending import send_topic
 from libs.events.topic_ids import TopicIds
 from libs.events.transport import (
     Assigned,
@@ -74,7 +72,7 @@ class KafkaBus:
         outcomes: list[BaseException | None] = [None] * len(messages)
         await asyncio.gather(
             *(
-                _send_topic(producer, topic, indices, messages, outcomes)
+                send_topic(producer, topic, indices, messages, outcomes)
                 for topic, indices in topics.items()
             )
         )
@@ -83,11 +81,17 @@ class KafkaBus:
         return outcomes
 
     async def subscribe(
-        self, *, group: str, topics: Iterable[str], assigned: Assigned
+        self, *, group: str, topics: Iterable[str], assigned: Assigned, pace_seconds: float = 0.0
     ) -> "KafkaSubscription":
         """Join a consumer group; see `Bus.subscribe`."""
         subscription = KafkaSubscription(
-            self._bootstrap, self._client_id, self._prefix, group, tuple(topics), assigned
+            self._bootstrap,
+            self._client_id,
+            self._prefix,
+            group,
+            tuple(topics),
+            assigned,
+            pace_seconds,
         )
         await subscription.open()
         self._subscriptions.add(subscription)
@@ -147,6 +151,7 @@ class KafkaSubscription:
         group: str,
         topics: tuple[str, ...],
         assigned: Assigned,
+        pace_seconds: float = 0.0,
     ) -> None:
         self._broker = KafkaBroker(
             bootstrap, client_id=client_id, consumer_only=True, apply_types=False, logger=None
@@ -171,6 +176,9 @@ class KafkaSubscription:
         self._ends: Mapping[Partition, int] = {}
         self._is_placed = asyncio.Event()
         self._placing: asyncio.Task[None] | None = None
+        self._pace_seconds = pace_seconds
+        self._readable: frozenset[TopicPartition] = frozenset()
+        self._rests_until = 0.0  # loop time; 0: it does not rest
 
     async def open(self) -> None:
         """Join the group.
@@ -200,6 +208,7 @@ class KafkaSubscription:
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self._is_placed.wait()
+                await self._end_rest()
             batches = await self._consumer.getmany(
                 timeout_ms=int(timeout_seconds * 1000), max_records=records_max
             )
@@ -207,6 +216,8 @@ class KafkaSubscription:
             return []  # partitions are being assigned: the fetcher looked before they were placed
         except (KafkaError, OSError) as error:
             raise BusError(f"fetching failed: {error!r}") from error
+        if self._pace_seconds and 0 < sum(map(len, batches.values())) < records_max:
+            self._begin_rest()
         if not self._is_placed.is_set():
             return []  # partitions moved while these came: whoever has them now starts anew
         return [
@@ -215,6 +226,17 @@ class KafkaSubscription:
             if (partition := self._partitions.get(topic_partition)) is not None
             for record in records
         ]
+
+    def _begin_rest(self) -> None:
+        """Ask Kafka for nothing: left alone, aiokafka would at once fetch what comes next."""
+        self._rests_until = asyncio.get_running_loop().time() + self._pace_seconds
+        self._consumer.pause(*(self._readable & self._consumer.assignment()))
+
+    async def _end_rest(self) -> None:
+        if self._rests_until:
+            await asyncio.sleep(self._rests_until - asyncio.get_running_loop().time())
+            self._rests_until = 0.0
+            self._consumer.resume(*(self._readable & self._consumer.assignment()))
 
     def seek(self, partition: Partition, offset: int) -> None:
         """Read a partition from here on; no-op when it has been taken away meanwhile."""
@@ -271,7 +293,7 @@ class KafkaSubscription:
                 return
 
     async def _take_over(self, assigned: Sequence[TopicPartition]) -> None:
-        self._ends = {}
+        self._ends, self._readable = {}, frozenset()
         if not assigned:
             self._partitions = {}
             return
@@ -293,6 +315,7 @@ class KafkaSubscription:
                 consumer.pause(each)
             else:
                 consumer.seek(each, start)
+        self._readable = frozenset(each for each, of in self._partitions.items() if of in starts)
 
     def let_go(self) -> None:
         """Stop fetching until the next assignment is placed."""
@@ -337,75 +360,3 @@ async def _stop(producer: AIOKafkaProducer) -> None:
             sender.cancel()
             await asyncio.wait({sender}, timeout=0.1)
         await producer.client.close()
-
-
-async def _send_topic(
-    producer: AIOKafkaProducer,
-    topic: str,
-    indices: Sequence[int],
-    messages: Sequence[OutgoingMessage],
-    outcomes: list[BaseException | None],
-) -> None:
-    """Publish one topic's messages; a topic that is missing or refused holds up no other one."""
-    try:
-        count = len(await producer.partitions_for(topic))
-    except (KafkaError, OSError, TimeoutError) as error:
-        for index in indices:
-            outcomes[index] = error
-        return
-    partitions: defaultdict[int, list[int]] = defaultdict(list)
-    for index in indices:
-        partitions[_partition_of(messages[index].key or b"", count)].append(index)
-    await asyncio.gather(
-        *(
-            _send_partition(producer, topic, partition, some, messages, outcomes)
-            for partition, some in partitions.items()
-        )
-    )
-
-
-@lru_cache(maxsize=65_536)
-def _partition_of(key: bytes, count: int) -> int:
-    """The partition that Kafka's default partitioner gives a key.
-
-    Murmur2 over the bytes with the sign bit cleared, as the Java client does it.
-    """
-    return int((murmur2(key) & 0x7FFFFFFF) % count)
-
-
-async def _send_partition(
-    producer: AIOKafkaProducer,
-    topic: str,
-    partition: int,
-    indices: Sequence[int],
-    messages: Sequence[OutgoingMessage],
-    outcomes: list[BaseException | None],
-) -> None:
-    """Publish one partition's messages batch after batch; a failed one stops the later ones.
-
-    That keeps the order of each key also when a part has to be published again.
-    """
-    pending = list(indices)
-    while pending:
-        batch = producer.create_batch()
-        taken = _fill(batch, [messages[index] for index in pending])
-        try:
-            # A batch without messages is refused: then the next message fits into none.
-            delivery = await producer.send_batch(batch, topic, partition=partition)
-            await delivery
-        except (KafkaError, OSError, TimeoutError) as error:
-            for index in pending:
-                outcomes[index] = error
-            return
-        pending = pending[taken:]
-
-
-def _fill(batch: Any, messages: Sequence[OutgoingMessage]) -> int:
-    """Append as many of the messages as the batch takes; answers how many."""
-    for count, message in enumerate(messages):
-        appended = batch.append(
-            key=message.key, value=message.value, timestamp=None, headers=list(message.headers)
-        )
-        if appended is None:
-            return count
-    return len(messages)

@@ -71,7 +71,7 @@ class Consumer:
         random: Random,
         metrics: StreamMetrics,
         registry: Registry = REGISTRY,
-        gather_seconds: float = 0.0,
+        pace_seconds: float = 0.0,
     ) -> None:
         self._name = name
         self._topics = tuple(topic.value for topic in topics)
@@ -85,7 +85,7 @@ class Consumer:
         self._random = random
         self._metrics = metrics
         self._registry = registry
-        self._gather_seconds = gather_seconds
+        self._pace_seconds = pace_seconds
         self._expected: dict[Partition, int] = {}
         self._passed_over: dict[Partition, int] = {}  # read, and not yet stored
         self._stopped: frozenset[Partition] = frozenset()
@@ -133,7 +133,10 @@ class Consumer:
         while True:
             try:
                 subscription = await self._bus.subscribe(
-                    group=self._name, topics=self._topics, assigned=self.place
+                    group=self._name,
+                    topics=self._topics,
+                    assigned=self.place,
+                    pace_seconds=self._pace_seconds,
                 )
             except BusError as error:
                 logger.warning("consumer_cannot_subscribe", consumer=self._name, error=str(error))
@@ -156,10 +159,6 @@ class Consumer:
             messages = await subscription.fetch(
                 records_max=RECORDS_MAX, timeout_seconds=FETCH_SECONDS
             )
-            if messages and self._gather_seconds:
-                await self._clock.sleep(self._gather_seconds)
-                more = await subscription.fetch(records_max=RECORDS_MAX, timeout_seconds=0)
-                messages = [*messages, *more]
             backoff.reset()
             if messages:
                 await self.consume(subscription, messages)

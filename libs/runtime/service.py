@@ -120,12 +120,12 @@ class Runtime:
         types: Collection[EventType],
         handler: Handler,
         *,
-        gather_seconds: float = 0.0,
+        pace_seconds: float = 0.0,
     ) -> Consumer:
         """Apply the given event types of the given topics to this service's tables.
 
-        `gather_seconds` waits for more once something has come: for a consumer whose events come
-        in bursts, a little delay saves transactions.
+        `pace_seconds` is the shortest time between two batches: for a consumer that nobody waits
+        for so short a time, and that leaves the processor to those who are waited for.
         """
         consumer = Consumer(
             name=self.service.consumer_group,
@@ -138,7 +138,7 @@ class Runtime:
             ids=self.ids,
             random=self.random,
             metrics=self.metrics,
-            gather_seconds=gather_seconds,
+            pace_seconds=pace_seconds,
         )
         watchdog = Watchdog(
             consumer,

@@ -54,7 +54,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         consumers.TOPICS,
         consumers.EVENT_TYPES,
         projections.project,
-        gather_seconds=consumers.GATHER_SECONDS,
+        pace_seconds=consumers.PACE_SECONDS,
     )
 
     @asynccontextmanager
