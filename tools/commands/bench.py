@@ -21,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=_positive, default=10.0, help="length of a round")
     parser.add_argument("--rate", type=_positive, default=30.0, help="requests a second")
     parser.add_argument("--rounds", type=_count, default=3, help="rounds of each system")
+    parser.add_argument("--distinct", action="store_true", help="every job draws another picture")
     parser.add_argument(
         "--home", type=Path, help="measure this running system (default: one of the bench's own)"
     )
@@ -45,7 +46,7 @@ def _count(text: str) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 whatever the figures are: they are printed, not judged."""
     home = None if arguments.home is None else Home(arguments.home.expanduser().resolve())
-    plan = Plan(arguments.rate, arguments.seconds, arguments.rounds, home)
+    plan = Plan(arguments.rate, arguments.seconds, arguments.rounds, home, arguments.distinct)
     try:
         result = asyncio.run(_measure(plan))
     except asyncio.CancelledError:
