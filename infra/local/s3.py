@@ -126,6 +126,8 @@ def program(home: Home, ports: dict[str, int], secrets: Secrets) -> Program:
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(data),
             "TMPDIR": str(data),
+            # It lives on little; memory is cheaper here than what collecting it often costs.
+            "GOGC": "400",
         },
         ready=ready,
         prepare=prepare,

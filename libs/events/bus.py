@@ -87,7 +87,7 @@ class KafkaBus:
         return outcomes
 
     async def subscribe(
-        self, *, group: str, topics: Iterable[str], assigned: Assigned
+        self, *, group: str, topics: Iterable[str], assigned: Assigned, pace_seconds: float = 0.0
     ) -> "KafkaSubscription":
         """Join a consumer group; see `Bus.subscribe`."""
         subscription = KafkaSubscription(
@@ -97,6 +97,7 @@ class KafkaBus:
             group,
             tuple(topics),
             assigned,
+            pace_seconds=pace_seconds,
             member=self._member,
         )
         await subscription.open()
@@ -158,6 +159,7 @@ class KafkaSubscription:
         topics: tuple[str, ...],
         assigned: Assigned,
         *,
+        pace_seconds: float = 0.0,
         member: str | None = None,
     ) -> None:
         self._broker = KafkaBroker(
@@ -184,6 +186,9 @@ class KafkaSubscription:
         self._ends: Mapping[Partition, int] = {}
         self._is_placed = asyncio.Event()
         self._placing: asyncio.Task[None] | None = None
+        self._pace_seconds = pace_seconds
+        self._readable: frozenset[TopicPartition] = frozenset()
+        self._rests_until = 0.0  # loop time; 0: it does not rest
 
     async def open(self) -> None:
         """Join the group.
@@ -213,6 +218,7 @@ class KafkaSubscription:
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self._is_placed.wait()
+                await self._end_rest()
             batches = await self._consumer.getmany(
                 timeout_ms=int(timeout_seconds * 1000), max_records=records_max
             )
@@ -220,6 +226,8 @@ class KafkaSubscription:
             return []  # partitions are being assigned: the fetcher looked before they were placed
         except (KafkaError, OSError) as error:
             raise BusError(f"fetching failed: {error!r}") from error
+        if self._pace_seconds and 0 < sum(map(len, batches.values())) < records_max:
+            self._begin_rest()
         if not self._is_placed.is_set():
             return []  # partitions moved while these came: whoever has them now starts anew
         return [
@@ -228,6 +236,17 @@ class KafkaSubscription:
             if (partition := self._partitions.get(topic_partition)) is not None
             for record in records
         ]
+
+    def _begin_rest(self) -> None:
+        """Ask Kafka for nothing: left alone, aiokafka would at once fetch what comes next."""
+        self._rests_until = asyncio.get_running_loop().time() + self._pace_seconds
+        self._consumer.pause(*(self._readable & self._consumer.assignment()))
+
+    async def _end_rest(self) -> None:
+        if self._rests_until:
+            await asyncio.sleep(self._rests_until - asyncio.get_running_loop().time())
+            self._rests_until = 0.0
+            self._consumer.resume(*(self._readable & self._consumer.assignment()))
 
     def seek(self, partition: Partition, offset: int) -> None:
         """Read a partition from here on; no-op when it has been taken away meanwhile."""
@@ -284,7 +303,7 @@ class KafkaSubscription:
                 return
 
     async def _take_over(self, assigned: Sequence[TopicPartition]) -> None:
-        self._ends = {}
+        self._ends, self._readable = {}, frozenset()
         if not assigned:
             self._partitions = {}
             return
@@ -306,6 +325,7 @@ class KafkaSubscription:
                 consumer.pause(each)
             else:
                 consumer.seek(each, start)
+        self._readable = frozenset(each for each, of in self._partitions.items() if of in starts)
 
     def let_go(self) -> None:
         """Stop fetching until the next assignment is placed."""

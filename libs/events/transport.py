@@ -74,9 +74,12 @@ class Bus(Protocol):
         """
 
     async def subscribe(
-        self, *, group: str, topics: Iterable[str], assigned: Assigned
+        self, *, group: str, topics: Iterable[str], assigned: Assigned, pace_seconds: float = 0.0
     ) -> "OpenSubscription":
         """Join a consumer group.
+
+        Between two fetches that brought something lies `pace_seconds` at least: what comes
+        meanwhile, comes at once.
 
         Raises:
             BusError: the bus cannot be reached.

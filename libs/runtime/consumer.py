@@ -66,7 +66,7 @@ class Consumer:
         metrics: StreamMetrics,
         registry: Registry = REGISTRY,
         records_max: int = RECORDS_MAX,
-        gather_seconds: float = 0.0,
+        pace_seconds: float = 0.0,
     ) -> None:
         self._name = name
         self._topics = tuple(topic.value for topic in topics)
@@ -79,7 +79,7 @@ class Consumer:
         self._random = random
         self._metrics = metrics
         self._records_max = records_max
-        self._gather_seconds = gather_seconds
+        self._pace_seconds = pace_seconds
         self._reader = Reader(registry, types, clock)
         self._expected: dict[Partition, int] = {}
         self._passed_over: dict[Partition, int] = {}  # read, and not yet stored
@@ -128,7 +128,10 @@ class Consumer:
         while True:
             try:
                 subscription = await self._bus.subscribe(
-                    group=self._name, topics=self._topics, assigned=self.place
+                    group=self._name,
+                    topics=self._topics,
+                    assigned=self.place,
+                    pace_seconds=self._pace_seconds,
                 )
             except BusError as error:
                 logger.warning("consumer_cannot_subscribe", consumer=self._name, error=str(error))
@@ -175,10 +178,6 @@ class Consumer:
         size = self._records_max
         messages = await subscription.fetch(records_max=size, timeout_seconds=FETCH_SECONDS)
         parts = list(self._reader.parts(messages))
-        if parts and self._gather_seconds and len(messages) < size:
-            await self._clock.sleep(self._gather_seconds)
-            more = await subscription.fetch(records_max=size, timeout_seconds=0)
-            parts += self._reader.parts(more)
         await self._reader.read(parts)
         return parts, len(messages) >= size
 

@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aioboto3
 import aiohttp
@@ -24,6 +26,7 @@ from libs.runtime.objects import (
     StorageUnavailable,
     StoredObject,
 )
+from libs.runtime.s3_put import Putter
 from libs.runtime.settings import StorageSettings
 
 PART_BYTES: Final = 8 * 1024 * 1024  # S3 takes parts from 5 MiB on; this much is held in memory
@@ -74,12 +77,28 @@ class S3Options(Struct, frozen=True, kw_only=True):
             retries={"mode": "standard", "total_max_attempts": self.attempts_max},
         )
 
+    def session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self.connections_max),
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                sock_connect=self.connect_timeout_seconds,
+                sock_read=self.read_timeout_seconds,
+            ),
+            proxy=self._proxy(),  # as the client does
+        )
+
+    def _proxy(self) -> str | None:
+        place = urlsplit(self.endpoint)
+        return None if proxy_bypass(place.hostname or "") else getproxies().get(place.scheme)
+
 
 class S3ObjectStore(ObjectStore):
     """Open it with `async with S3ObjectStore.connect(options) as store`."""
 
-    def __init__(self, client: Any, bucket: str) -> None:
+    def __init__(self, client: Any, putter: Putter, bucket: str) -> None:
         self._client = client
+        self._putter = putter
         self._bucket = bucket
 
     @classmethod
@@ -91,10 +110,19 @@ class S3ObjectStore(ObjectStore):
             aws_secret_access_key=options.secret_key.get_secret_value(),
             region_name=options.region,
         )
-        async with session.client(
-            "s3", endpoint_url=options.endpoint, config=options.config()
-        ) as client:
-            yield cls(client, options.bucket)
+        async with (
+            session.client("s3", endpoint_url=options.endpoint, config=options.config()) as client,
+            options.session() as connections,
+        ):
+            putter = Putter(
+                connections,
+                endpoint=options.endpoint,
+                region=options.region,
+                bucket=options.bucket,
+                access_key=options.access_key.get_secret_value(),
+                secret_key=options.secret_key,
+            )
+            yield cls(client, putter, options.bucket)
 
     async def put(
         self,
@@ -106,23 +134,30 @@ class S3ObjectStore(ObjectStore):
         size_bytes_max: int | None = None,
     ) -> StoredObject:
         metered = _Metered(body, size_bytes_max)
-        headers = {"ContentType": content_type}
+        headers = {"Content-Type": content_type}
         if cache_control is not None:
-            headers["CacheControl"] = cache_control
+            headers["Cache-Control"] = cache_control
         parts = metered.parts()
         first = await anext(parts)
         second = await anext(parts, None)
         if second is None:
-            with _typed_errors(key):
-                await self._client.put_object(Bucket=self._bucket, Key=key, Body=first, **headers)
+            await self._put_whole(key, first, metered.digest.hexdigest(), headers)
         else:
-            await self._put_in_parts(key, _chain(first, second, parts), headers)
+            await self._put_in_parts(key, _chain(first, second, parts), _as_arguments(headers))
         return StoredObject(
             key=key,
             size_bytes=metered.size_bytes,
             sha256=metered.digest.hexdigest(),
             content_type=content_type,
         )
+
+    async def _put_whole(self, key: str, body: bytes, digest: str, headers: dict[str, str]) -> None:
+        if await self._putter.put(key, body, digest=digest, headers=headers):
+            return
+        with _typed_errors(key):  # the client knows what to try again, and tells what is wrong
+            await self._client.put_object(
+                Bucket=self._bucket, Key=key, Body=body, **_as_arguments(headers)
+            )
 
     async def _put_in_parts(
         self, key: str, parts: AsyncIterator[bytes], headers: dict[str, str]
@@ -242,6 +277,11 @@ class _Metered:
         if self._size_bytes_max is not None and self.size_bytes > self._size_bytes_max:
             raise ObjectTooLarge(self._size_bytes_max)
         self.digest.update(chunk)
+
+
+def _as_arguments(headers: dict[str, str]) -> dict[str, str]:
+    """Headers as the client names them."""
+    return {name.replace("-", ""): value for name, value in headers.items()}
 
 
 async def _chain(first: bytes, second: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -3,10 +3,12 @@
 Each replica holds a lease on a share of the key hashes. A crash between publishing and marking
 publishes a row again; so does a replica that lost its lease in the middle. Both start at the first
 unmarked row of a key, so the first copies of a key's events always stand in order, and the readers'
-inboxes drop the rest.
+inboxes drop the rest. Rows are marked by the statement that looks for the next ones, or a moment
+later when none come.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from random import Random
 
 import msgspec
@@ -20,30 +22,33 @@ from libs.runtime.db import Database
 from libs.runtime.faults import Backoff
 from libs.runtime.metrics import StreamMetrics
 from libs.runtime.outbox import EXTEND, RELAY_CHANNEL
-from libs.runtime.wakeups import Wakeups
+from libs.runtime.wakeups import Wakeup, Wakeups
 
 ROWS_MAX = 500
 LEASE_SECONDS = 15.0
 RENEW_SECONDS = 5.0  # also the slow poll that finds rows whose wake-up was lost in a crash
 EXTEND_SECONDS = 60.0
+MARK_SECONDS = 0.1  # so long the marks of what is published wait for the next rows
 
 # CloudEvents Kafka binding, structured mode: a reader tells the format by this header.
 EVENT_HEADERS = ((HEADER_CONTENT_TYPE, CONTENT_TYPE_CLOUDEVENT),)
 
 HOLD = "SELECT hold_relay_shares($1, make_interval(secs => $2))"
-PENDING = """
-    SELECT order_number, topic, key, headers, encoded
-      FROM (SELECT order_number FROM outbox_pending
-             WHERE share = ANY($1::smallint[]) AND order_number > $2
-             ORDER BY order_number LIMIT $3) AS next
-      JOIN outbox USING (order_number)
-     ORDER BY order_number
-"""
-# A crash that forgets this mark only publishes the rows again, so nobody waits for the disk here.
-PUBLISHED = """
+# A crash that forgets a mark only publishes the row again, so nobody waits for the disk here.
+MARK = """
     WITH setting AS (SELECT set_config('synchronous_commit', 'off', true))
     DELETE FROM outbox_pending USING setting WHERE order_number = ANY($1::bigint[])
 """
+MARK_AND_PENDING = f"""
+    WITH marked AS ({MARK})
+    SELECT order_number, topic, key, headers, encoded
+      FROM (SELECT order_number FROM outbox_pending
+             WHERE share = ANY($2::smallint[]) AND order_number > $3
+               AND order_number <> ALL($1::bigint[])  -- a statement does not see what it deletes
+             ORDER BY order_number LIMIT $4) AS next
+      JOIN outbox USING (order_number)
+     ORDER BY order_number
+"""  # noqa: S608  # put together from constants alone
 
 logger = structlog.get_logger(__name__)
 
@@ -70,24 +75,34 @@ class Relay:
         self._random = random
         self._metrics = metrics
         self._shares: list[int] = []
+        self._unmarked: list[int] = []  # order numbers of what is published
         self._renew_at = self._extend_at = -1.0
 
     async def run(self) -> None:
         """Publish until cancelled."""
+        try:
+            with self._wakeups.listen(RELAY_CHANNEL) as wakeup:
+                await self._follow(wakeup)
+        finally:
+            with suppress(Exception):  # then they are published again
+                await self._mark()
+
+    async def _follow(self, wakeup: Wakeup) -> None:
         backoff = Backoff()
-        with self._wakeups.listen(RELAY_CHANNEL) as wakeup:
-            while True:
-                try:
-                    await self._keep_house()
-                    published = await self.publish_pending()
-                except Exception as error:  # noqa: BLE001  # nothing may end the relay
-                    self._metrics.publish_failures.inc()
-                    logger.warning("relay_failed", error=repr(error))
-                    await self._clock.sleep(backoff.next_seconds(self._random.random()))
-                    continue
+        while True:
+            try:
+                await self._keep_house()
+                published = await self._publish_next()
                 backoff.reset()
-                if published < ROWS_MAX:
-                    await wakeup.wait(max(0.0, self._renew_at - self._clock.monotonic()))
+                if published == ROWS_MAX or await wakeup.wait(MARK_SECONDS):
+                    continue
+                await self._mark()
+            except Exception as error:  # noqa: BLE001  # nothing may end the relay
+                self._metrics.publish_failures.inc()
+                logger.warning("relay_failed", error=repr(error))
+                await self._clock.sleep(backoff.next_seconds(self._random.random()))
+            else:
+                await wakeup.wait(max(0.0, self._renew_at - self._clock.monotonic()))
 
     async def publish_pending(self) -> int:
         """Publish the next rows and mark them; answers how many there were.
@@ -95,21 +110,36 @@ class Relay:
         Raises:
             BusError and others: not all were published; the ones that were are marked.
         """
+        try:
+            return await self._publish_next()
+        finally:
+            await self._mark()
+
+    async def _publish_next(self) -> int:
+        """Mark what was published before, and publish the next rows."""
         async with self._database.read() as connection:
             behind = _Behind()
             while True:
-                rows = await connection.fetch(PENDING, self._shares, behind.last, ROWS_MAX)
+                rows = await connection.fetch(
+                    MARK_AND_PENDING, self._unmarked, self._shares, behind.last, ROWS_MAX
+                )
+                self._unmarked = []
                 sendable = behind.sendable(rows)
                 if sendable:
                     outcomes = await self._bus.publish([_message(row) for row in sendable])
-                    stored = behind.settle(sendable, outcomes)
-                    await connection.execute(PUBLISHED, stored)
-                    self._metrics.published.inc(len(stored))
+                    self._unmarked = behind.settle(sendable, outcomes)
+                    self._metrics.published.inc(len(self._unmarked))
                 if behind.error is None or len(rows) < ROWS_MAX:
                     break
         if behind.error is not None:
             raise behind.error
         return len(rows)
+
+    async def _mark(self) -> None:
+        if self._unmarked:
+            async with self._database.read() as connection:
+                await connection.execute(MARK, self._unmarked)
+            self._unmarked = []
 
     async def hold_shares(self) -> list[int]:
         """Renew the leases; take over expired ones up to a fair part of all."""

@@ -124,13 +124,13 @@ class Runtime:
         handler: Handler,
         *,
         records_max: int = RECORDS_MAX,
-        gather_seconds: float = 0.0,
+        pace_seconds: float = 0.0,
     ) -> Consumer:
         """Apply the given event types of the given topics to this service's tables.
 
         `records_max` bounds a batch, and so how long it holds the locks that others wait for.
-        `gather_seconds` waits for more once something has come: for a consumer whose events come
-        in bursts, a little delay saves transactions.
+        `pace_seconds` is the shortest time between two batches: for a consumer that nobody waits
+        for so short a time, and that leaves the processor to those who are waited for.
         """
         consumer = Consumer(
             name=self.service.consumer_group,
@@ -144,7 +144,7 @@ class Runtime:
             random=self.random,
             metrics=self.metrics,
             records_max=records_max,
-            gather_seconds=gather_seconds,
+            pace_seconds=pace_seconds,
         )
         watchdog = Watchdog(
             consumer,

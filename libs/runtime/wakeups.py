@@ -3,9 +3,13 @@
 NOTIFY inside a transaction would hold a lock of the whole cluster until its commit. So it is sent
 after the commit, over a connection of its own, and many wake-ups leave as one. A crash between
 commit and NOTIFY is covered by the waiters' own slow timeouts.
+
+Each process says every few seconds that it is there. One that has long heard of no other tells
+nobody; as soon as it hears of one, it lets that one look at everything.
 """
 
 import asyncio
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +25,10 @@ from libs.runtime.clock import Clock
 PAYLOAD_BYTES_MAX = 7_000  # Postgres allows 8,000
 RECONNECT_SECONDS = 1.0
 GATHER_SECONDS = 0.02  # between notifications: what comes meanwhile leaves as one
+HELLO_SECONDS = 3.0  # between two signs of life
+COMPANY_SECONDS = 10.0  # so long another process is taken to be there after its last sign
+
+EVERYTHING = ("", "")  # the wake-up of every listener
 
 logger = structlog.get_logger(__name__)
 
@@ -49,14 +57,26 @@ class Wakeup:
 class Wakeups:
     """The wake-ups of one process, joined with those of the service's other processes."""
 
-    def __init__(self, dsn: str, *, schema: str, process_id: UUID, clock: Clock) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        schema: str,
+        process_id: UUID,
+        clock: Clock,
+        hello_seconds: float = HELLO_SECONDS,
+        company_seconds: float = COMPANY_SECONDS,
+    ) -> None:
         self._dsn = dsn
         self._postgres_channel = f"daygen_{schema}"
         self._process_id = str(process_id)
         self._clock = clock
         self._listeners: defaultdict[tuple[str, str], set[Wakeup]] = defaultdict(set)
         self._unsent: dict[tuple[str, str], None] = {}
-        self._work = asyncio.Event()
+        self._work = Wakeup()
+        self._hello_seconds = hello_seconds
+        self._company_seconds = company_seconds
+        self._company_until = math.inf  # who does not listen yet cannot know
 
     @contextmanager
     def listen(self, channel: str, key: str = "") -> Iterator[Wakeup]:
@@ -74,8 +94,9 @@ class Wakeups:
     def wake(self, channel: str, key: str = "") -> None:
         """Wake this process's listeners now, the others' soon."""
         self._fire(channel, key)
-        self._unsent[channel, key] = None
-        self._work.set()
+        if self._is_in_company():
+            self._unsent[channel, key] = None
+            self._work.fire()
 
     async def run(self) -> None:
         """Exchange wake-ups with the other processes; a lost connection is made again."""
@@ -92,26 +113,33 @@ class Wakeups:
             self._dsn,
             timeout=10,
             command_timeout=30,
-            server_settings={"synchronous_commit": "off"},
+            server_settings={
+                "synchronous_commit": "off",
+                "application_name": f"{self._postgres_channel}_wakeups",
+            },
         )
         lost = asyncio.Event()
 
         def on_termination(_connection: object) -> None:
             lost.set()
-            self._work.set()
+            self._work.fire()
 
         connection.add_termination_listener(on_termination)
         try:
             await connection.add_listener(self._postgres_channel, self._heard)
-            self._fire_all()  # something may have happened while nobody listened
+            self._company_until = self._clock.monotonic() + self._company_seconds
+            # Something may have happened while nobody listened here, or while nobody heard of us.
+            self._fire_all()
+            await self._notify(connection, [EVERYTHING])
             while not lost.is_set():
-                await self._work.wait()
-                self._work.clear()
+                is_woken = await self._work.wait(self._hello_seconds)
                 while self._unsent:
-                    pairs = self._next_pairs()
-                    await self._notify(connection, pairs)
+                    await self._notify(connection, self._next_pairs())
+                if not is_woken:
+                    await self._notify(connection, [])
                 await self._clock.sleep(GATHER_SECONDS)
         finally:
+            self._company_until = math.inf
             with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await connection.close(timeout=2)
 
@@ -138,11 +166,21 @@ class Wakeups:
 
     def _heard(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
         sender, pairs = msgspec.json.decode(str(payload), type=tuple[str, list[tuple[str, str]]])
-        if sender != self._process_id:
-            for channel, key in pairs:
-                self._fire(channel, key)
+        if sender == self._process_id:
+            return
+        if not self._is_in_company():
+            self._unsent[EVERYTHING] = None  # what it was not told of until now
+            self._work.fire()
+        self._company_until = self._clock.monotonic() + self._company_seconds
+        for channel, key in pairs:
+            self._fire(channel, key)
+
+    def _is_in_company(self) -> bool:
+        return self._clock.monotonic() < self._company_until
 
     def _fire(self, channel: str, key: str) -> None:
+        if (channel, key) == EVERYTHING:
+            self._fire_all()
         for wakeup in self._listeners.get((channel, key), ()):
             wakeup.fire()
         if key:

@@ -24,6 +24,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         consumers.EVENT_TYPES,
         consumers.record,
         records_max=HISTORY_RECORDS_MAX,
+        pace_seconds=consumers.PACE_SECONDS,
     )
     letters = runtime.dead_letters(
         consumers.EVENT_TYPES, consumers.record, deadletters.refuse(consumers.NEVER_DISCARDED)

@@ -10,6 +10,7 @@ from libs.runtime.db import Transaction
 from services.billing import projections
 
 TOPICS = (Topic.GENERATION,)
+PACE_SECONDS = 0.04  # usage is not looked at while it happens
 EVENT_TYPES = (EventType.GENERATION_COMPLETED, EventType.GENERATION_FAILED)
 NEVER_DISCARDED = dict.fromkeys(
     EVENT_TYPES,

@@ -55,7 +55,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         consumers.TOPICS,
         consumers.EVENT_TYPES,
         projections.project,
-        gather_seconds=consumers.GATHER_SECONDS,
+        pace_seconds=consumers.PACE_SECONDS,
     )
     watch = HoldWatch(database=runtime.database, clock=runtime.clock, registry=runtime.registry)
     runtime.background("holds", watch.run)

@@ -5,8 +5,8 @@ from typing import Final
 from libs.events.names import EventType, Topic
 
 TOPICS: Final = (Topic.PROGRESS, Topic.GENERATION, Topic.CREDITS, Topic.GALLERY, Topic.BILLING)
-# The confirmations of a job come from three services within a few milliseconds: one transaction.
-GATHER_SECONDS: Final = 0.004
+# The news of a job come from three services within some milliseconds, and a person reads them.
+PACE_SECONDS: Final = 0.04
 EVENT_TYPES: Final = (
     EventType.GENERATION_STARTED,
     EventType.GENERATION_COMPLETED,

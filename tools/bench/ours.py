@@ -90,8 +90,9 @@ STAGES = (
 class Ours:
     """`async with Ours(state)`: users of a running system, and eyes on its tables."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, *, is_distinct: bool = False) -> None:
         self._state = state
+        self._is_distinct = is_distinct
         self._bootstrap: str = state["kafka"]["bootstrap"]
         self._tables: dict[Service, asyncpg.Connection[asyncpg.Record]] = {}
         self._bearers: list[dict[str, str]] = []
@@ -134,9 +135,11 @@ class Ours:
         """Put this load on it and read from Postgres and Kafka what came of it."""
 
         async def send(_number: int) -> UUID:
-            bearer = self._bearers[next(self._turns) % len(self._bearers)]
+            turn = next(self._turns)
+            bearer = self._bearers[turn % len(self._bearers)]
+            wish = body | {"seed": turn} if self._is_distinct else body
             status, answer = await self._client.answer(
-                "POST", "/api/jobs", json=body, headers=bearer
+                "POST", "/api/jobs", json=wish, headers=bearer
             )
             if status != 202:
                 raise Refused(f"{status} {answer.get('message')}")

@@ -43,6 +43,8 @@ def _text(result: Result) -> Iterator[str]:
         f"and ours in turns, on {setting.processors} processors (load {setting.load_before:.1f} "
         "before)."
     )
+    if setting.is_distinct:
+        yield "Each job draws a picture of its own: its time is subtracted, not what it displaces."
     yield "Latency from the instant at which a request was due to the commit of its last row."
     yield ""
     yield f"{'milliseconds (min / median / max of the rounds)':<50}{'p50':>22}{'p99':>26}"

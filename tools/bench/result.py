@@ -20,6 +20,7 @@ class Setting:
     rounds: int
     processors: int
     load_before: float
+    is_distinct: bool = False
 
 
 @dataclass(frozen=True, slots=True)

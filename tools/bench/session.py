@@ -34,12 +34,16 @@ BODY: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much load, how often, on which system (None: one of the bench's own)."""
+    """How much load, how often, on which system (None: one of the bench's own).
+
+    `is_distinct`: everybody wants another picture, and drawing takes its part of the processors.
+    """
 
     rate: float
     seconds: float
     rounds: int
     home: Home | None
+    is_distinct: bool = False
 
 
 async def measure(plan: Plan, scratch: Path, report: Report) -> Result:
@@ -54,7 +58,7 @@ async def measure(plan: Plan, scratch: Path, report: Report) -> Result:
         now = await stack.enter_async_context(_system(plan, scratch, report, ups))
         await _require_commit_times(now)
         least = await stack.enter_async_context(Floor(now, scratch / "floor"))
-        system = await stack.enter_async_context(Ours(now))
+        system = await stack.enter_async_context(Ours(now, is_distinct=plan.is_distinct))
         report("Signing up users")
         requests = plan.rate * (WARM_UP_SECONDS + plan.rounds * plan.seconds)
         await system.sign_up(int(requests * ROOM))
@@ -62,7 +66,9 @@ async def measure(plan: Plan, scratch: Path, report: Report) -> Result:
             floors, mine = await _rounds(plan, least, system, report)
         except ValueError as error:
             raise Problem(f"The bench found nothing to measure: {error}.") from error
-    setting = Setting(plan.rate, plan.seconds, plan.rounds, os.cpu_count() or 1, load_before)
+    setting = Setting(
+        plan.rate, plan.seconds, plan.rounds, os.cpu_count() or 1, load_before, plan.is_distinct
+    )
     return Result(
         setting=setting,
         floor=Side(tuple(floors), floor.STAGES),

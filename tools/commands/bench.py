@@ -44,6 +44,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=_positive, default=10.0, help="e2e: length of a round")
     parser.add_argument("--rate", type=_positive, default=30.0, help="e2e: requests a second")
     parser.add_argument(
+        "--distinct", action="store_true", help="e2e: every job draws another picture"
+    )
+    parser.add_argument(
         "--home", type=Path, help="e2e: measure this running system (default: one of its own)"
     )
     parser.add_argument(
@@ -77,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 whatever the figures are: they are printed, not judged."""
     _log_to_stderr()
     home = None if arguments.home is None else Home(arguments.home.expanduser().resolve())
-    plan = Plan(arguments.rate, arguments.seconds, arguments.rounds, home)
+    plan = Plan(arguments.rate, arguments.seconds, arguments.rounds, home, arguments.distinct)
     try:
         found = _measure(chosen(arguments.bench), plan, arguments.events)
     except asyncio.CancelledError:

@@ -36,7 +36,7 @@ class RecordingBus:
         return outcomes
 
     async def subscribe(
-        self, *, group: str, topics: Iterable[str], assigned: Assigned
+        self, *, group: str, topics: Iterable[str], assigned: Assigned, pace_seconds: float = 0.0
     ) -> OpenSubscription:
         raise BusError("nothing to subscribe to")
 

@@ -109,3 +109,55 @@ async def test_messages_ask_for_all_replicas_and_carry_an_idempotent_producers_n
     (log,) = cluster.home.part("kafka").glob(f"**/{bus._prefix}{NARROW}-0/*.log")
     # Record batch v2: the producer's id stands 43 bytes behind the start, -1 without idempotence.
     assert int.from_bytes(log.read_bytes()[43:51], "big", signed=True) >= 0
+
+
+async def from_the_start(logs: Mapping[Partition, range]) -> Mapping[Partition, int]:
+    return {partition: log.start for partition, log in logs.items()}
+
+
+async def nowhere(_logs: Mapping[Partition, range]) -> Mapping[Partition, int]:
+    return {}
+
+
+async def test_a_subscription_at_a_pace_fetches_together_what_comes_meanwhile(
+    bus: KafkaBus,
+) -> None:
+    subscription = await bus.subscribe(
+        group="test", topics=[NARROW], assigned=from_the_start, pace_seconds=0.5
+    )
+    try:
+        fetched: list[list[bytes | None]] = []
+        await bus.publish([OutgoingMessage(NARROW, b"k", b"0")])
+        while not fetched:
+            if messages := await subscription.fetch(records_max=10, timeout_seconds=1):
+                fetched.append([each.value for each in messages])
+        for number in range(1, 4):
+            await bus.publish([OutgoingMessage(NARROW, b"k", b"%d" % number)])
+        messages = await subscription.fetch(records_max=10, timeout_seconds=2)
+        fetched.append([each.value for each in messages])
+        assert fetched == [[b"0"], [b"1", b"2", b"3"]]
+        await asyncio.sleep(1)  # longer than it rests
+        await bus.publish([OutgoingMessage(NARROW, b"k", b"4")])
+        async with asyncio.timeout(5):
+            (message,) = await subscription.fetch(records_max=10, timeout_seconds=2)
+        assert message.value == b"4"
+    finally:
+        await subscription.close()
+
+
+async def test_a_partition_that_is_not_to_be_read_is_not_read_after_a_rest_either(
+    bus: KafkaBus,
+) -> None:
+    await bus.publish([OutgoingMessage(NARROW, b"k", b"0")])
+    subscription = await bus.subscribe(
+        group="test", topics=[NARROW], assigned=nowhere, pace_seconds=0.01
+    )
+    try:
+        assert await subscription.fetch(records_max=10, timeout_seconds=1) == []
+        async with asyncio.timeout(20):
+            await subscription._is_placed.wait()
+        subscription._begin_rest()
+        await bus.publish([OutgoingMessage(NARROW, b"k", b"1")])
+        assert await subscription.fetch(records_max=10, timeout_seconds=1) == []
+    finally:
+        await subscription.close()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import aiohttp
 import pytest
 from msgspec.structs import replace
 from pydantic import SecretStr
@@ -19,6 +20,7 @@ from libs.runtime.objects import (
     StorageUnavailable,
 )
 from libs.runtime.objects_s3 import PART_BYTES, S3ObjectStore, S3Options
+from libs.runtime.s3_put import Putter
 from libs.runtime.tests.support import in_chunks
 
 PNG = "image/png"
@@ -47,6 +49,17 @@ def options(cluster: LocalCluster) -> S3Options:
 async def store(options: S3Options) -> AsyncIterator[ObjectStore]:
     async with S3ObjectStore.connect(options) as store:
         yield store
+
+
+def putter(options: S3Options, session: aiohttp.ClientSession) -> Putter:
+    return Putter(
+        session,
+        endpoint=options.endpoint,
+        region=options.region,
+        bucket=options.bucket,
+        access_key=options.access_key.get_secret_value(),
+        secret_key=options.secret_key,
+    )
 
 
 @pytest.fixture
@@ -82,6 +95,45 @@ async def test_a_stream_of_any_length_is_stored_whole(
         assert body.info.size_bytes == size
         assert body.info.content_type == PNG
         assert hashlib.sha256(await body.read()).hexdigest() == stored.sha256
+
+
+@pytest.mark.parametrize("name", ["a", "b c+d~e", "\N{LATIN SMALL LETTER E WITH ACUTE}/x=y&z%"])
+@pytest.mark.parametrize("size", [0, 3, 2_000_000])
+async def test_a_whole_body_is_stored_by_one_signed_request(
+    options: S3Options, store: ObjectStore, prefix: str, name: str, size: int
+) -> None:
+    content = b"x" * size
+    async with options.session() as session:
+        is_stored = await putter(options, session).put(
+            prefix + name,
+            content,
+            digest=hashlib.sha256(content).hexdigest(),
+            headers={"Content-Type": PNG, "Cache-Control": IMMUTABLE},
+        )
+    assert is_stored
+    async with store.open(prefix + name) as body:
+        assert b"".join([chunk async for chunk in body.chunks()]) == content
+        assert (body.info.content_type, body.info.cache_control) == (PNG, IMMUTABLE)
+
+
+async def test_one_request_that_is_refused_says_so(options: S3Options, prefix: str) -> None:
+    wrong = replace(options, secret_key=SecretStr("x" * 40))
+    async with wrong.session() as session:
+        assert not await putter(wrong, session).put(
+            f"{prefix}a", TEN, digest=hashlib.sha256(TEN).hexdigest(), headers={}
+        )
+
+
+async def test_what_one_request_could_not_store_the_client_stores(
+    options: S3Options, store: ObjectStore, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(*_words: object, **_names: object) -> bool:
+        return False
+
+    monkeypatch.setattr(Putter, "put", failing)
+    await store.put(f"{prefix}a", TEN, content_type=PNG, cache_control=IMMUTABLE)
+    info = await store.head(f"{prefix}a")
+    assert (info.size_bytes, info.content_type, info.cache_control) == (10, PNG, IMMUTABLE)
 
 
 async def test_head_tells_what_is_stored(store: ObjectStore, prefix: str) -> None:

@@ -163,7 +163,9 @@ class Replacing(RecordingBus):
         super().__init__()
         self.subscribed = 0
 
-    async def subscribe(self, *, group: str, topics: Iterable[str], assigned: Assigned) -> Seeks:
+    async def subscribe(
+        self, *, group: str, topics: Iterable[str], assigned: Assigned, pace_seconds: float = 0.0
+    ) -> Seeks:
         self.subscribed += 1
         return Seeks()
 
@@ -182,9 +184,11 @@ class Watching(KafkaBus):
     subscription: KafkaSubscription
 
     async def subscribe(
-        self, *, group: str, topics: Iterable[str], assigned: Assigned
+        self, *, group: str, topics: Iterable[str], assigned: Assigned, pace_seconds: float = 0.0
     ) -> KafkaSubscription:
-        self.subscription = await super().subscribe(group=group, topics=topics, assigned=assigned)
+        self.subscription = await super().subscribe(
+            group=group, topics=topics, assigned=assigned, pace_seconds=pace_seconds
+        )
         return self.subscription
 
 

@@ -220,3 +220,36 @@ async def test_an_event_says_that_it_is_a_cloudevent(streams: Streams) -> None:
     assert bus.messages[0].headers == (
         ("content-type", b"application/cloudevents+json; charset=UTF-8"),
     )
+
+
+async def pending(streams: Streams) -> int:
+    async with streams.database.read() as connection:
+        return int(await connection.fetchval("SELECT count(*) FROM outbox_pending"))
+
+
+async def test_marks_come_with_the_next_rows_or_a_moment_later(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = RecordingBus()
+    monkeypatch.setattr(relay_module, "MARK_SECONDS", 0.5)
+    async with running(streams.relay(bus).run()):
+        for number in range(1, 4):
+            async with streams.database.transaction() as transaction:
+                publish(transaction)
+            while len(bus.messages) < number:
+                await asyncio.sleep(0.01)
+            assert await pending(streams) <= 1  # the last one alone
+        async with asyncio.timeout(3):  # before the relay looks again by itself
+            while await pending(streams):
+                await asyncio.sleep(0.05)
+    assert len(bus.messages) == 3
+
+
+async def test_a_relay_that_ends_marks_what_it_has_published(streams: Streams) -> None:
+    bus = RecordingBus()
+    async with running(streams.relay(bus).run()):
+        async with streams.database.transaction() as transaction:
+            publish(transaction)
+        while not bus.messages:
+            await asyncio.sleep(0.001)
+    assert await pending(streams) == 0

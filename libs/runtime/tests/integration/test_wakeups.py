@@ -1,6 +1,10 @@
 """Wake-ups within a process, between processes, and over a lost connection."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
 
 from libs.events.names import Service
 from libs.runtime.testing import Streams
@@ -8,13 +12,32 @@ from libs.runtime.tests.support import running
 from libs.runtime.wakeups import Wakeups
 
 
-def other_process(streams: Streams) -> Wakeups:
+def other_process(streams: Streams, *, company_seconds: float = 10.0) -> Wakeups:
     return Wakeups(
         streams.dsn,
         schema=Service.BILLING.value,
         process_id=streams.ids.new(),
         clock=streams.clock,
+        hello_seconds=0.1,
+        company_seconds=company_seconds,
     )
+
+
+@asynccontextmanager
+async def told(streams: Streams) -> AsyncIterator[list[str]]:
+    """What is sent between the processes meanwhile, signs of life left out."""
+    heard: list[str] = []
+
+    def hear(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+        if not str(payload).endswith(",[]]"):
+            heard.append(str(payload))
+
+    connection = await asyncpg.connect(streams.dsn)
+    try:
+        await connection.add_listener(f"daygen_{Service.BILLING.value}", hear)
+        yield heard
+    finally:
+        await connection.close()
 
 
 async def test_a_waiter_hears_its_key_and_its_channel_and_nothing_else(streams: Streams) -> None:
@@ -55,7 +78,7 @@ async def test_a_lost_connection_wakes_everybody_and_is_made_again(streams: Stre
             async with streams.database.read() as connection:
                 await connection.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+                    " WHERE application_name LIKE '%wakeups' AND datname = current_database()"
                 )
             assert await ann.wait(10)
 
@@ -67,3 +90,55 @@ async def test_wake_ups_leave_only_after_the_commit(streams: Streams) -> None:
             await asyncio.sleep(0)
             assert not await ann.wait(0)
         assert await ann.wait(0)
+
+
+async def test_a_process_that_is_alone_tells_nobody(streams: Streams) -> None:
+    alone = other_process(streams, company_seconds=0.3)
+    async with running(alone.run()):
+        await asyncio.sleep(0.6)
+        async with told(streams) as heard:
+            with alone.listen("feed", "ann") as ann:
+                alone.wake("feed", "ann")
+                assert await ann.wait(0)
+            await asyncio.sleep(0.3)
+            assert heard == []
+
+
+async def test_a_process_that_comes_later_is_told_from_its_first_sign_on(streams: Streams) -> None:
+    first = other_process(streams, company_seconds=0.5)
+    async with running(first.run()):
+        await asyncio.sleep(0.8)
+        late = other_process(streams)
+        with late.listen("feed", "ann") as wakeup:
+            async with running(late.run()):
+                await wakeup.wait(5)  # fired once as it starts to listen
+                await asyncio.sleep(0.3)
+                first.wake("feed", "bob")
+                first.wake("feed", "ann")
+                await wakeup.wait(0)
+                first.wake("feed", "ann")
+                assert await wakeup.wait(5)
+                async with told(streams) as heard:
+                    await asyncio.sleep(1)  # signs of life keep it in company
+                    assert heard == []
+                first.wake("feed", "ann")
+                assert await wakeup.wait(5)
+
+
+async def test_what_a_process_kept_to_itself_is_told_to_who_comes(streams: Streams) -> None:
+    first = other_process(streams, company_seconds=0.3)
+    async with running(first.run()):
+        await asyncio.sleep(0.6)
+        connection = await asyncpg.connect(streams.dsn)
+        try:
+            async with told(streams) as heard:
+                first.wake("feed", "ann")
+                stranger = f'["{streams.ids.new()}",[]]'
+                await connection.execute(
+                    "SELECT pg_notify($1, $2)", f"daygen_{Service.BILLING.value}", stranger
+                )
+                async with asyncio.timeout(5):
+                    while not any('["",""]' in each for each in heard):
+                        await asyncio.sleep(0.01)
+        finally:
+            await connection.close()

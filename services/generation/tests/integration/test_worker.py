@@ -313,7 +313,7 @@ class FlakyStore(S3ObjectStore):
 async def test_an_outage_of_storage_delays_jobs_and_fails_none(
     streams: Streams, bucket: S3ObjectStore, stage: Stage
 ) -> None:
-    flaky = Stage(streams, FlakyStore(bucket._client, bucket._bucket))
+    flaky = Stage(streams, FlakyStore(bucket._client, bucket._putter, bucket._bucket))
     flaky.worker()
     flaky.scheduler()
     await flaky.ask(flaky.facts())
