@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -15,26 +15,6 @@ FETCH_MS = 200
 # What is asked for is there. At the end of a partition the broker would hold a request back for
 # so long, and the next partition's behind it.
 FETCH_WAIT_MS = 5
-
-
-class Log(Protocol):
-    """History, as far as it is kept."""
-
-    async def extents(self, topics: Collection[str]) -> Mapping[Partition, range]:
-        """The offsets that each partition of the topics holds now.
-
-        Raises:
-            BusError: the bus cannot be reached, or has no such topic.
-        """
-
-    def read(
-        self, partition: Partition, offsets: range, *, records_max: int
-    ) -> AsyncIterator[Sequence[IncomingMessage]]:
-        """The messages of a range of offsets in order, in batches that are full but for the last.
-
-        Raises:
-            BusError: the bus cannot be reached, or the log does not reach so far.
-        """
 
 
 class KafkaLog:

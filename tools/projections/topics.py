@@ -13,10 +13,9 @@ from typing import Any
 import asyncpg
 from msgspec import Struct
 
-from libs.events.log import Log
 from libs.events.names import Service, Topic
 from libs.events.registry import REGISTRY, UndecodableEventError
-from libs.events.transport import IncomingMessage, Partition
+from libs.events.transport import IncomingMessage, Log, Partition
 
 RECORDS_MAX = 5_000
 EXAMPLES_MAX = 5

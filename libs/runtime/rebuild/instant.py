@@ -11,8 +11,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from libs.events.log import Log
-from libs.events.transport import Partition
+from libs.events.transport import Log, Partition
 from libs.runtime.db import Connection
 from libs.runtime.rebuild.fold import Aside, Targets
 from libs.runtime.rebuild.projection import Projection, Reach, RebuildError
