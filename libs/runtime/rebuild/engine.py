@@ -13,6 +13,7 @@ from msgspec import Struct
 from libs.events.registry import REGISTRY
 from libs.events.transport import Log, Partition
 from libs.runtime.db import Connection
+from libs.runtime.faults import is_deterministic
 from libs.runtime.rebuild import shadow
 from libs.runtime.rebuild.compare import Comparison, compare
 from libs.runtime.rebuild.fold import Cut, Fold, Pause, Targets, tuned_garbage_collector
@@ -156,11 +157,19 @@ class Rebuild:
         Raises:
             RebuildError: it cannot be done. Nothing live has changed.
         """
-        with tuned_garbage_collector():
-            await self.fill(until)
-            if until is not None:
-                return self._outcome(is_kept=True)
-            tables = await self.compare()
+        try:
+            with tuned_garbage_collector():
+                await self.fill(until)
+                if until is not None:
+                    return self._outcome(is_kept=True)
+                tables = await self.compare()
+        except Exception as error:
+            if not is_deterministic(error):
+                raise
+            raise RebuildError(
+                f"The streams do not fit the tables of {self._projection.service.value}, and "
+                f"trying again would not help: {type(error).__name__}: {error}"
+            ) from error
         if not swap or not (accept_differences or all(each.is_equal for each in tables)):
             is_kept = not all(each.is_equal for each in tables)
             if not is_kept:
