@@ -21,6 +21,7 @@ from aiokafka.errors import (
 from faststream.kafka import KafkaBroker
 from faststream.middlewares import AckPolicy
 
+from libs.events.log import KafkaLog
 from libs.events.sending import send_topic
 from libs.events.topic_ids import TopicIds
 from libs.events.transport import (
@@ -103,6 +104,10 @@ class KafkaBus:
         await subscription.open()
         self._subscriptions.add(subscription)
         return subscription
+
+    def log(self) -> KafkaLog:
+        """The whole history of the topics, to be opened and read beside all groups."""
+        return KafkaLog(self._bootstrap, client_id=f"{self._client_id}-log", prefix=self._prefix)
 
     async def close(self) -> None:
         """Leave all groups and flush what is being published."""

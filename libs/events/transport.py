@@ -1,6 +1,15 @@
 """What the system asks of a message bus; `bus.py` answers with Kafka, a simulator otherwise."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -61,6 +70,26 @@ A partition that is left out of the answer is not read.
 """
 
 
+class Log(Protocol):
+    """History, as far as it is kept."""
+
+    async def extents(self, topics: Collection[str]) -> Mapping[Partition, range]:
+        """The offsets that each partition of the topics holds now.
+
+        Raises:
+            BusError: the bus cannot be reached, or has no such topic.
+        """
+
+    def read(
+        self, partition: Partition, offsets: range, *, records_max: int
+    ) -> AsyncIterator[Sequence[IncomingMessage]]:
+        """The messages of a range of offsets in order, in batches that are full but for the last.
+
+        Raises:
+            BusError: the bus cannot be reached, or the log does not reach so far.
+        """
+
+
 class Bus(Protocol):
     """Topics to publish to and to subscribe to."""
 
@@ -83,6 +112,13 @@ class Bus(Protocol):
 
         Raises:
             BusError: the bus cannot be reached.
+        """
+
+    def log(self) -> AbstractAsyncContextManager[Log]:
+        """History, to be opened and read beside all groups.
+
+        Raises:
+            BusError: on entering, when the bus cannot be reached.
         """
 
     async def close(self) -> None:

@@ -27,15 +27,15 @@ from libs.runtime.http import HttpOptions, create_http_app
 from libs.runtime.http.app import Lifespan
 from libs.runtime.ids import Ids, SystemIds
 from libs.runtime.metrics import StreamMetrics
-from libs.runtime.migrate import migrate
+from libs.runtime.migrate import RUNTIME_MIGRATIONS, migrate
+from libs.runtime.rebuild.projection import Projection
 from libs.runtime.redriving import Redriving
 from libs.runtime.relay import Relay
 from libs.runtime.settings import ServiceSettings
 from libs.runtime.telemetry import configure_logging
+from libs.runtime.verifier import Verifier, VerifyMetrics
 from libs.runtime.wakeups import Wakeups
 from libs.runtime.watchdog import Watchdog
-
-RUNTIME_MIGRATIONS = Path(__file__).parent / "migrations"
 
 # Finding 3 of the measurements: with the default thresholds the collector costs more than decoding
 # does.
@@ -110,6 +110,7 @@ class Runtime:
             ("relay", self.relay.run),
         ]
         self._stuck_seconds = settings.stuck_seconds
+        self._verify_interval_seconds = settings.verify_interval_seconds
         self._watchdogs: list[Watchdog] = []
         backlog = Backlog(
             database=self.database, clock=self.clock, metrics=BacklogMetrics(self.registry)
@@ -176,6 +177,21 @@ class Runtime:
         )
         self.background("redriving", redriving.run)
         return letters
+
+    def verify(self, projection: Projection) -> Verifier:
+        """Compare a projection with its streams from time to time, if the settings want it."""
+        verifier = Verifier(
+            projection,
+            dsn=self._dsn,
+            bus=self.bus,
+            clock=self.clock,
+            random=self.random,
+            metrics=VerifyMetrics(self.registry, self.clock),
+            interval_seconds=self._verify_interval_seconds,
+        )
+        if self._verify_interval_seconds:
+            self.background("verifier", verifier.run)
+        return verifier
 
     def background(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run work beside the requests; cancelled at the end, started again if it fails."""

@@ -82,9 +82,11 @@ class _MortalBus(KafkaBus):
         return outcomes
 
     async def subscribe(
-        self, *, group: str, topics: Iterable[str], assigned: Assigned
+        self, *, group: str, topics: Iterable[str], assigned: Assigned, pace_seconds: float = 0.0
     ) -> KafkaSubscription:
-        subscription = await super().subscribe(group=group, topics=topics, assigned=assigned)
+        subscription = await super().subscribe(
+            group=group, topics=topics, assigned=assigned, pace_seconds=pace_seconds
+        )
         subscription.__class__ = _MortalSubscription
         vars(subscription)["fate"] = self.fate
         return subscription

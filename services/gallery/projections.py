@@ -28,6 +28,6 @@ async def add_completed_jobs(
     in_order = sorted(jobs.values(), key=lambda job: job[1].job_id.int)
     known = await store.confirm_jobs(connection, [pictures.confirmation(*job) for job in in_order])
     added = [job for job_id, job in jobs.items() if not known or job_id not in known]
-    await store.add_assets(connection, [asset for job in added for asset in pictures.assets(*job)])
+    await store.add_assets(connection, pictures.distinct_assets(added))
     await store.add_items(connection, [item for job in added for item in pictures.items(*job)])
     return added

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
 from libs.events.registry import REGISTRY
-from libs.events.transport import Assigned, BusError, OpenSubscription, OutgoingMessage
+from libs.events.transport import Assigned, BusError, Log, OpenSubscription, OutgoingMessage
 
 
 class RecordingBus:
@@ -39,6 +39,9 @@ class RecordingBus:
         self, *, group: str, topics: Iterable[str], assigned: Assigned, pace_seconds: float = 0.0
     ) -> OpenSubscription:
         raise BusError("nothing to subscribe to")
+
+    def log(self) -> AbstractAsyncContextManager[Log]:
+        raise BusError("nothing is kept")
 
     async def close(self) -> None: ...
 

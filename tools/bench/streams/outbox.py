@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from random import Random
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from libs.events.bus import KafkaBus
 from libs.events.envelope import decode_envelope
 from libs.events.names import Service
 from libs.events.payload import Payload
-from libs.events.transport import Assigned, OpenSubscription, OutgoingMessage
+from libs.events.transport import Assigned, Log, OpenSubscription, OutgoingMessage
 from libs.runtime.testing import Streams
 from tools.bench.figures import Outcome, Spread, percentile
 from tools.bench.load import arrivals
@@ -97,9 +97,14 @@ class Watched:
         return outcomes
 
     async def subscribe(
-        self, *, group: str, topics: Iterable[str], assigned: Assigned
+        self, *, group: str, topics: Iterable[str], assigned: Assigned, pace_seconds: float = 0.0
     ) -> OpenSubscription:
-        return await self._bus.subscribe(group=group, topics=topics, assigned=assigned)
+        return await self._bus.subscribe(
+            group=group, topics=topics, assigned=assigned, pace_seconds=pace_seconds
+        )
+
+    def log(self) -> AbstractAsyncContextManager[Log]:
+        return self._bus.log()
 
     async def close(self) -> None:
         await self._bus.close()

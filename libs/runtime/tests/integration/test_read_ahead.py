@@ -46,7 +46,9 @@ class LogBus(RecordingBus):
         self.sizes: dict[int, int] = {}  # of single fetches, where they are not full
         self.assigned: Assigned | None = None
 
-    async def subscribe(self, *, group: str, topics: Iterable[str], assigned: Assigned) -> "LogBus":
+    async def subscribe(
+        self, *, group: str, topics: Iterable[str], assigned: Assigned, pace_seconds: float = 0.0
+    ) -> "LogBus":
         self.assigned = assigned
         await self.rebalance()
         return self
