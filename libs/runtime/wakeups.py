@@ -30,6 +30,14 @@ COMPANY_SECONDS = 10.0  # so long another process is taken to be there after its
 
 EVERYTHING = ("", "")  # the wake-up of every listener
 
+_LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # of a connection that ends in the middle of something
+)
+
 logger = structlog.get_logger(__name__)
 
 
@@ -103,7 +111,7 @@ class Wakeups:
         while True:
             try:
                 await self._exchange()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except _LOST as error:
                 logger.warning("wakeups_disconnected", error=str(error))
             await self._clock.sleep(RECONNECT_SECONDS)
 
@@ -140,7 +148,7 @@ class Wakeups:
                 await self._clock.sleep(GATHER_SECONDS)
         finally:
             self._company_until = math.inf
-            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(*_LOST):
                 await connection.close(timeout=2)
 
     async def _notify(
