@@ -9,8 +9,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
-from typing import Any
+from uuid import UUID
 from weakref import WeakSet
 
 import structlog
@@ -20,10 +19,11 @@ from aiokafka.errors import (
     KafkaError,
     NoOffsetForPartitionError,
 )
-from aiokafka.partitioner import murmur2
 from faststream.kafka import KafkaBroker
 from faststream.middlewares import AckPolicy
 
+from libs.events.log import KafkaLog
+from libs.events.sending import send_topic
 from libs.events.topic_ids import TopicIds
 from libs.events.transport import (
     Assigned,
@@ -42,6 +42,7 @@ HEARTBEAT_INTERVAL_MS = 2_000
 # fetching would be let in again once it fetches, which it does only once it has partitions.
 POLL_INTERVAL_MS_MAX = 2**31 - 1
 PLACE_AGAIN_SECONDS = 0.2
+LOOK_SECONDS = 5.0  # at the ids of the topics that are read
 STOP_SECONDS = 5.0
 
 logger = structlog.get_logger(__name__)
@@ -59,6 +60,7 @@ class KafkaBus:
         self._client_id = client_id
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
+        self._topic_ids: TopicIds | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         self._subscriptions: WeakSet[KafkaSubscription] = WeakSet()
 
@@ -74,7 +76,7 @@ class KafkaBus:
         outcomes: list[BaseException | None] = [None] * len(messages)
         await asyncio.gather(
             *(
-                _send_topic(producer, topic, indices, messages, outcomes)
+                send_topic(producer, topic, indices, messages, outcomes)
                 for topic, indices in topics.items()
             )
         )
@@ -93,10 +95,31 @@ class KafkaBus:
         self._subscriptions.add(subscription)
         return subscription
 
+    async def topic_ids(self, topics: Iterable[str]) -> Mapping[str, UUID]:
+        """Which of these topics there are; see `Bus.topic_ids`."""
+        try:
+            if self._topic_ids is None:
+                opening = TopicIds(self._bootstrap, self._client_id)
+                await opening.open()
+                self._topic_ids = opening
+            found = await self._topic_ids.existing(self._prefix + each for each in topics)
+        except (KafkaError, OSError, TimeoutError) as error:
+            if self._topic_ids is not None:
+                await self._topic_ids.close()
+                self._topic_ids = None
+            raise BusError(f"Kafka does not say which topics it has: {error!r}") from error
+        return {name.removeprefix(self._prefix): topic_id for name, topic_id in found.items()}
+
+    def log(self) -> KafkaLog:
+        """The whole history of the topics, to be opened and read beside all groups."""
+        return KafkaLog(self._bootstrap, client_id=f"{self._client_id}-log", prefix=self._prefix)
+
     async def close(self) -> None:
         """Leave all groups and flush what is being published."""
         for subscription in list(self._subscriptions):
             await subscription.close()
+        if self._topic_ids is not None:
+            await self._topic_ids.close()
         if self._producer is not None:
             self._retire(self._producer)
         if self._retiring:
@@ -170,12 +193,15 @@ class KafkaSubscription:
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
         )
         self._prefix = prefix
+        self._topics = [prefix + topic for topic in topics]
         self._topic_ids = TopicIds(bootstrap, client_id)
         self._assigned = assigned
         self._partitions: dict[TopicPartition, Partition] = {}
         self._ends: Mapping[Partition, int] = {}
         self._is_placed = asyncio.Event()
         self._placing: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._gone: set[str] = set()
 
     async def open(self) -> None:
         """Join the group.
@@ -185,23 +211,29 @@ class KafkaSubscription:
         """
         try:
             await self._topic_ids.open()
+            # A member that joins while a topic is missing would not hear of it for minutes.
+            ids = await self._topic_ids.of(self._topics)
             await self._broker.start()
+            self._looking = asyncio.create_task(self._look(ids), name="topic-ids")
         except (KafkaError, OSError, TimeoutError) as error:
             await self.close()
-            raise BusError(f"Kafka cannot be reached: {error}") from error
+            raise BusError(f"Kafka cannot be read: {error!r}") from error
         except asyncio.CancelledError:
             await self.close()  # nobody else knows of this consumer yet
             raise
 
     async def close(self) -> None:
         """Leave the group."""
-        if self._placing is not None:
-            self._placing.cancel()
+        for task in (self._placing, self._looking):
+            if task is not None:
+                task.cancel()
         await self._broker.stop()
         await self._topic_ids.close()
 
     async def fetch(self, *, records_max: int, timeout_seconds: float) -> Sequence[IncomingMessage]:
         """The next messages; see `Subscription.fetch`."""
+        if self._gone:
+            raise BusError(f"{sorted(self._gone)} is another log now, or none: begin with that one")
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self._is_placed.wait()
@@ -299,6 +331,17 @@ class KafkaSubscription:
             else:
                 consumer.seek(each, start)
 
+    async def _look(self, ids: Mapping[str, UUID]) -> None:
+        """Notice a topic that was made anew: its log may already be longer than our position.
+
+        Nothing else would tell: Kafka answers fetches by name and offset alone.
+        """
+        while not self._gone:
+            await asyncio.sleep(LOOK_SECONDS)
+            with suppress(KafkaError, OSError, TimeoutError):  # the fetcher finds out, too
+                now = await self._topic_ids.existing(ids)
+                self._gone = {name for name, topic_id in ids.items() if now.get(name) != topic_id}
+
     def let_go(self) -> None:
         """Stop fetching until the next assignment is placed."""
         self._is_placed.clear()
@@ -326,75 +369,3 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         await self._subscription.take_over(assigned)
-
-
-async def _send_topic(
-    producer: AIOKafkaProducer,
-    topic: str,
-    indices: Sequence[int],
-    messages: Sequence[OutgoingMessage],
-    outcomes: list[BaseException | None],
-) -> None:
-    """Publish one topic's messages; a topic that is missing or refused holds up no other one."""
-    try:
-        count = len(await producer.partitions_for(topic))
-    except (KafkaError, OSError, TimeoutError) as error:
-        for index in indices:
-            outcomes[index] = error
-        return
-    partitions: defaultdict[int, list[int]] = defaultdict(list)
-    for index in indices:
-        partitions[_partition_of(messages[index].key or b"", count)].append(index)
-    await asyncio.gather(
-        *(
-            _send_partition(producer, topic, partition, some, messages, outcomes)
-            for partition, some in partitions.items()
-        )
-    )
-
-
-@lru_cache(maxsize=65_536)
-def _partition_of(key: bytes, count: int) -> int:
-    """The partition that Kafka's default partitioner gives a key.
-
-    Murmur2 over the bytes with the sign bit cleared, as the Java client does it.
-    """
-    return int((murmur2(key) & 0x7FFFFFFF) % count)
-
-
-async def _send_partition(
-    producer: AIOKafkaProducer,
-    topic: str,
-    partition: int,
-    indices: Sequence[int],
-    messages: Sequence[OutgoingMessage],
-    outcomes: list[BaseException | None],
-) -> None:
-    """Publish one partition's messages batch after batch; a failed one stops the later ones.
-
-    That keeps the order of each key also when a part has to be published again.
-    """
-    pending = list(indices)
-    while pending:
-        batch = producer.create_batch()
-        taken = _fill(batch, [messages[index] for index in pending])
-        try:
-            # A batch without messages is refused: then the next message fits into none.
-            delivery = await producer.send_batch(batch, topic, partition=partition)
-            await delivery
-        except (KafkaError, OSError, TimeoutError) as error:
-            for index in pending:
-                outcomes[index] = error
-            return
-        pending = pending[taken:]
-
-
-def _fill(batch: Any, messages: Sequence[OutgoingMessage]) -> int:
-    """Append as many of the messages as the batch takes; answers how many."""
-    for count, message in enumerate(messages):
-        appended = batch.append(
-            key=message.key, value=message.value, timestamp=None, headers=list(message.headers)
-        )
-        if appended is None:
-            return count
-    return len(messages)

@@ -1,6 +1,15 @@
 """What the system asks of a message bus; `bus.py` answers with Kafka, a simulator otherwise."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -82,8 +91,41 @@ class Bus(Protocol):
             BusError: the bus cannot be reached.
         """
 
+    async def topic_ids(self, topics: Iterable[str]) -> Mapping[str, UUID]:
+        """The id of each of these topics that exists.
+
+        Raises:
+            BusError: the bus cannot be reached.
+        """
+
+    def log(self) -> "AbstractAsyncContextManager[Log]":
+        """The whole history of the topics, to be opened and read beside all groups.
+
+        Opening it raises a BusError if the bus cannot be reached.
+        """
+
     async def close(self) -> None:
         """Leave all groups and flush what is being published."""
+
+
+class Log(Protocol):
+    """History, as far as it is kept."""
+
+    async def extents(self, topics: Collection[str]) -> Mapping[Partition, range]:
+        """The offsets that each partition of the topics holds now.
+
+        Raises:
+            BusError: the bus cannot be reached, or has no such topic.
+        """
+
+    def read(
+        self, partition: Partition, offsets: range, *, records_max: int
+    ) -> AsyncIterator[Sequence[IncomingMessage]]:
+        """The messages of a range of offsets in order, in batches that are full but for the last.
+
+        Raises:
+            BusError: the bus cannot be reached, or the log does not reach so far.
+        """
 
 
 class OpenSubscription(Subscription, Protocol):

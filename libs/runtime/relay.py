@@ -4,6 +4,10 @@ Each replica holds a lease on a share of the key hashes. A crash between publish
 publishes a row again; so does a replica that lost its lease in the middle. Both start at the first
 unmarked row of a key, so the first copies of a key's events always stand in order, and the readers'
 inboxes drop the rest.
+
+A topic that was made anew has lost what this service had published. Nothing may leave before that,
+or readers of the new topic would find each key's end before its beginning: so the relay stands
+still until `republish_outbox` has queued the kept rows.
 """
 
 from collections.abc import Sequence
@@ -13,7 +17,7 @@ import msgspec
 import structlog
 from asyncpg import Record
 
-from libs.events.names import CONTENT_TYPE_CLOUDEVENT, HEADER_CONTENT_TYPE
+from libs.events.names import CONTENT_TYPE_CLOUDEVENT, HEADER_CONTENT_TYPE, kept_topics
 from libs.events.transport import Bus, OutgoingMessage
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database
@@ -31,6 +35,7 @@ EXTEND_SECONDS = 60.0
 EVENT_HEADERS = ((HEADER_CONTENT_TYPE, CONTENT_TYPE_CLOUDEVENT),)
 
 HOLD = "SELECT hold_relay_shares($1, make_interval(secs => $2))"
+NOTE_TOPICS = "SELECT note_topics($1::text[], $2::uuid[])"
 PENDING = """
     SELECT order_number, topic, key, headers, encoded
       FROM (SELECT order_number FROM outbox_pending
@@ -70,6 +75,7 @@ class Relay:
         self._random = random
         self._metrics = metrics
         self._shares: list[int] = []
+        self._made_anew: Sequence[str] = ()
         self._renew_at = self._extend_at = -1.0
 
     async def run(self) -> None:
@@ -79,8 +85,9 @@ class Relay:
             while True:
                 try:
                     await self._keep_house()
-                    published = await self.publish_pending()
+                    published = 0 if self._made_anew else await self.publish_pending()
                 except Exception as error:  # noqa: BLE001  # nothing may end the relay
+                    self._renew_at = -1.0  # look at the topics before anything else is published
                     self._metrics.publish_failures.inc()
                     logger.warning("relay_failed", error=repr(error))
                     await self._clock.sleep(backoff.next_seconds(self._random.random()))
@@ -117,6 +124,21 @@ class Relay:
             self._shares = await connection.fetchval(HOLD, self._replica, LEASE_SECONDS)
         return self._shares
 
+    async def look_at_topics(self) -> Sequence[str]:
+        """Which topics were made anew, and do not hold what was published to them.
+
+        Raises:
+            BusError: Kafka cannot be asked.
+        """
+        ids = await self._bus.topic_ids(kept_topics())
+        async with self._database.read() as connection:
+            made_anew = await connection.fetchval(NOTE_TOPICS, list(ids), list(ids.values()))
+        if made_anew and not self._made_anew:
+            logger.critical("relay_stands_still", made_anew=made_anew, remedy="daygen republish")
+        self._made_anew = made_anew
+        self._metrics.topics_made_anew.set(len(made_anew))
+        return self._made_anew
+
     async def _keep_house(self) -> None:
         now = self._clock.monotonic()
         if now >= self._extend_at:
@@ -125,6 +147,7 @@ class Relay:
             self._extend_at = now + EXTEND_SECONDS
         if now >= self._renew_at:
             await self.hold_shares()
+            await self.look_at_topics()
             self._renew_at = now + RENEW_SECONDS
 
 

@@ -22,12 +22,14 @@ from libs.runtime.consumer import Consumer, Handler
 from libs.runtime.db import Database
 from libs.runtime.deadletters import DeadLetters, Settle
 from libs.runtime.emitter import Emitter
+from libs.runtime.errors import Unavailable
 from libs.runtime.faults import Backoff
 from libs.runtime.http import HttpOptions, create_http_app
 from libs.runtime.http.app import Lifespan
 from libs.runtime.ids import Ids, SystemIds
 from libs.runtime.metrics import StreamMetrics
 from libs.runtime.migrate import migrate
+from libs.runtime.recovery import History, Recovery
 from libs.runtime.relay import Relay
 from libs.runtime.settings import ServiceSettings
 from libs.runtime.telemetry import configure_logging
@@ -41,6 +43,12 @@ RUNTIME_MIGRATIONS = Path(__file__).parent / "migrations"
 GC_THRESHOLDS = (100_000, 50, 100)
 
 logger = structlog.get_logger(__name__)
+
+
+class HistoryUnread(Unavailable):
+    """The service does not know yet what it has said: see `libs/runtime/recovery.py`."""
+
+    code = "history_unread"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +110,8 @@ class Runtime:
             random=self.random,
             metrics=self.metrics,
         )
+        self._recovery: Recovery | None = None
+        self._recovered = asyncio.Event()
         self._work: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("wakeups", self.wakeups.run),
             ("relay", self.relay.run),
@@ -113,6 +123,18 @@ class Runtime:
         )
         self.background("backlog", backlog.run)
         self._before: list[Callable[[], Awaitable[None]]] = []
+
+    def remember(self, history: History) -> None:
+        """How the service learns what it has said, if its schema does not know: before all else."""
+        self._recovery = Recovery(
+            service=self.service,
+            history=history,
+            dsn=self._dsn,
+            database=self.database,
+            bus=self.bus,
+            clock=self.clock,
+            random=self.random,
+        )
 
     def consume(
         self,
@@ -185,8 +207,9 @@ class Runtime:
             random=self.random,
             registry=self.registry,
             # Nothing else is asked for: whatever else is away, a service does its part without.
-            checks={"database": self.is_database_ready},
+            checks={"database": self.is_database_ready, "history": self._is_recovered},
             why_not_live=self.why_not_live,
+            why_closed=self.why_closed,
             lifespan=lifespan or self.lifespan,
             options=options,
         )
@@ -194,6 +217,19 @@ class Runtime:
     def why_not_live(self) -> str | None:
         """Why this process should be started again; None as long as that would not help."""
         return next((reason for each in self._watchdogs if (reason := each.verdict)), None)
+
+    def why_closed(self) -> str | None:
+        """Why nothing is served yet; None once the service knows what it has said."""
+        if self._recovered.is_set():
+            return None
+        trouble = self._recovery and self._recovery.trouble
+        why = f" It cannot yet: {trouble}" if trouble else ""
+        return f"The {self.service.value} service is reading its history: try again later.{why}"
+
+    async def _is_recovered(self) -> None:
+        """Raises until the service knows what it has said."""
+        if reason := self.why_closed():
+            raise HistoryUnread(reason)
 
     async def is_database_ready(self) -> None:
         """Raises when the database does not answer."""
@@ -208,8 +244,11 @@ class Runtime:
         for step in self._before:
             await step()
         tasks = [
-            asyncio.create_task(self._keep_running(name, work), name=name)
-            for name, work in self._work
+            asyncio.create_task(self._recover(), name="recovery"),
+            *(
+                asyncio.create_task(self._keep_running(name, work), name=name)
+                for name, work in self._work
+            ),
         ]
         _tune_garbage_collector()
         logger.info("service_started", service=self.service.value)
@@ -249,7 +288,13 @@ class Runtime:
         finally:
             await connection.close()
 
+    async def _recover(self) -> None:
+        if self._recovery is not None:
+            await self._recovery.run()
+        self._recovered.set()
+
     async def _keep_running(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        await self._recovered.wait()
         backoff = Backoff(first_seconds=0.2, most_seconds=10.0)
         while True:
             try:

@@ -18,6 +18,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
     settings = settings or Settings.load()
     runtime = Runtime(Service.BILLING, settings, parts, migrations=MIGRATIONS)
+    runtime.remember(consumers.HISTORY)
     runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, consumers.record)
     letters = runtime.dead_letters(
         consumers.EVENT_TYPES, consumers.record, deadletters.refuse(consumers.NEVER_DISCARDED)

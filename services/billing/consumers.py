@@ -7,6 +7,7 @@ from libs.events.envelope import Event
 from libs.events.names import EventType, Topic
 from libs.events.payload import Payload
 from libs.runtime.db import Transaction
+from libs.runtime.recovery import History
 from services.billing import projections
 
 TOPICS = (Topic.GENERATION,)
@@ -14,6 +15,19 @@ EVENT_TYPES = (EventType.GENERATION_COMPLETED, EventType.GENERATION_FAILED)
 NEVER_DISCARDED = dict.fromkeys(
     EVENT_TYPES,
     "Every job has a usage row, and completes only with it: correct the cause and redrive.",
+)
+
+
+async def fold(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
+    """Record what was confirmed before."""
+    await projections.record_finished_jobs(transaction.connection, events)
+
+
+HISTORY = History(
+    own=(Topic.BILLING,),
+    answers=(EventType.USAGE_RECORDED,),
+    inputs=(Topic.GENERATION,),
+    fold_input=fold,
 )
 
 

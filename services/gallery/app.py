@@ -26,6 +26,7 @@ STORAGE_ATTEMPTS_MAX = 2
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
     settings = settings or Settings.load()
     runtime = Runtime(Service.GALLERY, settings, parts, migrations=MIGRATIONS)
+    runtime.remember(consumers.HISTORY)
     runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, consumers.take_in)
     letters = runtime.dead_letters(
         consumers.EVENT_TYPES, consumers.take_in, deadletters.refuse(consumers.NEVER_DISCARDED)

@@ -7,6 +7,7 @@ from libs.events.gallery import GalleryItemsAdded
 from libs.events.names import EventType, Topic
 from libs.events.payload import Payload
 from libs.runtime.db import Transaction
+from libs.runtime.recovery import History
 from services.gallery import projections
 from services.gallery.domain import pictures
 
@@ -17,6 +18,19 @@ NEVER_DISCARDED = {
         "A job completes only when its pictures are listed: correct the cause and redrive."
     )
 }
+
+
+async def fold(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
+    """List what was confirmed before."""
+    await projections.add_completed_jobs(transaction.connection, events)
+
+
+HISTORY = History(
+    own=(Topic.GALLERY,),
+    answers=(EventType.GALLERY_ITEMS_ADDED,),
+    inputs=(Topic.GENERATION,),
+    fold_input=fold,
+)
 
 
 async def take_in(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:

@@ -50,6 +50,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         signup_credits=settings.signup_credits,
         grace=settings.grace,
     )
+    runtime.remember(consumers.HISTORY)
     runtime.consume(
         consumers.TOPICS,
         consumers.EVENT_TYPES,

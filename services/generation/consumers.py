@@ -8,10 +8,20 @@ from libs.events.names import EventType, Topic
 from libs.events.payload import Payload
 from libs.runtime.consumer import Handler
 from libs.runtime.db import Transaction
+from libs.runtime.recovery import History
+from services.generation import projections
 from services.generation.handlers.requests import Requests
 
 TOPICS = (Topic.GENERATION,)
 EVENT_TYPES = (EventType.GENERATION_REQUESTED, EventType.GENERATION_CANCEL_REQUESTED)
+
+HISTORY = History(
+    own=(Topic.GENERATION,),
+    answers=(EventType.GENERATION_COMPLETED, EventType.GENERATION_FAILED),
+    fold=projections.remember,
+    inputs=(Topic.GENERATION,),
+    fold_input=projections.remember_requests,
+)
 
 
 def take_in(requests: Requests) -> Handler:

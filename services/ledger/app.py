@@ -18,6 +18,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
     settings = settings or Settings.load()
     runtime = Runtime(Service.LEDGER, settings, parts, migrations=MIGRATIONS)
+    runtime.remember(consumers.create_history(runtime.clock))
     handler = consumers.create_handler(runtime.clock, runtime.ids)
     runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, handler)
     letters = runtime.dead_letters(
