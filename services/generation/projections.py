@@ -53,7 +53,7 @@ def _decided(event: Event[Payload], answer: GenerationCompleted | GenerationFail
         id=answer.job_id,
         account_id=answer.account_id,
         provider=request.provider if request else NO_PROVIDER,
-        cost=fairness.cost(request.units) if request else 0,
+        cost=fairness.cost(request.units) if request and started_at else 0,
         requested=_request_of(event, request),
         state=JobState.COMPLETED if is_completed else JobState.FAILED,
         attempt_id=answer.attempt_id,
