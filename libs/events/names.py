@@ -40,6 +40,7 @@ class EventType(StrEnum):
     """CloudEvents `type` of each event: noun, then past verb. Never renamed once published."""
 
     USER_REGISTERED = "daygen.user.registered"
+    ACCOUNT_ERASED = "daygen.account.erased"
     GENERATION_REQUESTED = "daygen.generation.requested"
     GENERATION_CANCEL_REQUESTED = "daygen.generation.cancel_requested"
     GENERATION_STARTED = "daygen.generation.started"

@@ -22,7 +22,7 @@ from libs.events.transport import (
     Partition,
     Subscription,
 )
-from libs.runtime import inbox, parked, positions
+from libs.runtime import erasure, inbox, parked, positions
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database, Transaction
 from libs.runtime.faults import Backoff, is_deterministic
@@ -253,6 +253,10 @@ class Consumer:
             )
             ready, parkings = self._sort(intakes, batch)
             repeated = len(intakes) - len(ready) - len(parkings)
+            erased = await erasure.erased(transaction, [event for _, event in ready])
+            if erased:
+                events = erasure.forget([event for _, event in ready], erased)
+                ready = [(intake, event) for (intake, _), event in zip(ready, events, strict=True)]
             if is_isolating:
                 parkings += await self._apply_one_by_one(transaction, ready)
             elif ready:

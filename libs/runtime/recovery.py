@@ -19,11 +19,12 @@ import structlog
 from msgspec import Struct
 
 from libs.events.envelope import Event
+from libs.events.identity import AccountErased
 from libs.events.names import EventType, Service, Topic, kept_topics
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY, UndecodableEventError
 from libs.events.transport import Bus, IncomingMessage, Log, Partition
-from libs.runtime import inbox, positions
+from libs.runtime import erasure, inbox, positions
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database, Transaction
 from libs.runtime.faults import Backoff
@@ -118,7 +119,8 @@ class Recovery:
         self._random = random
         group = service.consumer_group
         self._group = group
-        self._own, self._answered, self._inputs = (
+        self._erasures, self._own, self._answered, self._inputs = (
+            f"{group}.erasures",
             f"{group}.own",
             f"{group}.answered",
             f"{group}.inputs",
@@ -146,6 +148,7 @@ class Recovery:
         async with self._database.read() as connection:
             await connection.execute(REMEMBER_OUTBOX, self._own, timeout=None)
         async with self._bus.log() as log:
+            await self._read(log, self._erasures, Topic.IDENTITY, self._take_erasures)
             for topic in (*self._history.own, Topic.OPERATIONS):
                 await self._read(log, self._own, topic, self._take_own)
             async with self._database.read() as connection:
@@ -161,7 +164,7 @@ class Recovery:
         ids = await self._bus.topic_ids(kept_topics())
         async with self._database.transaction() as transaction:
             connection = transaction.connection
-            names = [self._own, self._answered, self._inputs]
+            names = [self._erasures, self._own, self._answered, self._inputs]
             await connection.execute(FORGET_INBOX, names, timeout=None)
             await connection.execute(FORGET_POSITIONS, names)
             await connection.execute(NOTE_TOPICS, list(ids), list(ids.values()))
@@ -208,12 +211,21 @@ class Recovery:
             )
             await take(transaction, entered, read)
 
+    async def _take_erasures(
+        self, transaction: Transaction, _: inbox.Entered, read: Sequence[_Read]
+    ) -> None:
+        """Who is gone, before anything that could tell of them."""
+        gone = [each.event for each in read if isinstance(each.event.data, AccountErased)]
+        await erasure.erased(transaction, gone)
+
     async def _take_own(
         self, transaction: Transaction, entered: inbox.Entered, read: Sequence[_Read]
     ) -> None:
         """Keep what is ours, fold it, and note which inputs it answers."""
         own = [each for each in read if each.event.source == self._service.source]
         fresh = list({e.event.id: e for e in own if e.event.id in entered.fresh}.values())
+        events = [each.event for each in fresh]
+        erased = await erasure.erased(transaction, events)
         connection = transaction.connection
         await connection.execute(PUBLISHED, [each.event.id for each in own])
         if fresh:
@@ -222,9 +234,14 @@ class Recovery:
                 [each.event.id for each in fresh],
                 [each.message.partition.topic for each in fresh],
                 [each.message.key for each in fresh],
-                [each.message.value for each in fresh],
+                [
+                    erasure.forget_encoded(each.message.value, erased)
+                    if erased
+                    else each.message.value
+                    for each in fresh
+                ],
             )
-        events = [each.event for each in fresh]
+        events = erasure.forget(events, erased)
         if self._history.fold is not None:
             await self._history.fold(transaction, events)
         causes = [
@@ -245,7 +262,10 @@ class Recovery:
         answered = await self._mark(transaction, None, [row["event_id"] for row in rows])
         events = {each.event.id: each.event for each in read if each.event.id in answered}
         if events and self._history.fold_input is not None:
-            await self._history.fold_input(transaction, list(events.values()))
+            erased = await erasure.erased(transaction, list(events.values()))
+            await self._history.fold_input(
+                transaction, erasure.forget(list(events.values()), erased)
+            )
 
     async def _mark(
         self, transaction: Transaction, name: str | None, event_ids: Sequence[UUID]

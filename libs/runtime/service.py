@@ -22,6 +22,7 @@ from libs.runtime.consumer import Consumer, Handler
 from libs.runtime.db import Database
 from libs.runtime.deadletters import DeadLetters, Settle
 from libs.runtime.emitter import Emitter
+from libs.runtime.erasure import Blanking
 from libs.runtime.errors import Unavailable
 from libs.runtime.faults import Backoff
 from libs.runtime.http import HttpOptions, create_http_app
@@ -122,6 +123,8 @@ class Runtime:
             database=self.database, clock=self.clock, metrics=BacklogMetrics(self.registry)
         )
         self.background("backlog", backlog.run)
+        blanking = Blanking(database=self.database, wakeups=self.wakeups, clock=self.clock)
+        self.background("blanking", blanking.run)
         self._before: list[Callable[[], Awaitable[None]]] = []
 
     def remember(self, history: History) -> None:

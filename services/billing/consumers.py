@@ -10,10 +10,12 @@ from libs.runtime.db import Transaction
 from libs.runtime.recovery import History
 from services.billing import projections
 
-TOPICS = (Topic.GENERATION,)
-EVENT_TYPES = (EventType.GENERATION_COMPLETED, EventType.GENERATION_FAILED)
+TOPICS = (Topic.IDENTITY, Topic.GENERATION)
+ANSWERS = (EventType.GENERATION_COMPLETED, EventType.GENERATION_FAILED)
+# Of an erased person it keeps what was used and paid, which holds no words of theirs.
+EVENT_TYPES = (EventType.ACCOUNT_ERASED, *ANSWERS)
 NEVER_DISCARDED = dict.fromkeys(
-    EVENT_TYPES,
+    ANSWERS,
     "Every job has a usage row, and completes only with it: correct the cause and redrive.",
 )
 

@@ -16,6 +16,7 @@ from services.gallery import consumers
 from services.gallery.adapters.storage import S3Assets
 from services.gallery.api import assets_router, files_router
 from services.gallery.settings import Settings
+from services.gallery.worker import Sweeper
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -32,6 +33,10 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         consumers.EVENT_TYPES, consumers.take_in, deadletters.refuse(consumers.NEVER_DISCARDED)
     )
     storage = S3Assets(S3Options.of(settings, attempts_max=STORAGE_ATTEMPTS_MAX))
+    sweeper = Sweeper(
+        database=runtime.database, assets=storage, wakeups=runtime.wakeups, clock=runtime.clock
+    )
+    runtime.background("sweeper", sweeper.run)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

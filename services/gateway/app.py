@@ -14,7 +14,7 @@ from services.gateway import consumers, projections
 from services.gateway.adapters.owners import HttpOwners
 from services.gateway.adapters.passwords import Argon2Passwords
 from services.gateway.api import accounts as accounts_api
-from services.gateway.api import dead_letters, forwarding, jobs
+from services.gateway.api import dead_letters, forwarding, jobs, users
 from services.gateway.api import generations as generations_api
 from services.gateway.api.callers import create_callers
 from services.gateway.api.views import JobViews
@@ -94,6 +94,7 @@ def _add_routes(
     )
     internal = InternalTokens(settings.internal_secret, runtime.clock)
     app.include_router(accounts_api.create_router(accounts, tokens, runtime.ids, callers))
+    app.include_router(users.create_router(accounts, callers))
     app.include_router(generations_api.create_router(desk, callers))
     app.include_router(jobs.create_router(generations, streams, views, callers))
     letters = runtime.dead_letters(consumers.EVENT_TYPES, projections.project, discards.settle)

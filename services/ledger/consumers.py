@@ -12,6 +12,7 @@ from services.ledger import handlers, projections
 TOPICS = (Topic.IDENTITY, Topic.GENERATION)
 EVENT_TYPES = (
     EventType.USER_REGISTERED,
+    EventType.ACCOUNT_ERASED,
     EventType.GENERATION_REQUESTED,
     EventType.GENERATION_COMPLETED,
     EventType.GENERATION_FAILED,

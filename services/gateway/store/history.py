@@ -24,6 +24,8 @@ ADD_USERS = """
     )
     INSERT INTO users (user_id, role, created_at, updated_at)
     SELECT user_id, role, at, at FROM registered
+     WHERE NOT EXISTS (SELECT FROM erased_account
+                        WHERE erased_account.account_id = registered.account_id)
     ON CONFLICT (user_id) DO NOTHING RETURNING user_id
 """
 ADD_JOBS = """

@@ -1,4 +1,4 @@
-"""Statements of a recovery: jobs that were decided before, as their answers tell."""
+"""Statements about jobs of the past: what a recovery brings back, what an erasure blanks."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -40,6 +40,13 @@ KEEP_REQUESTS = """
       FROM unnest($1::uuid[], $2::bytea[]) AS read (id, requested) WHERE job.id = read.id
 """
 
+FIND_UNDECIDED = """
+    SELECT id FROM job WHERE account_id = ANY($1::uuid[]) AND decided_at IS NULL ORDER BY id
+"""
+LOCK_REQUESTS = """
+    SELECT id, requested FROM job WHERE account_id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
+"""
+
 
 class DecidedJob(Struct, frozen=True, kw_only=True):
     """A job that has ended, with its last attempt; in the order of ADD_DECIDED_JOBS."""
@@ -72,3 +79,16 @@ async def keep_requests(
 ) -> None:
     """Put requests as they were published in place of what their answers tell of them."""
     await connection.execute(KEEP_REQUESTS, job_ids, requests)
+
+
+async def find_undecided(connection: Connection, account_ids: Sequence[UUID]) -> list[UUID]:
+    """Jobs of these accounts that are under way."""
+    return [row["id"] for row in await connection.fetch(FIND_UNDECIDED, account_ids)]
+
+
+async def lock_requests(
+    connection: Connection, account_ids: Sequence[UUID]
+) -> list[tuple[UUID, bytes]]:
+    """All jobs of these accounts with their requests, locked."""
+    rows = await connection.fetch(LOCK_REQUESTS, account_ids)
+    return [(row["id"], row["requested"]) for row in rows]
