@@ -21,6 +21,14 @@ def without_text(event: Event[PayloadT]) -> Event[PayloadT]:
     return replace(event, data=_blank(event.data))
 
 
+def without_person(event: Event[PayloadT]) -> Event[PayloadT]:
+    """The event without words and pictures: what a reader may know of whoever was erased."""
+    event = without_text(event)
+    if isinstance(event.data, GenerationCompleted):
+        return replace(event, data=replace(event.data, images=()))
+    return event
+
+
 def facts_without_text(request: RequestFacts) -> RequestFacts:
     """What was asked and at what price, without the words; options may hold some, too."""
     return replace(request, prompt="", options={})

@@ -11,6 +11,7 @@ import structlog
 from msgspec import Struct
 
 from libs.events.envelope import Event
+from libs.events.erasure import without_person
 from libs.events.names import EventType, Topic
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY, Registry, UndecodableEventError
@@ -72,6 +73,7 @@ class Consumer:
         metrics: StreamMetrics,
         registry: Registry = REGISTRY,
         gather_seconds: float = 0.0,
+        forget: erasure.Forget = without_person,
     ) -> None:
         self._name = name
         self._topics = tuple(topic.value for topic in topics)
@@ -86,6 +88,7 @@ class Consumer:
         self._metrics = metrics
         self._registry = registry
         self._gather_seconds = gather_seconds
+        self._forget = forget
         self._expected: dict[Partition, int] = {}
         self._passed_over: dict[Partition, int] = {}  # read, and not yet stored
         self._stopped: frozenset[Partition] = frozenset()
@@ -255,7 +258,7 @@ class Consumer:
             repeated = len(intakes) - len(ready) - len(parkings)
             erased = await erasure.erased(transaction, [event for _, event in ready])
             if erased:
-                events = erasure.forget([event for _, event in ready], erased)
+                events = erasure.forget([event for _, event in ready], erased, self._forget)
                 ready = [(intake, event) for (intake, _), event in zip(ready, events, strict=True)]
             if is_isolating:
                 parkings += await self._apply_one_by_one(transaction, ready)

@@ -5,14 +5,14 @@ recovery, comes without text. What the service's own log holds is blanked by bac
 it has been published.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from uuid import UUID
 
 import structlog
 from asyncpg import Record
 
 from libs.events.envelope import Event, encode
-from libs.events.erasure import without_text
+from libs.events.erasure import without_person, without_text
 from libs.events.identity import AccountErased
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY, UndecodableEventError
@@ -77,11 +77,17 @@ async def erase(transaction: Transaction, account_id: UUID) -> None:
     transaction.wake(ERASURE_CHANNEL)
 
 
+Forget = Callable[[Event[Payload]], Event[Payload]]
+"""What is left of an event of whoever is erased."""
+
+
 def forget(
-    events: Sequence[Event[Payload]], erased_accounts: Collection[UUID]
+    events: Sequence[Event[Payload]],
+    erased_accounts: Collection[UUID],
+    left: Forget = without_person,
 ) -> list[Event[Payload]]:
-    """The events as they may be read: without text where their account is erased."""
-    return [without_text(each) if each.data.account in erased_accounts else each for each in events]
+    """The events as they may be read: with what is left of them where their account is erased."""
+    return [left(each) if each.data.account in erased_accounts else each for each in events]
 
 
 def forget_encoded(encoded: bytes | None, erased_accounts: Collection[UUID]) -> bytes | None:

@@ -19,6 +19,7 @@ import structlog
 from msgspec import Struct
 
 from libs.events.envelope import Event
+from libs.events.erasure import without_text
 from libs.events.identity import AccountErased
 from libs.events.names import EventType, Service, Topic, kept_topics
 from libs.events.payload import Payload
@@ -241,7 +242,7 @@ class Recovery:
                     for each in fresh
                 ],
             )
-        events = erasure.forget(events, erased)
+        events = erasure.forget(events, erased, without_text)
         if self._history.fold is not None:
             await self._history.fold(transaction, events)
         causes = [
@@ -264,7 +265,7 @@ class Recovery:
         if events and self._history.fold_input is not None:
             erased = await erasure.erased(transaction, list(events.values()))
             await self._history.fold_input(
-                transaction, erasure.forget(list(events.values()), erased)
+                transaction, erasure.forget(list(events.values()), erased, without_text)
             )
 
     async def _mark(

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from libs.events.bus import KafkaBus
+from libs.events.erasure import without_person
 from libs.events.names import EventType, Service, Topic
 from libs.events.transport import Bus
 from libs.runtime.backlog import Backlog, BacklogMetrics
@@ -22,7 +23,7 @@ from libs.runtime.consumer import Consumer, Handler
 from libs.runtime.db import Database
 from libs.runtime.deadletters import DeadLetters, Settle
 from libs.runtime.emitter import Emitter
-from libs.runtime.erasure import Blanking
+from libs.runtime.erasure import Blanking, Forget
 from libs.runtime.errors import Unavailable
 from libs.runtime.faults import Backoff
 from libs.runtime.http import HttpOptions, create_http_app
@@ -146,11 +147,13 @@ class Runtime:
         handler: Handler,
         *,
         gather_seconds: float = 0.0,
+        forget: Forget = without_person,
     ) -> Consumer:
         """Apply the given event types of the given topics to this service's tables.
 
         `gather_seconds` waits for more once something has come: for a consumer whose events come
-        in bursts, a little delay saves transactions.
+        in bursts, a little delay saves transactions. `forget` is what the handler sees of events
+        of whoever is erased.
         """
         consumer = Consumer(
             name=self.service.consumer_group,
@@ -164,6 +167,7 @@ class Runtime:
             random=self.random,
             metrics=self.metrics,
             gather_seconds=gather_seconds,
+            forget=forget,
         )
         watchdog = Watchdog(
             consumer,

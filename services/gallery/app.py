@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from libs.events.erasure import without_text
 from libs.events.names import Service
 from libs.runtime import deadletters, deadletters_http
 from libs.runtime.auth import InternalTokens, require_principal
@@ -28,7 +29,12 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     settings = settings or Settings.load()
     runtime = Runtime(Service.GALLERY, settings, parts, migrations=MIGRATIONS)
     runtime.remember(consumers.HISTORY)
-    runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, consumers.take_in)
+    runtime.consume(
+        consumers.TOPICS,
+        consumers.EVENT_TYPES,
+        consumers.take_in,
+        forget=without_text,  # of pictures that came too late the objects are to be deleted
+    )
     letters = runtime.dead_letters(
         consumers.EVENT_TYPES, consumers.take_in, deadletters.refuse(consumers.NEVER_DISCARDED)
     )

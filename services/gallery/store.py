@@ -57,6 +57,7 @@ REMOVE_ITEMS = """
     DELETE FROM item WHERE account_id = ANY($1::uuid[]) OR user_id = ANY($1::uuid[])
     RETURNING asset_key
 """
+EMPTY_CONFIRMATIONS = "UPDATE confirmation SET items = 0 WHERE account_id = ANY($1::uuid[])"
 # A statement of its own: it sees that the items are gone.
 REMOVE_ASSETS = """
     DELETE FROM asset WHERE key = ANY($1::text[])
@@ -110,6 +111,7 @@ async def remove_accounts(connection: Connection, account_ids: Sequence[UUID]) -
     """Remove persons' pictures; answers the keys of the objects that are to be deleted."""
     rows = await connection.fetch(REMOVE_ITEMS, account_ids)
     keys = sorted({row["asset_key"] for row in rows})
+    await connection.execute(EMPTY_CONFIRMATIONS, account_ids)
     rows = await connection.fetch(REMOVE_ASSETS, keys)
     doomed = [row["key"] for row in rows]
     await doom(connection, doomed)

@@ -11,7 +11,9 @@ LOCK_ACCOUNTS = """
 DELETE_USERS = "DELETE FROM users WHERE user_id = ANY($1::uuid[]) RETURNING user_id"
 LOCK_JOBS = "SELECT FROM job WHERE user_id = ANY($1::uuid[]) ORDER BY job_id FOR UPDATE"
 BLANK_JOBS = """
-    UPDATE job SET prompt = '', options = '{}', answer = answer - 'texts' - 'failure_message'
+    UPDATE job SET prompt = '', options = '{}', answer = answer - 'texts' - 'images'
+               || CASE WHEN answer ? 'failure_message' THEN '{"failure_message": ""}'
+                       ELSE '{}' END::jsonb
      WHERE user_id = ANY($1::uuid[])
 """
 DELETE_TRACES = """
