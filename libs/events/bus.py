@@ -24,6 +24,7 @@ from aiokafka.partitioner import murmur2
 from faststream.kafka import KafkaBroker
 from faststream.middlewares import AckPolicy
 
+from libs.events.log import KafkaLog
 from libs.events.topic_ids import TopicIds
 from libs.events.transport import (
     Assigned,
@@ -92,6 +93,10 @@ class KafkaBus:
         await subscription.open()
         self._subscriptions.add(subscription)
         return subscription
+
+    def log(self) -> KafkaLog:
+        """The whole history of the topics, to be opened and read beside all groups."""
+        return KafkaLog(self._bootstrap, client_id=f"{self._client_id}-log", prefix=self._prefix)
 
     async def close(self) -> None:
         """Leave all groups and flush what is being published."""

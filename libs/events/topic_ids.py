@@ -139,12 +139,22 @@ class TopicIds:
         Raises:
             KafkaError: a topic does not exist, or Kafka cannot be reached.
         """
+        return {
+            name: topic_id for name, (topic_id, _) in (await self.and_partitions(topics)).items()
+        }
+
+    async def and_partitions(self, topics: Iterable[str]) -> dict[str, tuple[UUID, list[int]]]:
+        """The id of each topic, and the numbers of its partitions.
+
+        Raises:
+            KafkaError: a topic does not exist, or Kafka cannot be reached.
+        """
         node_id = self._client.get_random_node()
         response = await self._client.send(node_id, _MetadataRequest(sorted(topics)))
-        ids: dict[str, UUID] = {}
-        for error_code, name, topic_id, *_ in response.topics:
+        found: dict[str, tuple[UUID, list[int]]] = {}
+        for error_code, name, topic_id, _, partitions, *_ in response.topics:
             if error_code:
                 error: type[KafkaError] = for_code(error_code)
                 raise error(f"topic {name}")
-            ids[name] = topic_id
-        return ids
+            found[name] = (topic_id, sorted(number for _, number, *_ in partitions))
+        return found
