@@ -1,0 +1,36 @@
+"""The ledger's own events -> its tables. Live, handlers write the same rows as they decide."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from libs.events.credits import CreditsEvent, JobCreditsEvent
+from libs.events.envelope import Event
+from libs.events.payload import Payload
+from libs.runtime.db import Connection
+from services.ledger import store
+from services.ledger.domain.postings import transaction_of
+from services.ledger.domain.replay import Replay
+
+
+def credits_events(events: Sequence[Event[Payload]]) -> list[Event[CreditsEvent]]:
+    """Those of the events that move credits."""
+    return [
+        cast("Event[CreditsEvent]", event)
+        for event in events
+        if isinstance(event.data, CreditsEvent)
+    ]
+
+
+async def follow(connection: Connection, events: Sequence[Event[Payload]]) -> None:
+    """Book what recorded events say; what is booked already stays as it is.
+
+    Raises:
+        BrokenBooksError: an event does not follow on what is booked.
+    """
+    told = credits_events(events)
+    accounts = {event.data.account_id for event in told}
+    jobs = {event.data.job_id for event in told if isinstance(event.data, JobCreditsEvent)}
+    before, _ = await store.load(connection, accounts, jobs)
+    replay = Replay(before)
+    news = replay.take(told)
+    await store.record(connection, before, replay.books(), [transaction_of(each) for each in news])
