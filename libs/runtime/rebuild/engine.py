@@ -162,6 +162,8 @@ class Rebuild:
                 await shadow.clear(self._draft, self._projection.shadow)
             return self._outcome(tables=tables, is_kept=is_kept)
         adopted_rows = await self.swap()
+        if self._projection.adopt is not None:
+            tables = await self.compare()  # what is not taken over differs still
         await shadow.clear(self._draft, self._projection.shadow)
         is_swapped = self._projection.adopt is None
         return self._outcome(tables=tables, is_swapped=is_swapped, adopted_rows=adopted_rows)
