@@ -12,6 +12,9 @@ from libs.events.transport import BusError, IncomingMessage, Partition
 
 FETCH_BYTES_MAX = 16_000_000
 FETCH_MS = 200
+# What is asked for is there. At the end of a partition the broker would hold a request back for
+# so long, and the next partition's behind it.
+FETCH_WAIT_MS = 5
 
 
 class Log(Protocol):
@@ -48,7 +51,7 @@ class KafkaLog:
             auto_offset_reset="none",
             fetch_max_bytes=FETCH_BYTES_MAX,
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
-            fetch_max_wait_ms=FETCH_MS,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
         )
 
     async def __aenter__(self) -> Self:

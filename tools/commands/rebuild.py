@@ -19,7 +19,7 @@ from libs.runtime.migrate import MigrationError
 from libs.runtime.rebuild.engine import Outcome, Rebuild, Until
 from libs.runtime.rebuild.projection import Projection, RebuildError
 from tools.places import add_home, home_of
-from tools.projections.places import check_running, dsn_of, projection_of
+from tools.projections.places import check_running, dsn_of, log_to_stderr, projection_of
 from tools.projections.report import HEADING, as_json, table_of
 
 EXIT_DIFFERENT = 1
@@ -52,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise Problem("Choose between --until and --swap: what is cut short is never swapped in.")
     if arguments.accept_differences and not arguments.swap:
         raise Problem("--accept-differences says what --swap may do: give both.")
+    log_to_stderr()
     home = home_of(arguments)
     try:
         outcome = asyncio.run(_rebuild(home, arguments))

@@ -1,8 +1,12 @@
 """Where the services' databases and streams are, and what each service says of its projection."""
 
 import importlib
+import logging
 import os
+import sys
 from urllib.parse import urlsplit
+
+import structlog
 
 from infra.local.home import Home, read_json
 from infra.local.problem import Problem
@@ -16,6 +20,14 @@ def projection_of(service: Service) -> Projection:
     """What the service's rebuild.py declares."""
     found: Projection = importlib.import_module(f"services.{service.value}.rebuild").PROJECTION
     return found
+
+
+def log_to_stderr() -> None:
+    """Standard output is the report's; the libraries' own remarks are for whoever debugs them."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def dsn_of(home: Home, now: State, service: Service) -> str:
