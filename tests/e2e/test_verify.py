@@ -1,10 +1,7 @@
-"""`./daygen rebuild` and `./daygen verify` on a system that serves, and on one that was tampered with."""
+"""`./daygen rebuild` and `./daygen verify` on a system that serves, and that was tampered with."""
 
 import asyncio
 import json
-import os
-import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -146,12 +143,14 @@ async def test_a_rebuild_killed_in_the_middle_changes_nothing(system: System) ->
         await connection.execute("UPDATE gallery.item SET prompt = 'better'")
     arguments = ["rebuild", "gallery", "--swap", "--accept-differences", "--home", str(system.home)]
     for delay in (0.6, 0.9, 1.2, 1.5):
-        process = subprocess.Popen([sys.executable, "-m", "tools.cli", *arguments], cwd=ROOT)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tools.cli", *arguments, cwd=ROOT
+        )
         await asyncio.sleep(delay)
-        is_over = process.poll() is not None
+        is_over = process.returncode is not None
         if not is_over:
-            os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+            process.kill()
+        await process.wait()
         rows = await system.scalar("SELECT count(*) FROM gallery.item")
         better = await system.scalar("SELECT count(*) FROM gallery.item WHERE prompt = 'better'")
         assert rows > 0
@@ -173,9 +172,8 @@ async def test_topics_and_books_that_were_tampered_with_are_told(system: System)
         assert code == 1
         assert (topics["ledger"]["altered"], topics["ledger"]["unknown"]) == (1, 1)
         assert "accounts whose held credits are not their open holds" in verified["books"]
-        await connection.execute(
-            f"UPDATE ledger.outbox SET encoded = substr(encoded, 1, length(encoded) - 1) WHERE {row}"
-        )
+        whole = "substr(encoded, 1, length(encoded) - 1)"
+        await connection.execute(f"UPDATE ledger.outbox SET encoded = {whole} WHERE {row}")
         await connection.execute("UPDATE gateway.credit_account SET held = held - 1")
     assert (await run(system, "verify"))[0] == 0
     # Told by nobody's outbox, and for ever in the topic.

@@ -178,7 +178,7 @@ class Rebuild:
         if until is not None and until.moment is not None:
             self._fold.cut = Cut(until.moment)
         targets = [
-            _bounded(await instant.targets(each.reach, _names(each.topics)), until)
+            _bounded(instant.targets(each.reach, _names(each.topics)), until)
             for each in projection.passes
         ]
         self._wanted = sum(sum(each.values()) for each in targets)
@@ -237,7 +237,7 @@ class Rebuild:
         await self._settle_aside(instant)
         count = 0
         for number, each in enumerate(self._projection.passes):
-            targets = await instant.targets(each.reach, _names(each.topics))
+            targets = instant.targets(each.reach, _names(each.topics))
             self._wanted += self._fold.unfolded(number, targets)
             count += await self._fold.apply(self._draft, number, targets)
         return count

@@ -56,14 +56,20 @@ class Instant:
         self.connection = connection
         self._consumer = projection.service.consumer_group
         self._log = log
+        self._positions: dict[Partition, int] = {}
         self._extents: dict[str, Mapping[Partition, range]] = {}
 
     async def look(self, topics: Sequence[str]) -> None:
-        """Remember where the logs end now.
+        """Remember where the service's positions stand, and then where the logs end.
 
         Raises:
             RebuildError: the beginning of a log is gone.
         """
+        rows = await self.connection.fetch(POSITIONS, self._consumer, list(topics))
+        self._positions = {
+            Partition(row["topic"], row["topic_id"], row["partition"]): row["next_offset"]
+            for row in rows
+        }
         for topic in topics:
             extents = await self._log.extents([topic])
             for partition, held in extents.items():
@@ -74,7 +80,7 @@ class Instant:
                     )
             self._extents[topic] = extents
 
-    async def targets(self, reach: Reach, topics: Sequence[str]) -> Targets:
+    def targets(self, reach: Reach, topics: Sequence[str]) -> Targets:
         """Up to where each partition has gone into the tables.
 
         Raises:
@@ -87,12 +93,7 @@ class Instant:
         }
         if reach is not Reach.POSITION:
             return ends
-        rows = await self.connection.fetch(POSITIONS, self._consumer, list(topics))
-        stored = {
-            Partition(row["topic"], row["topic_id"], row["partition"]): row["next_offset"]
-            for row in rows
-        }
-        targets = {partition: stored.get(partition, 0) for partition in ends}
+        targets = {partition: self._positions.get(partition, 0) for partition in ends}
         for partition, position in targets.items():
             if position > ends[partition]:
                 raise RebuildError(
@@ -133,10 +134,9 @@ async def snapshot(
         if projection.own_topics:
             async with _locked(projection, guard, [_lock(projection, "SHARE")]):
                 await _drained(projection, guard)
-                await instant.look(projection.topics)
                 await connection.fetchval(TAKE_SNAPSHOT)
+                await instant.look(projection.topics)
         else:
-            await connection.fetchval(TAKE_SNAPSHOT)
             await instant.look(projection.topics)
         yield instant
 
