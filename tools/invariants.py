@@ -35,6 +35,7 @@ class Invariant(Struct, frozen=True):
 
     promise: Promise
     query: str
+    is_always: bool = False  # also in the middle of things, as any one instant shows it
 
 
 INVARIANTS: Mapping[str, Invariant] = {
@@ -47,12 +48,14 @@ INVARIANTS: Mapping[str, Invariant] = {
         """SELECT count(*) FROM gateway.job WHERE status = 'COMPLETED' AND NOT EXISTS (
             SELECT FROM ledger.transaction
              WHERE transaction.job_id = job.job_id AND kind = 'capture')""",
+        is_always=True,
     ),
     "completed jobs with fewer gallery entries than pictures": Invariant(
         Promise.LOST,
         f"""SELECT count(*) FROM gateway.job JOIN billing.usage USING (job_id)
             WHERE status = 'COMPLETED' AND {IS_KNOWN} AND units_delivered > (
             SELECT count(*) FROM gallery.item WHERE item.job_id = job.job_id)""",  # noqa: S608
+        is_always=True,
     ),
     "jobs without a usage row": Invariant(
         Promise.LOST,
@@ -65,12 +68,14 @@ INVARIANTS: Mapping[str, Invariant] = {
         Promise.DOUBLED,
         """SELECT count(*) FROM (SELECT FROM ledger.transaction WHERE kind = 'capture'
             GROUP BY job_id HAVING count(*) > 1) AS repeated""",
+        is_always=True,
     ),
     "completed jobs with more gallery entries than pictures": Invariant(
         Promise.DOUBLED,
         """SELECT count(*) FROM gateway.job JOIN billing.usage USING (job_id)
             WHERE status = 'COMPLETED' AND units_delivered < (
             SELECT count(*) FROM gallery.item WHERE item.job_id = job.job_id)""",
+        is_always=True,
     ),
     "gallery entries of other jobs": Invariant(
         Promise.DOUBLED,
@@ -81,9 +86,67 @@ INVARIANTS: Mapping[str, Invariant] = {
         Promise.DOUBLED,
         """SELECT count(*) FROM (SELECT FROM billing.usage
             GROUP BY job_id HAVING count(*) > 1) AS repeated""",
+        is_always=True,
     ),
     "sum of all books": Invariant(
-        Promise.BOOKS, "SELECT abs(coalesce(sum(credits), 0)) FROM ledger.entry"
+        Promise.BOOKS,
+        "SELECT abs(coalesce(sum(credits), 0)) FROM ledger.entry",
+        is_always=True,
+    ),
+    "transactions that do not sum to zero": Invariant(
+        Promise.BOOKS,
+        """SELECT count(*) FROM (SELECT FROM ledger.entry GROUP BY account_id, account_version
+            HAVING sum(credits) <> 0 OR count(*) < 2) AS broken""",
+        is_always=True,
+    ),
+    "accounts whose versions have a gap": Invariant(
+        Promise.BOOKS,
+        """SELECT count(*) FROM (
+            SELECT FROM ledger.account LEFT JOIN ledger.transaction ON account_id = account.id
+             GROUP BY account.id HAVING count(account_version) <> version
+                OR coalesce(max(account_version), 0) <> version) AS broken""",
+        is_always=True,
+    ),
+    "accounts that are not the sum of their entries": Invariant(
+        Promise.BOOKS,
+        """SELECT count(*) FROM (
+            SELECT FROM ledger.account LEFT JOIN ledger.entry ON account_id = account.id
+             GROUP BY account.id
+            HAVING coalesce(sum(credits) FILTER (WHERE book = 'overdraft'), 0) <> overdraft
+                OR coalesce(sum(credits) FILTER (WHERE book = 'reserved'), 0) <> reserved
+            ) AS broken""",
+        is_always=True,
+    ),
+    "lots that are not the sum of their entries": Invariant(
+        Promise.BOOKS,
+        """SELECT count(*) FROM (
+            SELECT FROM ledger.lot LEFT JOIN ledger.entry ON lot_id = lot.id
+             GROUP BY lot.id HAVING coalesce(sum(entry.credits), 0) <> remaining) AS broken""",
+        is_always=True,
+    ),
+    "accounts whose reserved credits are not their open reservations": Invariant(
+        Promise.BOOKS,
+        """SELECT count(*) FROM ledger.account
+            WHERE reserved <> (SELECT coalesce(sum(credits), 0) FROM ledger.reservation
+                                WHERE account_id = account.id AND state = 'reserved')""",
+        is_always=True,
+    ),
+    # A hold is opened before its job is asked for, and closed after the ledger has closed.
+    "open reservations without an open hold of as many credits": Invariant(
+        Promise.BOOKS,
+        """SELECT count(*) FROM ledger.reservation WHERE state = 'reserved' AND NOT EXISTS (
+            SELECT FROM gateway.hold
+             WHERE subject_id = job_id AND closed_at IS NULL
+               AND hold.credits = reservation.credits)""",
+        is_always=True,
+    ),
+    "copies of accounts that the ledger has not told so": Invariant(
+        Promise.BOOKS,
+        """SELECT count(*) FROM gateway.credit_account AS copy WHERE version > 0 AND NOT EXISTS (
+            SELECT FROM ledger.transaction
+             WHERE transaction.account_id = copy.account_id AND account_version = copy.version
+               AND (settled_after, grace_after) = (copy.settled, copy.grace))""",
+        is_always=True,
     ),
     "open holds": Invariant(
         Promise.BOOKS, "SELECT count(*) FROM gateway.hold WHERE closed_at IS NULL"
@@ -93,12 +156,14 @@ INVARIANTS: Mapping[str, Invariant] = {
         """SELECT count(*) FROM gateway.credit_account AS account
             WHERE held <> (SELECT coalesce(sum(credits), 0) FROM gateway.hold
                             WHERE hold.account_id = account.account_id AND closed_at IS NULL)""",
+        is_always=True,
     ),
     "completed jobs charged other than delivered": Invariant(
         Promise.BOOKS,
         """SELECT count(*) FROM gateway.job JOIN ledger.reservation USING (job_id)
              JOIN billing.usage USING (job_id)
             WHERE status = 'COMPLETED' AND captured_credits <> unit_credits * units_delivered""",
+        is_always=True,
     ),
     "jobs that cost something without being completed": Invariant(
         Promise.BOOKS,
@@ -120,9 +185,22 @@ INVARIANTS: Mapping[str, Invariant] = {
 
 
 async def what_is_wrong(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[str, int]:
-    """The broken invariants by name; empty when every number has its reason."""
+    """The broken invariants by name, once all is at rest; empty if every number has its reason."""
+    return await _broken(connection, INVARIANTS)
+
+
+async def what_is_wrong_now(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[str, int]:
+    """Those that are broken although jobs are under way: all seen at one instant."""
+    always = {name: each for name, each in INVARIANTS.items() if each.is_always}
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        return await _broken(connection, always)
+
+
+async def _broken(
+    connection: "asyncpg.Connection[asyncpg.Record]", invariants: Mapping[str, Invariant]
+) -> dict[str, int]:
     counts = {
-        name: int(await connection.fetchval(invariant.query))
-        for name, invariant in INVARIANTS.items()
+        name: int(await connection.fetchval(invariant.query, timeout=None))
+        for name, invariant in invariants.items()
     }
     return {name: count for name, count in counts.items() if count}

@@ -22,8 +22,8 @@ ROOT_FILES = frozenset({
 SERVICES = frozenset({"gateway", "generation", "ledger", "gallery", "billing"})
 SERVICE_PARTS = frozenset({
     "README.md", "__init__", "adapters", "api", "app", "consumers", "domain", "handlers",
-    "migrations", "pages", "ports", "projections", "scheduler", "settings", "store", "tests",
-    "worker",
+    "migrations", "pages", "ports", "projections", "rebuild", "scheduler", "settings", "store",
+    "tests", "worker",
 })  # fmt: skip
 TREE = {
     ".ci": frozenset({"run"}),

@@ -1,4 +1,4 @@
-"""One schema and one login role per service: a role owns its schema and can read no other."""
+"""One login role per service, and what it owns: its schema, and a shadow of it for rebuilds."""
 
 from collections.abc import Mapping
 
@@ -50,7 +50,7 @@ async def ensure_roles(admin_dsn: str, passwords: Mapping[str, str]) -> None:
 
 
 async def ensure_schemas(owner_dsn: str) -> None:
-    """Give every role its schema in this database and close everything else to it."""
+    """Give every role its schemas in this database and close everything else to it."""
     connection = await asyncpg.connect(owner_dsn)
     try:
         database = quoted(await connection.fetchval("SELECT current_database()"))
@@ -59,10 +59,12 @@ async def ensure_schemas(owner_dsn: str) -> None:
         )
         for service in Service:
             role = quoted(service)
-            await connection.execute(
-                f"GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {role};"
-                f"CREATE SCHEMA IF NOT EXISTS {role} AUTHORIZATION {role};"
-                f"REVOKE ALL ON SCHEMA {role} FROM PUBLIC"
-            )
+            await connection.execute(f"GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {role}")
+            # A service may not make schemas: what its rebuilds fill is there from the start.
+            for schema in (role, quoted(f"{service}_shadow")):
+                await connection.execute(
+                    f"CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {role};"
+                    f"REVOKE ALL ON SCHEMA {schema} FROM PUBLIC"
+                )
     finally:
         await connection.close()

@@ -1,4 +1,4 @@
-"""Reads whole logs from Kafka: in no group, without a position, one partition at a time."""
+"""Reads whole logs from Kafka: in no group, with no position, one partition at a time."""
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from types import TracebackType
@@ -12,6 +12,9 @@ from libs.events.transport import BusError, IncomingMessage, Partition
 
 FETCH_BYTES_MAX = 16_000_000
 FETCH_MS = 200
+# What is asked for is there. At the end of a partition the broker would hold a request back for
+# so long, and the next partition's behind it.
+FETCH_WAIT_MS = 5
 
 
 class KafkaLog:
@@ -28,7 +31,7 @@ class KafkaLog:
             auto_offset_reset="none",
             fetch_max_bytes=FETCH_BYTES_MAX,
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
-            fetch_max_wait_ms=FETCH_MS,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
         )
 
     async def __aenter__(self) -> Self:

@@ -16,6 +16,9 @@ import structlog
 from asyncpg.pool import PoolConnectionProxy
 from msgspec import Struct
 
+RUNTIME_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+"""The tables that every service has."""
+
 _FILE_NAME: Final = re.compile(r"(?P<number>\d{4})_[a-z0-9]+(_[a-z0-9]+)+\.sql")
 _REASON: Final = re.compile(r"--[ \t]*\w")
 _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")

@@ -59,6 +59,17 @@ WAITING = "SELECT needed_key FROM waiting WHERE starts_with(needed_key, $1) LIMI
 FORGET_INBOX = "DELETE FROM inbox WHERE consumer = ANY($1::text[])"
 FORGET_POSITIONS = "DELETE FROM position WHERE consumer = ANY($1::text[])"
 NOTE_TOPICS = "SELECT note_topics($1::text[], $2::uuid[])"
+# Rows that were published and are not on this Kafka: it is another one, or was emptied.
+IS_MISSING = """
+    SELECT EXISTS (
+        SELECT FROM outbox
+         WHERE event_id IS NOT NULL
+           AND NOT EXISTS (SELECT FROM inbox
+                            WHERE consumer = $1 AND inbox.event_id = outbox.event_id)
+           AND NOT EXISTS (SELECT FROM outbox_pending
+                            WHERE outbox_pending.order_number = outbox.order_number))
+"""
+FORGET_TOPICS = "DELETE FROM published_topic"
 DONE = "INSERT INTO recovery (is_done, events) VALUES (true, $1) ON CONFLICT DO NOTHING"
 
 HISTORY_KEY = "history:"
@@ -120,9 +131,10 @@ class Recovery:
         self._random = random
         group = service.consumer_group
         self._group = group
-        self._erasures, self._own, self._answered, self._inputs = (
+        self._erasures, self._own, self._seen, self._answered, self._inputs = (
             f"{group}.erasures",
             f"{group}.own",
+            f"{group}.seen",
             f"{group}.answered",
             f"{group}.inputs",
         )
@@ -165,7 +177,10 @@ class Recovery:
         ids = await self._bus.topic_ids(kept_topics())
         async with self._database.transaction() as transaction:
             connection = transaction.connection
-            names = [self._erasures, self._own, self._answered, self._inputs]
+            names = [self._erasures, self._own, self._seen, self._answered, self._inputs]
+            # A backup may know topics that were made anew and filled again since.
+            if not await connection.fetchval(IS_MISSING, self._seen, timeout=None):
+                await connection.execute(FORGET_TOPICS)
             await connection.execute(FORGET_INBOX, names, timeout=None)
             await connection.execute(FORGET_POSITIONS, names)
             await connection.execute(NOTE_TOPICS, list(ids), list(ids.values()))
@@ -228,7 +243,9 @@ class Recovery:
         events = [each.event for each in fresh]
         erased = await erasure.erased(transaction, events)
         connection = transaction.connection
-        await connection.execute(PUBLISHED, [each.event.id for each in own])
+        ids = [each.event.id for each in own]
+        await connection.execute(PUBLISHED, ids)
+        await self._mark(transaction, self._seen, ids)
         if fresh:
             await connection.execute(
                 REFILL,

@@ -30,15 +30,13 @@ from libs.runtime.http import HttpOptions, create_http_app
 from libs.runtime.http.app import Lifespan
 from libs.runtime.ids import Ids, SystemIds
 from libs.runtime.metrics import StreamMetrics
-from libs.runtime.migrate import migrate
+from libs.runtime.migrate import RUNTIME_MIGRATIONS, migrate
 from libs.runtime.recovery import History, Recovery
 from libs.runtime.relay import Relay
 from libs.runtime.settings import ServiceSettings
 from libs.runtime.telemetry import configure_logging
 from libs.runtime.wakeups import Wakeups
 from libs.runtime.watchdog import Watchdog
-
-RUNTIME_MIGRATIONS = Path(__file__).parent / "migrations"
 
 # Finding 3 of the measurements: with the default thresholds the collector costs more than decoding
 # does.

@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
 from prometheus_client import CollectorRegistry
 
+from libs.events.bus import KafkaBus
 from libs.events.names import Service
 from libs.events.transport import Bus
 from libs.runtime.clock import Clock, SystemClock
@@ -18,9 +20,10 @@ from libs.runtime.db import Database
 from libs.runtime.emitter import Emitter
 from libs.runtime.ids import Ids, SystemIds
 from libs.runtime.metrics import StreamMetrics
-from libs.runtime.migrate import migrate
+from libs.runtime.migrate import RUNTIME_MIGRATIONS, migrate
+from libs.runtime.rebuild.engine import Outcome, Rebuild
+from libs.runtime.rebuild.projection import Projection
 from libs.runtime.relay import Relay
-from libs.runtime.service import RUNTIME_MIGRATIONS
 from libs.runtime.wakeups import Wakeups
 
 
@@ -124,3 +127,9 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.write(chunk)
         await writer.drain()
     writer.close()
+
+
+async def rebuilt(projection: Projection, dsn: str, bus: KafkaBus, **options: Any) -> Outcome:
+    """A rebuild from end to end, with the options of `Rebuild.run`."""
+    async with bus.log() as log, Rebuild.open(projection, dsn=dsn, log=log) as rebuild:
+        return await rebuild.run(**options)

@@ -29,6 +29,6 @@ async def add_completed_jobs(
         connection, [pictures.confirmation(*jobs[job_id]) for job_id in sorted(jobs)]
     )
     added = [job for job_id, job in jobs.items() if job_id in new_ids]
-    await store.add_assets(connection, [asset for job in added for asset in pictures.assets(*job)])
+    await store.add_assets(connection, pictures.distinct_assets(added))
     await store.add_items(connection, [item for job in added for item in pictures.items(*job)])
     return added

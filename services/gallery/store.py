@@ -20,12 +20,14 @@ CONFIRM_JOBS = """
     RETURNING job_id
 """
 
-# Two items may show one object; its key stands for its content, so the first description is right.
+# Two items may show one object; its key stands for its content, so any description is right. The
+# earliest time is the object's, whichever account is read first: a rebuild reads in other orders.
 ADD_ASSETS = """
     INSERT INTO asset (key, sha256, content_type, size_bytes, width, height, stored_at)
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::integer[],
                          $6::integer[], $7::timestamptz[])
-    ON CONFLICT (key) DO NOTHING
+    ON CONFLICT (key) DO UPDATE SET stored_at = excluded.stored_at
+     WHERE excluded.stored_at < asset.stored_at
 """
 
 ADD_ITEMS = """

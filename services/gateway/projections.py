@@ -6,7 +6,7 @@ from libs.events.credits import CreditsCaptured, CreditsEvent, CreditsReleased
 from libs.events.envelope import Event
 from libs.events.generation import JobEvent
 from libs.events.payload import Payload
-from libs.runtime.db import Transaction
+from libs.runtime.db import Connection, Transaction
 from services.gateway.domain.books import Books
 from services.gateway.store import books as store
 from services.gateway.store import feed
@@ -18,7 +18,18 @@ async def project(transaction: Transaction, events: Sequence[Event[Payload]]) ->
     Raises:
         UnknownSubjectError: an event is about an account or a job that was never opened here.
     """
-    connection = transaction.connection
+    if entries := (await fold(transaction.connection, events)).feed():
+        await feed.append(transaction.connection, entries)
+        for user_id in {entry.user_id for entry in entries}:
+            transaction.wake(feed.FEED_CHANNEL, str(user_id))
+
+
+async def fold(connection: Connection, events: Sequence[Event[Payload]]) -> Books:
+    """Fold a batch into copies, holds and jobs; a rebuild does so too, and tells nobody.
+
+    Raises:
+        UnknownSubjectError: an event is about an account or a job that was never opened here.
+    """
     accounts = await store.lock_accounts(
         connection,
         {event.data.account_id for event in events if isinstance(event.data, CreditsEvent)},
@@ -33,7 +44,4 @@ async def project(transaction: Transaction, events: Sequence[Event[Payload]]) ->
     await store.write_accounts(connection, books.changed_accounts())
     await store.close_holds(connection, books.closed_holds())
     await store.write_jobs(connection, books.changed_jobs())
-    if entries := books.feed():
-        await feed.append(connection, entries)
-        for user_id in {entry.user_id for entry in entries}:
-            transaction.wake(feed.FEED_CHANNEL, str(user_id))
+    return books

@@ -12,7 +12,7 @@ from libs.runtime import erasure
 from libs.runtime.consumer import Handler
 from libs.runtime.db import Transaction
 from libs.runtime.recovery import History
-from services.generation import projections
+from services.generation.handlers import recovery
 from services.generation.handlers.requests import Requests
 
 TOPICS = (Topic.IDENTITY, Topic.GENERATION)
@@ -25,9 +25,9 @@ EVENT_TYPES = (
 HISTORY = History(
     own=(Topic.GENERATION,),
     answers=(EventType.GENERATION_COMPLETED, EventType.GENERATION_FAILED),
-    fold=projections.remember,
+    fold=recovery.remember,
     inputs=(Topic.GENERATION,),
-    fold_input=projections.remember_requests,
+    fold_input=recovery.remember_requests,
 )
 
 

@@ -1,6 +1,6 @@
-"""The ledger's own events -> its books: what a recovery does. It decides nothing."""
+"""The ledger's own events -> its tables. Live, handlers write the same rows as they decide."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import cast
 from uuid import UUID
 
@@ -9,37 +9,52 @@ from libs.events.envelope import Event
 from libs.events.payload import Payload
 from libs.runtime import waiting
 from libs.runtime.clock import Clock
-from libs.runtime.db import Transaction
+from libs.runtime.db import Connection, Transaction
 from libs.runtime.recovery import HISTORY_KEY
 from services.ledger import store
-from services.ledger.domain.fold import follow
 from services.ledger.domain.postings import transaction_of
+from services.ledger.domain.replay import Replay, in_order
+
+
+def credits_events(events: Sequence[Event[Payload]]) -> list[Event[CreditsEvent]]:
+    """Those of the events that move credits."""
+    return [
+        cast("Event[CreditsEvent]", event)
+        for event in events
+        if isinstance(event.data, CreditsEvent)
+    ]
+
+
+async def follow(connection: Connection, events: Sequence[Event[Payload]]) -> None:
+    """Book what recorded events say; what is booked already stays as it is.
+
+    Raises:
+        BrokenBooksError: an event does not follow on what is booked.
+    """
+    told = credits_events(events)
+    accounts = {event.data.account_id for event in told}
+    jobs = {event.data.job_id for event in told if isinstance(event.data, JobCreditsEvent)}
+    before, _ = await store.load(connection, accounts, jobs)
+    replay = Replay(before)
+    news = replay.take(told)
+    await store.record(connection, before, replay.books(), [transaction_of(each) for each in news])
 
 
 async def remember(
     transaction: Transaction, events: Sequence[Event[Payload]], *, clock: Clock
 ) -> None:
-    """Write down what was booked. An event before its predecessor waits for that one."""
-    recorded = _credits(events)
-    keys = {_key(each.data.account_id) for each in recorded}
-    recorded += _credits(event for _, event in await waiting.take(transaction, sorted(keys)))
+    """Book what a recovery reads. An event before its predecessor waits for that one."""
+    recorded = credits_events(events)
+    keys = sorted({_key(each.data.account_id) for each in recorded})
+    recorded += credits_events([event for _, event in await waiting.take(transaction, keys)])
     if not recorded:
         return
-    before, _ = await store.load(
-        transaction.connection,
-        {each.data.account_id for each in recorded},
-        {each.data.job_id for each in recorded if isinstance(each.data, JobCreditsEvent)},
-    )
-    followed = follow(before, recorded)
-    transactions = [transaction_of(event) for event in followed.applied]
-    await store.record(transaction.connection, before, followed.books, transactions)
-    early = [(_key(each.data.account_id), each) for each in followed.early]
-    await waiting.put(transaction, early, now=clock.now())
-
-
-def _credits(events: Iterable[Event[Payload]]) -> list[Event[CreditsEvent]]:
-    found = [each for each in events if isinstance(each.data, CreditsEvent)]
-    return cast("list[Event[CreditsEvent]]", found)
+    accounts = {each.data.account_id for each in recorded}
+    books, _ = await store.load(transaction.connection, accounts)
+    ready, early = in_order(books, recorded)
+    await follow(transaction.connection, ready)
+    later = [(_key(each.data.account_id), each) for each in early]
+    await waiting.put(transaction, later, now=clock.now())
 
 
 def _key(account_id: UUID) -> str:

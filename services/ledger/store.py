@@ -1,8 +1,8 @@
 """Every SQL statement of the ledger. Each takes a whole batch; none is run once per event."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import chain, starmap
-from typing import Any, TypeAlias
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -15,6 +15,43 @@ from services.ledger.domain.fold import Books
 from services.ledger.domain.postings import Book, Entry, Transaction, TransactionKind
 
 Row: TypeAlias = tuple[Any, ...]
+
+# In the order in which `rows_of` fills them and WRITE takes them.
+COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "account": ("id", "version", "grace", "overdraft", "reserved"),
+    "lot": (
+        "id",
+        "account_id",
+        "wallet",
+        "credits",
+        "remaining",
+        "source",
+        "expires_at",
+        "opened_version",
+    ),
+    "reservation": (
+        "job_id",
+        "account_id",
+        "account_version",
+        "credits",
+        "state",
+        "captured_credits",
+    ),
+    "transaction": (
+        "account_id",
+        "account_version",
+        "id",
+        "kind",
+        "job_id",
+        "settled_after",
+        "grace_after",
+        "event_id",
+        "causation_id",
+        "correlation_id",
+        "occurred_at",
+    ),
+    "entry": ("account_id", "account_version", "line", "book", "lot_id", "credits"),
+}
 
 LOAD = """
     SELECT accounts, reservations, is_awaited FROM load_books($1::uuid[], $2::uuid[], $3::text[])
@@ -138,14 +175,31 @@ async def write(
 ) -> None:
     """Write transactions with their entries; states of accounts, of (account, lot), of jobs."""
     if transactions:
+        rows = rows_of(transactions, accounts=accounts, lots=lots, reservations=reservations)
         await connection.execute(
             WRITE,
-            *_columns(map(_account_row, accounts), 5),
-            *_columns(starmap(_lot_row, lots), 8),
-            *_columns(map(_reservation_row, reservations), 6),
-            *_columns(map(_header_row, transactions), 11),
-            *_columns(chain.from_iterable(map(_entry_rows, transactions)), 6),
+            *chain.from_iterable(
+                zip(*rows[table], strict=True) if rows[table] else ((),) * len(columns)
+                for table, columns in COLUMNS.items()
+            ),
         )
+
+
+def rows_of(
+    transactions: Sequence[Transaction] = (),
+    *,
+    accounts: Iterable[Account] = (),
+    lots: Iterable[tuple[UUID, Lot]] = (),
+    reservations: Iterable[Reservation] = (),
+) -> dict[str, list[Row]]:
+    """The rows of every table, in its COLUMNS."""
+    return {
+        "account": [_account_row(each) for each in accounts],
+        "lot": [_lot_row(account_id, lot) for account_id, lot in lots],
+        "reservation": [_reservation_row(each) for each in reservations],
+        "transaction": [_header_row(each) for each in transactions],
+        "entry": [row for each in transactions for row in _entry_rows(each)],
+    }
 
 
 async def find_account(connection: Connection, account_id: UUID) -> Account | None:
@@ -170,10 +224,6 @@ async def list_transactions(
             LIST_TRANSACTIONS_OF_JOB, account_id, before_version, limit, job_id
         )
     return [_transaction(row) for row in rows]
-
-
-def _columns(rows: Iterable[Row], width: int) -> Iterable[Row]:
-    return tuple(zip(*rows, strict=True)) or ((),) * width
 
 
 def _ordered(account: Account) -> Account:

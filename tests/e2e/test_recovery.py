@@ -10,12 +10,14 @@ import pytest
 
 from libs.events.names import Service
 from tests.e2e.conftest import ENVIRONMENT, free_port
+from tests.e2e.erased import words_left
 from tests.e2e.system import PASSWORD, System, until
 from tools.api_client import ApiClient
 from tools.invariants import what_is_wrong
 
 pytestmark = pytest.mark.timeout(300)
 
+WORD = "unmistakable"
 # How far each service is: not what it knows.
 MACHINERY = (
     "migrations",
@@ -133,11 +135,21 @@ async def test_empty_databases_come_back_from_kafka_and_a_backup(
         await generate(early, 2)
         email = (await early.call("GET", "/api/auth/me"))["email"]
         await all_is_well(system)
+        gone = await stack.enter_async_context(system.person())
+        gone_email = (await gone.call("GET", "/api/auth/me"))["email"]
+        await gone.call("POST", "/api/image/local", json={"prompt": f"a {WORD} harbour"})
+        await all_is_well(system)
         saved = await asyncio.to_thread(system.command, "backup", str(backup))
         assert "rows of users" in saved.stdout
         since = await generate(early, 2)
         late = await stack.enter_async_context(system.person())
         latest = await generate(late, 1)
+        assert (await gone.answer("DELETE", "/api/users/me"))[0] == 204
+
+        async def is_forgotten() -> bool:
+            return not await words_left(system, WORD)
+
+        await until(is_forgotten, seconds=60)
         await all_is_well(system)
         # The feed tells its readers that something has changed: a new reader begins anew.
         told = {
@@ -161,6 +173,10 @@ async def test_empty_databases_come_back_from_kafka_and_a_backup(
         for job_id in (*since, *latest):
             person = late if job_id in latest else early
             assert (await person.call("GET", f"/api/jobs/{job_id}"))["status"] == "COMPLETED"
+        # The backup knew the person still, Kafka holds their words still: neither comes back.
+        assert not await words_left(system, WORD)
+        login = {"email": gone_email, "password": PASSWORD}
+        assert (await gone.answer("POST", "/api/auth/login", json=login))[0] == 401
         await generate(late, 1)
         async with ApiClient(system.status()["gateway_url"]) as again:
             await again.log_in(email, PASSWORD)

@@ -64,12 +64,12 @@ async def _republish(now: state.State, *, is_real: bool) -> int:
         _show(rows)
         if not any(rows.values()):
             print("No topic has lost anything that was published to it.")
-        elif not is_real:
+            return 0
+        if not is_real:
             print("This was a dry run, nothing has changed: add --yes to do it.")
             return 1
-        else:
-            for service in Service:
-                await _queue(connection, service, ids)
+        for service in Service:
+            await _queue(connection, service, ids)
         await _follow(connection)
     finally:
         await connection.close()

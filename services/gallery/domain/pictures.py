@@ -1,7 +1,7 @@
 """What a delivered picture becomes: an object that may be served, and an item that shows it."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID, uuid5
 
@@ -127,6 +127,19 @@ def assets(event: Event[Payload], completed: GenerationCompleted) -> list[Asset]
         )
         for image in completed.images
     ]
+
+
+def distinct_assets(
+    jobs: Iterable[tuple[Event[Payload], GenerationCompleted]],
+) -> list[Asset]:
+    """The objects of some jobs by their keys; one that several jobs show is as old as the first."""
+    found: dict[str, Asset] = {}
+    for job in jobs:
+        for asset in assets(*job):
+            known = found.setdefault(asset.key, asset)
+            if asset.stored_at < known.stored_at:
+                found[asset.key] = asset
+    return [found[key] for key in sorted(found)]
 
 
 def items(event: Event[Payload], completed: GenerationCompleted) -> list[Item]:

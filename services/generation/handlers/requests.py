@@ -12,7 +12,7 @@ from libs.runtime.erasure import forget_encoded
 from services.generation.domain import fairness
 from services.generation.domain.capabilities import Capabilities, Failure, refusal
 from services.generation.domain.jobs import JobState, failed, milliseconds
-from services.generation.store import ends, history, queue
+from services.generation.store import ends, queue, recovery
 from services.generation.store.queue import NewJob
 
 WORK_CHANNEL = "work"  # there may be something to take
@@ -89,12 +89,12 @@ class Requests:
         Answers repeat what stands in the row: from here on no word of the person leaves.
         """
         connection = transaction.connection
-        undecided = await history.find_undecided(connection, account_ids)
+        undecided = await recovery.find_undecided(connection, account_ids)
         await ends.lock_shares_of_jobs(connection, undecided)  # before the jobs, as everybody does
-        kept = await history.lock_requests(connection, account_ids)
+        kept = await recovery.lock_requests(connection, account_ids)
         blank = [(job_id, forget_encoded(old, account_ids) or b"") for job_id, old in kept]
         if blank:
-            await history.keep_requests(connection, *map(list, zip(*blank, strict=True)))
+            await recovery.keep_requests(connection, *map(list, zip(*blank, strict=True)))
         await end_jobs(
             transaction,
             undecided,

@@ -63,38 +63,6 @@ def fold(books: Books, inputs: Iterable[Input]) -> Folded:
     return Folded(run.books(), run.booked, run.refused)
 
 
-class Followed(Struct, frozen=True):
-    """What recorded events have led to."""
-
-    books: Books
-    applied: list[Event[CreditsEvent]]
-    early: list[Event[CreditsEvent]]  # something is missing before them
-
-
-def follow(books: Books, recorded: Iterable[Event[CreditsEvent]]) -> Followed:
-    """Apply recorded events, each once, in the order of their accounts' versions.
-
-    It decides nothing. What comes again, under whatever id, is passed over.
-    """
-    accounts, reservations = dict(books.accounts), dict(books.reservations)
-    applied: list[Event[CreditsEvent]] = []
-    early: list[Event[CreditsEvent]] = []
-    for each in sorted(recorded, key=lambda event: event.data.account_version):
-        data = each.data
-        account = accounts.get(data.account_id) or Account(account_id=data.account_id)
-        if data.account_version <= account.version:
-            continue
-        if data.account_version > account.version + 1:
-            early.append(each)
-            continue
-        accounts[data.account_id] = evolve(account, data)
-        if isinstance(data, JobCreditsEvent):
-            before = reservations.get(data.job_id)
-            reservations[data.job_id] = evolve_reservation(before, data)
-        applied.append(each)
-    return Followed(Books(accounts, reservations), applied, early)
-
-
 class _Run:
     """The working copy of one fold."""
 

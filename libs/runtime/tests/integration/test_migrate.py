@@ -9,8 +9,7 @@ import asyncpg
 import pytest
 
 from infra.local.cluster import LocalCluster
-from libs.runtime.migrate import MigrationError, migrate
-from libs.runtime.service import RUNTIME_MIGRATIONS
+from libs.runtime.migrate import RUNTIME_MIGRATIONS, MigrationError, migrate
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 SCHEMA = "ledger"

@@ -89,6 +89,8 @@ async def test_a_gateway_from_a_backup_finds_its_accounts_and_jobs_on_kafka(
     await gateway.run("DELETE FROM outbox WHERE order_number > 1")
     # The one row had not left yet when the backup was made.
     await gateway.run("INSERT INTO outbox_pending SELECT order_number, 0 FROM outbox")
+    # And Kafka has been emptied and filled again since then.
+    await gateway.run("UPDATE published_topic SET topic_id = gen_random_uuid()")
     ends = await _ends(gateway)
     restored = await start_gateway()
     assert sorted(await restored.streams.published()) == sorted(published)
@@ -108,6 +110,10 @@ async def test_a_gateway_from_a_backup_finds_its_accounts_and_jobs_on_kafka(
         while await _status(restored, job_id) != "COMPLETED":
             await asyncio.sleep(0.02)
     assert await restored.value("SELECT count(*) FROM parked") == 0
+    await restored.sign_up()
+    async with asyncio.timeout(WAIT_SECONDS):
+        while await restored.value("SELECT count(*) FROM outbox_pending"):
+            await asyncio.sleep(0.02)
 
 
 async def _status(gateway: RunningGateway, job_id: UUID) -> str:

@@ -1,0 +1,54 @@
+"""Billing's tables as they follow from what generation has answered."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from msgspec.structs import astuple
+
+from libs.events.envelope import Event
+from libs.events.names import Service
+from libs.events.payload import Payload
+from libs.runtime.rebuild.projection import Pass, Projection, Reach, Row, Rows, Table
+from services.billing import consumers, projections
+from services.billing.domain.usage import Usage, usage_of
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+
+class UsageRows:
+    """Rows of one partition's jobs: it holds all answers to each of them, and the first counts."""
+
+    def __init__(self) -> None:
+        self._known: set[int] = set()
+
+    def add(self, events: Sequence[Event[Payload]]) -> Rows:
+        """A job's row is final at once."""
+        rows: list[Row] = []
+        for event in events:
+            usage = usage_of(event)
+            if usage is None or usage.job_id.int in self._known:
+                continue
+            self._known.add(usage.job_id.int)
+            rows.append(astuple(usage))
+        return {"usage": rows}
+
+    def rest(self) -> Rows:
+        """Nothing was kept back."""
+        return {}
+
+
+PROJECTION: Final = Projection(
+    service=Service.BILLING,
+    migrations=MIGRATIONS,
+    tables=(Table(name="usage", key=("job_id",), loaded=Usage.__struct_fields__),),
+    passes=(
+        Pass(
+            topics=consumers.TOPICS,
+            types=frozenset(consumers.EVENT_TYPES),
+            reach=Reach.POSITION,
+            apply=projections.record_finished_jobs,
+            loader=UsageRows,
+        ),
+    ),
+)

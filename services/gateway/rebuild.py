@@ -1,0 +1,78 @@
+"""What of the gateway's tables follows from events: copies of accounts, holds closed, job states.
+
+Users, jobs and holds are facts of its own. They are made anew only to fold upon, and compared with;
+what is taken over into the live tables is copies alone.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from libs.events.envelope import Event
+from libs.events.generation import GenerationRequested
+from libs.events.identity import UserRegistered
+from libs.events.names import EventType, Service, Topic
+from libs.events.payload import Payload
+from libs.runtime.db import Connection
+from libs.runtime.rebuild.projection import Pass, Projection, Reach, Table
+from services.gateway import consumers, projections
+from services.gateway.store import rebuild as store
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+
+async def open_accounts(connection: Connection, events: Sequence[Event[Payload]]) -> None:
+    """The first of what copies stand on."""
+    await store.open_accounts(
+        connection, [each.data for each in events if isinstance(each.data, UserRegistered)]
+    )
+
+
+async def accept_jobs(connection: Connection, events: Sequence[Event[Payload]]) -> None:
+    """The second."""
+    await store.accept_jobs(
+        connection,
+        [each.data.request for each in events if isinstance(each.data, GenerationRequested)],
+    )
+
+
+PROJECTION: Final = Projection(
+    service=Service.GATEWAY,
+    migrations=MIGRATIONS,
+    tables=(
+        Table(
+            name="credit_account",
+            key=("account_id",),
+            compared=("account_id", "version", "settled", "grace"),
+            where="version > 0",
+        ),
+        # A job of which nothing is heard yet may be queued or, by a passing signal, generating.
+        Table(
+            name="job",
+            key=("job_id",),
+            where="num_nonnulls(answer, charge, listing, recorded_at) > 0",
+        ),
+        Table(name="hold", key=("subject_id",), where="closed_at IS NOT NULL"),
+    ),
+    passes=(
+        Pass(
+            topics=(Topic.IDENTITY,),
+            types=frozenset({EventType.USER_REGISTERED}),
+            reach=Reach.END,
+            apply=open_accounts,
+        ),
+        Pass(
+            topics=(Topic.GENERATION,),
+            types=frozenset({EventType.GENERATION_REQUESTED}),
+            reach=Reach.END,
+            apply=accept_jobs,
+        ),
+        Pass(
+            topics=tuple(topic for topic in consumers.TOPICS if topic.is_kept),
+            types=frozenset(consumers.EVENT_TYPES) - {EventType.GENERATION_STARTED},
+            reach=Reach.POSITION,
+            apply=projections.fold,
+        ),
+    ),
+    adopt=store.adopt,
+)

@@ -1,0 +1,191 @@
+"""`./daygen rebuild` and `./daygen verify` on a system that serves, and that was tampered with."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from libs.events.bus import KafkaBus
+from libs.events.envelope import encode
+from libs.events.names import Service, Topic
+from libs.events.testing import completed, event
+from libs.events.transport import OutgoingMessage
+from tests.e2e.conftest import ENVIRONMENT, free_port
+from tests.e2e.system import System
+from tools.api_client import ApiClient, Json
+from tools.invariants import what_is_wrong
+from tools.places import ROOT
+
+TERMINAL = "status IN ('COMPLETED', 'FAILED', 'CANCELLED')"
+ORDER = {"prompt": "a plum", "model": "local-sketch", "provider": "local", "operation": "image"}
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """One of its own: what other tests leave in the topics would be drift."""
+    system = System(tmp_path_factory.mktemp("verified") / "home", ENVIRONMENT)
+    system.command("up", "--detach", "--port", str(free_port()))
+    yield system
+    system.command("down")
+
+
+async def run(system: System, *arguments: str) -> tuple[int, Json]:
+    """A command's exit code and what it says to programs."""
+    done = await asyncio.to_thread(system.command, *arguments, "--json", check=False)
+    assert done.stdout, done.stderr
+    found: Json = json.loads(done.stdout)
+    return done.returncode, found
+
+
+@asynccontextmanager
+async def jobs_all_the_time(system: System) -> AsyncIterator[list[int]]:
+    """Statuses of the answers to people who ask for pictures and look at their lists."""
+    statuses: list[int] = []
+    stop = asyncio.Event()
+
+    async def ask(person: ApiClient) -> None:
+        for _ in range(9):
+            status, _ = await person.answer("POST", "/api/jobs", json=ORDER)
+            statuses.append(status)
+            for path in ("/api/r2files", "/api/credits/balance", "/api/usage/mine"):
+                status, _ = await person.answer("GET", path)
+                statuses.append(status)
+            if stop.is_set():
+                return
+            await asyncio.sleep(0.05)
+
+    async def work() -> None:
+        while not stop.is_set():
+            async with system.person() as person:
+                await ask(person)
+
+    task = asyncio.create_task(work())
+    try:
+        yield statuses
+    finally:
+        stop.set()
+        await task
+
+
+async def at_rest(system: System) -> None:
+    """Wait until every job has ended and everybody has heard of it."""
+    query = f"""SELECT (SELECT count(*) FROM gateway.job WHERE NOT {TERMINAL})
+                     + (SELECT count(*) FROM gateway.hold WHERE closed_at IS NULL)"""
+    async with asyncio.timeout(60):
+        while await system.scalar(query):
+            await asyncio.sleep(0.2)
+
+
+@pytest.mark.timeout(240)
+async def test_everything_is_verified_and_swapped_while_it_serves(system: System) -> None:
+    async with jobs_all_the_time(system) as statuses:
+        await asyncio.sleep(2)
+        code, verified = await run(system, "verify")
+        assert (code, verified["drift"]) == (0, False), verified
+        for service in Service:
+            code, outcome = await run(system, "rebuild", service.value, "--swap")
+            assert code == 0, outcome
+            assert outcome["equal"]
+            assert all(table["live_rows"] > 0 for table in outcome["tables"])
+    assert set(statuses) <= {200, 202}
+    await at_rest(system)
+    async with system.database() as connection:
+        assert await what_is_wrong(connection) == {}
+    code, verified = await run(system, "verify")
+    assert (code, verified["drift"]) == (0, False), verified
+
+
+PLANTED = {
+    "gallery": "DELETE FROM gallery.item WHERE id = (SELECT id FROM gallery.item LIMIT 1)",
+    "billing": """UPDATE billing.usage SET provider_ms = provider_ms + 1
+                   WHERE id = (SELECT id FROM billing.usage LIMIT 1)""",
+    "ledger": """UPDATE ledger.account SET grace = grace + 1
+                  WHERE id = (SELECT id FROM ledger.account WHERE version > 0 LIMIT 1)""",
+    "generation": """UPDATE generation.attempt SET provider_cost_microusd = 7
+                      WHERE id = (SELECT id FROM generation.attempt WHERE state = 'won' LIMIT 1)""",
+    "gateway": """UPDATE gateway.credit_account SET settled = settled + 1
+                   WHERE account_id = (SELECT account_id FROM gateway.job LIMIT 1)""",
+}
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("service", PLANTED)
+async def test_a_row_changed_by_hand_is_found_and_healed(system: System, service: str) -> None:
+    await make_one(system)
+    async with system.database() as connection:
+        assert await connection.execute(PLANTED[service]) in {"DELETE 1", "UPDATE 1"}
+    code, verified = await run(system, "verify")
+    assert (code, verified["drift"]) == (1, True)
+    differing = {each["service"] for each in verified["projections"] if not each["equal"]}
+    assert differing == {service}
+    code, refused = await run(system, "rebuild", service, "--swap")
+    assert (code, refused["is_swapped"], refused["adopted_rows"]) == (1, False, 0)
+    code, healed = await run(system, "rebuild", service, "--swap", "--accept-differences")
+    assert code == 0, healed
+    code, verified = await run(system, "verify")
+    assert (code, verified["drift"]) == (0, False), verified
+
+
+async def make_one(system: System) -> None:
+    async with system.person() as person:
+        await person.call("POST", "/api/image/local", json=ORDER)
+
+
+@pytest.mark.timeout(120)
+async def test_a_rebuild_killed_in_the_middle_changes_nothing(system: System) -> None:
+    await make_one(system)
+    async with system.database() as connection:
+        await connection.execute("UPDATE gallery.item SET prompt = 'better'")
+    arguments = ["rebuild", "gallery", "--swap", "--accept-differences", "--home", str(system.home)]
+    for delay in (0.6, 0.9, 1.2, 1.5):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tools.cli", *arguments, cwd=ROOT
+        )
+        await asyncio.sleep(delay)
+        is_over = process.returncode is not None
+        if not is_over:
+            process.kill()
+        await process.wait()
+        rows = await system.scalar("SELECT count(*) FROM gallery.item")
+        better = await system.scalar("SELECT count(*) FROM gallery.item WHERE prompt = 'better'")
+        assert rows > 0
+        assert better in ({0, rows} if is_over else {rows})
+    code, healed = await run(system, "rebuild", "gallery", "--swap", "--accept-differences")
+    assert code == 0, healed
+    assert await system.scalar("SELECT count(*) FROM gallery.item WHERE prompt = 'better'") == 0
+
+
+@pytest.mark.timeout(120)
+async def test_topics_and_books_that_were_tampered_with_are_told(system: System) -> None:
+    await make_one(system)
+    async with system.database() as connection:
+        row = "order_number = (SELECT min(order_number) FROM ledger.outbox)"
+        await connection.execute(f"UPDATE ledger.outbox SET encoded = encoded || ' ' WHERE {row}")
+        await connection.execute("UPDATE gateway.credit_account SET held = held + 1")
+        code, verified = await run(system, "verify")
+        topics = _topics(verified)
+        assert code == 1
+        assert (topics["ledger"]["altered"], topics["ledger"]["unknown"]) == (1, 1)
+        assert "accounts whose held credits are not their open holds" in verified["books"]
+        whole = "substr(encoded, 1, length(encoded) - 1)"
+        await connection.execute(f"UPDATE ledger.outbox SET encoded = {whole} WHERE {row}")
+        await connection.execute("UPDATE gateway.credit_account SET held = held - 1")
+    assert (await run(system, "verify"))[0] == 0
+    # Told by nobody's outbox, and for ever in the topic.
+    bus = KafkaBus(system.status()["kafka"]["bootstrap"], client_id="forger")
+    forged = event(completed(), source=Service.LEDGER, event_id=uuid4())
+    await bus.publish([OutgoingMessage(Topic.OPERATIONS, b"key", encode(forged))])
+    await bus.close()
+    code, verified = await run(system, "verify")
+    assert code == 1
+    assert _topics(verified)["ledger"]["unknown"] == 1
+    assert all(each["equal"] for each in verified["projections"])
+
+
+def _topics(verified: Json) -> dict[str, Any]:
+    return {each["service"]: each for each in verified["topics"]["services"]}

@@ -1,0 +1,1 @@
+"""Projections of a home, made anew and compared: what `rebuild` and `verify` share."""
