@@ -8,9 +8,7 @@ from libs.events.generation import (
     GenerationCompleted,
     GenerationFailed,
     GenerationRequested,
-    RequestFacts,
 )
-from libs.events.names import Service
 from libs.events.payload import Payload
 from libs.runtime.db import Transaction
 from services.generation.domain import fairness
@@ -54,7 +52,7 @@ def _decided(event: Event[Payload], answer: GenerationCompleted | GenerationFail
         account_id=answer.account_id,
         provider=request.provider if request else NO_PROVIDER,
         cost=fairness.cost(request.units) if request and started_at else 0,
-        requested=_request_of(event, request),
+        requested=b"",  # until the request is read, which no one asks a decided job for
         state=JobState.COMPLETED if is_completed else JobState.FAILED,
         attempt_id=answer.attempt_id,
         queued_at=queued_at,
@@ -65,24 +63,4 @@ def _decided(event: Event[Payload], answer: GenerationCompleted | GenerationFail
         attempt_state=AttemptState.WON if is_completed else AttemptState.FAILED,
         provider_ms=answer.provider_ms,
         provider_cost_microusd=answer.provider_cost_microusd,
-    )
-
-
-def _request_of(answer: Event[Payload], request: RequestFacts | None) -> bytes:
-    """The request that the answer repeats, until the request itself is read."""
-    if request is None or answer.causation_id is None:
-        return b""
-    requested = GenerationRequested(
-        job_id=request.job_id, account_id=request.account_id, request=request
-    )
-    return encode(
-        Event(
-            id=answer.causation_id,
-            source=Service.GATEWAY.source,
-            time=request.requested_at,
-            correlation_id=answer.correlation_id,
-            causation_id=None,
-            traceparent=answer.traceparent,
-            data=requested,
-        )
     )
