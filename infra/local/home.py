@@ -15,6 +15,11 @@ from infra.local.problem import Problem
 ADMIN_EMAIL = "admin@daygen.local"
 
 
+def default_root() -> Path:
+    """What commands are about when no home is named: beside the code, or the environment's."""
+    return Path(os.environ.get("DAYGEN_HOME", Path(__file__).parents[2] / ".daygen"))
+
+
 @dataclass(frozen=True, slots=True)
 class Home:
     """Where everything of one embedded system lives."""
@@ -47,6 +52,11 @@ class Home:
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 
+    def command(self, words: str) -> str:
+        """What to type so that a command is about this home, and not about the default one."""
+        is_default = self.root == default_root().expanduser().resolve()
+        return f"./daygen {words}" if is_default else f"./daygen {words} --home {self.root}"
+
     def make(self) -> None:
         try:
             self.logs.mkdir(parents=True, exist_ok=True)
@@ -65,7 +75,7 @@ class Home:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise Problem(
-                    f"DayGen already runs on {self.root}: end it with `./daygen down`, "
+                    f"DayGen already runs on {self.root}: end it with `{self.command('down')}`, "
                     "or give this one another --home and --port."
                 ) from None
             os.ftruncate(descriptor, 0)

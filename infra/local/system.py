@@ -118,5 +118,5 @@ def _stop_on_signal() -> asyncio.Event:
 def _welcome(home: Home, at: dict[str, int], seconds: float) -> str:
     return (
         f"DayGen is ready at {services.url(at, Service.GATEWAY)} after {seconds:.1f} s "
-        f"(admin password: {home.admin_password_file}). Ctrl-C or `./daygen down` ends it."
+        f"(admin password: {home.admin_password_file}). Ctrl-C or `{home.command('down')}` ends it."
     )

@@ -122,11 +122,6 @@ class KafkaBus:
             await self._topic_ids.close()
         if self._producer is not None:
             self._retire(self._producer)
-        if self._retiring:
-            # An idempotent producer never gives a message up; the outbox has it all the same.
-            await asyncio.wait(self._retiring, timeout=STOP_SECONDS)
-        for task in self._retiring:
-            task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
 
     def _retire(self, producer: AIOKafkaProducer) -> None:
@@ -138,7 +133,7 @@ class KafkaBus:
         current = self._producer
         if current is not None and current is producer:
             self._producer = None
-            task = asyncio.create_task(current.stop(), name="retiring-producer")
+            task = asyncio.create_task(_stop(current), name="retiring-producer")
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
 
@@ -369,3 +364,19 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         await self._subscription.take_over(assigned)
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    """Flush and end a producer; one that Kafka takes nothing from is ended all the same.
+
+    An idempotent producer never gives a message up, but the outbox has it.
+    """
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await producer.stop()
+    except TimeoutError:
+        sender = producer._sender.sender_task  # noqa: SLF001  # left running by its own stop()
+        while not sender.done():  # once cancelled it waits for its requests; then these are, too
+            sender.cancel()
+            await asyncio.wait({sender}, timeout=0.1)
+        await producer.client.close()

@@ -14,7 +14,7 @@ from services.gateway import consumers, projections
 from services.gateway.adapters.owners import HttpOwners
 from services.gateway.adapters.passwords import Argon2Passwords
 from services.gateway.api import accounts as accounts_api
-from services.gateway.api import dead_letters, forwarding, jobs, users
+from services.gateway.api import dead_letters, documentation, forwarding, jobs, users
 from services.gateway.api import generations as generations_api
 from services.gateway.api.callers import create_callers
 from services.gateway.api.views import JobViews
@@ -67,7 +67,11 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
 
     app = runtime.http_app(
         lifespan=lifespan,
-        options=HttpOptions(cors_origins=settings.cors_origins, open_to_all=("/assets/",)),
+        options=HttpOptions(
+            cors_origins=settings.cors_origins,
+            open_to_all=("/assets/",),
+            document=documentation.merged_document(owners),
+        ),
     )
     _add_routes(app, settings, runtime, accounts, owners)
     return app

@@ -98,7 +98,7 @@ async def _system(
         now = await state.load(plan.home)
         if not now["ready"]:
             raise Problem(
-                f"Nothing is ready in {plan.home.root}: start it with `./daygen up`, "
+                f"Nothing is ready in {plan.home.root}: start it with `{plan.home.command('up')}`, "
                 "or leave --home out to measure a system of the bench's own."
             )
         yield now

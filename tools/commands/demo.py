@@ -18,7 +18,7 @@ from infra.local.problem import Problem
 from libs.events.envelope import Envelope
 from tools.api_client import ApiClient, ApiError, Json
 from tools.commands.up import start_detached
-from tools.places import add_home, command_on, home_of, port_number
+from tools.places import add_home, home_of, port_number
 from tools.trail import depths, read_trail
 
 PROMPT = "sunset over the sea, late summer"
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise Problem(f"The gateway answered {error.status}: {error}") from error
     except (aiohttp.ClientError, TimeoutError) as error:
         raise Problem(f"The gateway at {now['gateway_url']} does not answer: {error}.") from error
-    down = command_on(home.root, "down")
+    down = home.command("down")
     print(f"The system goes on at {now['gateway_url']}; `{down}` stops it.")
     if arguments.open:
         webbrowser.open(picture.as_uri())

@@ -16,7 +16,7 @@ from infra.local import state
 from infra.local.problem import Problem
 from libs.events.names import Service
 from tools.api_client import ApiClient, ApiError, Json
-from tools.places import add_home, command_on, home_of
+from tools.places import add_home, home_of
 
 ADDRESS = "/api/admin/dead-letters"
 EXIT_STILL_PARKED = 1
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     home = home_of(arguments)
     now = asyncio.run(state.load(home))
     if not now["services"][Service.GATEWAY.value]["ready"]:
-        up = command_on(home.root, "up")
+        up = home.command("up")
         raise Problem(f"The gateway of {home.root} does not answer: start it with `{up}`.")
     work: Mapping[str, Callable[[ApiClient, argparse.Namespace], Awaitable[int]]] = {
         "list": _list,

@@ -4,6 +4,7 @@ import argparse
 import time
 from pathlib import Path
 
+from infra.local.home import Home
 from infra.local.problem import Problem
 from tools.places import add_home, home_of
 
@@ -19,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    files = chosen(home_of(arguments).logs, arguments.part)
+    files = chosen(home_of(arguments), arguments.part)
     prefix = len(files) > 1
     places = {file: show_tail(file, arguments.lines, prefix=prefix) for file in files}
     while arguments.follow:
@@ -29,7 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def chosen(logs: Path, part: str | None) -> list[Path]:
+def chosen(home: Home, part: str | None) -> list[Path]:
+    logs = home.logs
     files = sorted(logs.glob("*.log"))
     if part is not None:
         files = [file for file in files if file.stem == part]
@@ -38,7 +40,7 @@ def chosen(logs: Path, part: str | None) -> list[Path]:
         raise Problem(
             f"There is no log of {part}: choose one of {names}."
             if names
-            else f"There are no logs in {logs}: start the system with `./daygen up`."
+            else f"There are no logs in {logs}: start the system with `{home.command('up')}`."
         )
     return files
 

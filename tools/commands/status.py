@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from infra.local import state
-from tools.places import add_home, command_on, home_of
+from infra.local.home import Home
+from tools.places import add_home, home_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _table(now: state.State) -> str:
     parts = state.parts_of(now)
     if not any(part["pid"] for part in parts.values()):
-        up = command_on(Path(now["home"]), "up")
+        up = Home(Path(now["home"])).command("up")
         return f"Nothing runs in {now['home']}: start it with `{up}`."
     rows = [f"{'':<11} {'state':<9} {'pid':<8} {'restarts':<9} address"]
     for name, part in parts.items():

@@ -63,10 +63,11 @@ def at_least_one(text: str) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    now = asyncio.run(state.load(home_of(arguments)))
+    home = home_of(arguments)
+    now = asyncio.run(state.load(home))
     kafka = now.get("kafka", {})
     if not kafka.get("ready"):
-        raise Problem(f"No Kafka runs in {now['home']}: start it with `./daygen up`.")
+        raise Problem(f"No Kafka runs in {now['home']}: start it with `{home.command('up')}`.")
     matches = matcher(
         types=arguments.type or (),
         account=arguments.account,

@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 
 from libs.events.names import Service
 from libs.runtime.clock import Clock
+from libs.runtime.http.docs import Document, add_documentation, own_document
 from libs.runtime.http.health import LiveCheck, ReadyCheck, health_router
 from libs.runtime.http.middleware import (
     REQUEST_ID_HEADER,
@@ -56,12 +57,14 @@ class HttpOptions(Struct, frozen=True, kw_only=True):
 
     Answers under `open_to_all` may be read from any origin: what is fetched without a log-in.
     `body_bytes_max_under` raises or lowers the limit for addresses with a prefix; first match wins.
+    `document` answers what `/openapi.json` shows.
     """
 
     cors_origins: tuple[str, ...] = ()
     open_to_all: tuple[str, ...] = ()
     body_bytes_max: int = 1024 * 1024
     body_bytes_max_under: Mapping[str, int] = field(default_factory=dict)
+    document: Document = own_document
 
 
 def create_http_app(
@@ -77,7 +80,7 @@ def create_http_app(
     lifespan: Lifespan | None = None,
     options: HttpOptions | None = None,
 ) -> FastAPI:
-    """An application with health, metrics, errors, CORS, limits and logs, and no routes of its own.
+    """An application with health, metrics, documentation, errors, CORS, limits, logs: no routes.
 
     Order matters: the request's context is outside of everything, CORS outside of whatever can
     answer, and the boundary for bugs outside of the routes. FastAPI's own 500 would be outside of
@@ -87,7 +90,7 @@ def create_http_app(
     app = FastAPI(
         title=f"DayGen {service.value}",
         lifespan=lifespan,
-        redoc_url=None,
+        openapi_url=None,  # see docs.py
         redirect_slashes=False,
         default_response_class=JsonResponse,
         middleware=[
@@ -106,6 +109,7 @@ def create_http_app(
     )
     install_problem_handlers(app)
     document_problems(app)
+    add_documentation(app, options.document)
     app.include_router(health_router(checks, registry, why_not_live))
     return app
 

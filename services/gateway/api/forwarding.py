@@ -73,12 +73,8 @@ def create_router(owners: Owners, tokens: InternalTokens, callers: Callers) -> A
             response_class=StreamingResponse,
         )
 
-    @router.api_route(
-        "/assets/{key:path}",
-        methods=["GET", "HEAD"],
-        tags=["gallery"],
-        response_class=StreamingResponse,
-    )
+    @router.head("/assets/{key:path}", include_in_schema=False)
+    @router.get("/assets/{key:path}", tags=["gallery"], response_class=StreamingResponse)
     async def read_asset(
         request: Request,
         key: str,  # noqa: ARG001  # for the documentation alone

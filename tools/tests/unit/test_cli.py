@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from infra.local.home import Home
 from infra.local.problem import Problem
 from tools import cli
 from tools.commands import test, up
-from tools.places import command_on
 
 
 def test_every_command_has_a_summary() -> None:
@@ -49,8 +49,8 @@ def test_a_command_to_type_names_a_home_that_is_not_the_default(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("DAYGEN_HOME", str(tmp_path))
-    assert command_on(tmp_path, "down") == "./daygen down"
-    assert command_on(tmp_path / "other", "down") == f"./daygen down --home {tmp_path}/other"
+    assert Home(tmp_path).command("down") == "./daygen down"
+    assert Home(tmp_path / "other").command("down") == f"./daygen down --home {tmp_path}/other"
 
 
 def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,10 +5,13 @@ import os
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.produce import ProduceRequest
 
 from infra.local.cluster import LocalCluster
 from libs.events import bus as bus_module
@@ -87,3 +90,22 @@ async def test_closing_does_not_wait_for_messages_that_kafka_does_not_take(
             await bus.close()
     finally:
         os.kill(broker, signal.SIGCONT)
+
+
+async def test_messages_ask_for_all_replicas_and_carry_an_idempotent_producers_number(
+    bus: KafkaBus, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    send = AIOKafkaClient.send
+
+    async def watched(client: AIOKafkaClient, node_id: int, request: Any, **options: Any) -> Any:
+        if isinstance(request, ProduceRequest):
+            asked.append(request.required_acks)
+        return await send(client, node_id, request, **options)
+
+    monkeypatch.setattr(AIOKafkaClient, "send", watched)
+    assert await bus.publish([OutgoingMessage(NARROW, b"k", b"small")]) == [None]
+    assert asked == [-1]  # the wire's word for all
+    (log,) = cluster.home.part("kafka").glob(f"**/{bus._prefix}{NARROW}-0/*.log")
+    # Record batch v2: the producer's id stands 43 bytes behind the start, -1 without idempotence.
+    assert int.from_bytes(log.read_bytes()[43:51], "big", signed=True) >= 0

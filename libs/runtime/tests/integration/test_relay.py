@@ -12,6 +12,7 @@ from libs.events.registry import REGISTRY
 from libs.events.transport import BusError, OutgoingMessage
 from libs.runtime import relay as relay_module
 from libs.runtime.db import Transaction
+from libs.runtime.outbox import append, row_of
 from libs.runtime.relay import Relay
 from libs.runtime.testing import Streams
 from libs.runtime.tests.support import RecordingBus, running
@@ -168,6 +169,24 @@ async def test_a_commit_wakes_the_relay_at_once(streams: Streams) -> None:
         async with streams.database.transaction() as transaction:
             publish(transaction)
         async with asyncio.timeout(1):  # far below the slow poll
+            while not bus.messages:
+                await asyncio.sleep(0.005)
+
+
+async def test_a_row_whose_wake_up_was_lost_is_found_by_the_slow_poll(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "RENEW_SECONDS", 0.3)
+    bus = RecordingBus()
+    user_id = uuid4()
+    registered = streams.emitter.event(
+        UserRegistered(user_id=user_id, account_id=user_id, role="USER", signup_credits=1, grace=0)
+    )
+    async with running(streams.relay(bus).run()):
+        await asyncio.sleep(0.2)
+        async with streams.database.read() as connection:
+            await append(connection, [row_of(registered)])  # committed, and nobody is told of it
+        async with asyncio.timeout(5):
             while not bus.messages:
                 await asyncio.sleep(0.005)
 

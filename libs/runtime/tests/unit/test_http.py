@@ -1,6 +1,7 @@
 """The HTTP edge: problems, CORS, request ids, limits, health and logs, without a socket."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from random import Random
 from typing import Any
@@ -515,3 +516,15 @@ async def test_the_documentation_shows_problems_and_no_422(client: httpx2.AsyncC
     assert set(answers) == {"200", "400", "default"}
     assert "HTTPValidationError" not in str(document)
     assert "/health/live" not in document["paths"]
+
+
+async def test_the_documentation_needs_no_network(client: httpx2.AsyncClient) -> None:
+    assert (await client.get("/")).headers["location"] == "docs"
+    page = (await client.get("/docs")).text
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert {"docs/swagger-ui-bundle.js", "docs/swagger-ui.css"} <= set(addresses)
+    for address in addresses:
+        found = await client.get(f"/{address}")  # relative to the page: none is on another host
+        assert (found.status_code, bool(found.content)) == (200, True)
+    assert "openapi.json" in page
+    assert (await client.get("/docs/none.js")).status_code == 404

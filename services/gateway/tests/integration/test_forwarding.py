@@ -7,6 +7,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 from fastapi import FastAPI, Request
+from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from libs.events.names import Service
@@ -183,3 +184,35 @@ async def test_an_owner_that_is_down_closes_its_own_routes_alone(
         assert (await gateway.client.get("/assets/a")).status_code == 503
         assert (await ada.get("/api/usage/mine")).status_code == 200
         await ada.start_job()
+
+
+async def test_the_documentation_says_of_forwarded_routes_what_their_owners_say(
+    start_gateway: Start,
+) -> None:
+    documented = FastAPI()
+
+    class Session(BaseModel):  # the gateway has another schema of this name
+        balance: int
+
+    @documented.get("/api/credits/balance")
+    async def balance() -> Session:
+        """What is left."""
+        return Session(balance=1)
+
+    @documented.get("/internal")
+    async def internal() -> None:
+        """Not for the world."""
+
+    async with serving(documented) as url:
+        gateway = await start_gateway(ledger_url=url)
+        document = (await gateway.client.get("/openapi.json")).json()
+    operation = document["paths"]["/api/credits/balance"]["get"]
+    assert operation["description"] == "What is left."
+    body = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    schemas = document["components"]["schemas"]
+    assert body == {"$ref": "#/components/schemas/LedgerSession"}
+    assert set(schemas["LedgerSession"]["properties"]) == {"balance"}
+    assert "accessToken" in schemas["Session"]["properties"]
+    assert "/internal" not in document["paths"]
+    # Of an owner that is down there is a line at least.
+    assert document["paths"]["/api/r2files"]["get"]["summary"]
