@@ -1,4 +1,4 @@
-"""How a topic's messages reach Kafka: batch after batch, in order per partition."""
+"""Batches to Kafka's producer: in order per partition, each message with its own outcome."""
 
 import asyncio
 from collections import defaultdict
