@@ -1,11 +1,14 @@
 """Reads whole logs from Kafka: in no group, with no position, one partition at a time."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from time import monotonic
 from types import TracebackType
 from typing import Self
+from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from libs.events.topic_ids import TopicIds
 from libs.events.transport import BusError, IncomingMessage, Partition
@@ -15,6 +18,9 @@ FETCH_MS = 200
 # What is asked for is there. At the end of a partition the broker would hold a request back for
 # so long, and the next partition's behind it.
 FETCH_WAIT_MS = 5
+SILENCE_SECONDS = 60.0
+MADE_SECONDS = 5.0
+MADE_POLL_SECONDS = 0.1
 
 
 class KafkaLog:
@@ -57,7 +63,7 @@ class KafkaLog:
     async def extents(self, topics: Collection[str]) -> Mapping[Partition, range]:
         """The offsets that are there; see `Log.extents`."""
         try:
-            held = await self._topic_ids.and_partitions([self._prefix + each for each in topics])
+            held = await self._described([self._prefix + each for each in topics])
             found = [
                 TopicPartition(name, number)
                 for name, (_, numbers) in held.items()
@@ -85,6 +91,7 @@ class KafkaLog:
         self._consumer.seek(place, offsets.start)
         following = offsets.start
         batch: list[IncomingMessage] = []
+        deadline = monotonic() + SILENCE_SECONDS
         while following < offsets.stop:
             try:
                 fetched = await self._consumer.getmany(
@@ -93,6 +100,11 @@ class KafkaLog:
                 following = await self._consumer.position(place)
             except (KafkaError, OSError) as error:
                 raise BusError(f"{partition.topic} cannot be read: {error!r}") from error
+            if fetched:
+                deadline = monotonic() + SILENCE_SECONDS
+            elif monotonic() > deadline:
+                where = f"{partition.topic}/{partition.partition}"
+                raise BusError(f"Kafka is silent at {following} of {offsets.stop} in {where}")
             batch += [
                 IncomingMessage(partition, record.offset, record.key, record.value)
                 for record in fetched.get(place, ())
@@ -100,9 +112,20 @@ class KafkaLog:
             ]
             if len(batch) >= records_max:
                 yield batch
-                batch = []
+                batch, deadline = [], monotonic() + SILENCE_SECONDS
         if batch:
             yield batch
+
+    async def _described(self, topics: Collection[str]) -> dict[str, tuple[UUID, list[int]]]:
+        """Ids and partitions; a topic that has just been made may not be known everywhere yet."""
+        deadline = monotonic() + MADE_SECONDS
+        while True:
+            try:
+                return await self._topic_ids.and_partitions(topics)
+            except UnknownTopicOrPartitionError:
+                if monotonic() > deadline:
+                    raise
+                await asyncio.sleep(MADE_POLL_SECONDS)
 
     async def _close(self) -> None:
         await self._consumer.stop()

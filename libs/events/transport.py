@@ -70,6 +70,26 @@ A partition that is left out of the answer is not read.
 """
 
 
+class Log(Protocol):
+    """History, as far as it is kept."""
+
+    async def extents(self, topics: Collection[str]) -> Mapping[Partition, range]:
+        """The offsets that each partition of the topics holds now.
+
+        Raises:
+            BusError: the bus cannot be reached, or has no such topic.
+        """
+
+    def read(
+        self, partition: Partition, offsets: range, *, records_max: int
+    ) -> AsyncIterator[Sequence[IncomingMessage]]:
+        """The messages of a range of offsets in order, in batches that are full but for the last.
+
+        Raises:
+            BusError: the bus cannot be reached, or the log does not reach so far.
+        """
+
+
 class Bus(Protocol):
     """Topics to publish to and to subscribe to."""
 
@@ -98,34 +118,15 @@ class Bus(Protocol):
             BusError: the bus cannot be reached.
         """
 
-    def log(self) -> "AbstractAsyncContextManager[Log]":
-        """The whole history of the topics, to be opened and read beside all groups.
+    def log(self) -> AbstractAsyncContextManager[Log]:
+        """History, to be opened and read beside all groups.
 
-        Opening it raises a BusError if the bus cannot be reached.
+        Raises:
+            BusError: on entering, when the bus cannot be reached.
         """
 
     async def close(self) -> None:
         """Leave all groups and flush what is being published."""
-
-
-class Log(Protocol):
-    """History, as far as it is kept."""
-
-    async def extents(self, topics: Collection[str]) -> Mapping[Partition, range]:
-        """The offsets that each partition of the topics holds now.
-
-        Raises:
-            BusError: the bus cannot be reached, or has no such topic.
-        """
-
-    def read(
-        self, partition: Partition, offsets: range, *, records_max: int
-    ) -> AsyncIterator[Sequence[IncomingMessage]]:
-        """The messages of a range of offsets in order, in batches that are full but for the last.
-
-        Raises:
-            BusError: the bus cannot be reached, or the log does not reach so far.
-        """
 
 
 class OpenSubscription(Subscription, Protocol):

@@ -31,10 +31,12 @@ from libs.runtime.http.app import Lifespan
 from libs.runtime.ids import Ids, SystemIds
 from libs.runtime.metrics import StreamMetrics
 from libs.runtime.migrate import RUNTIME_MIGRATIONS, migrate
+from libs.runtime.rebuild.projection import Projection
 from libs.runtime.recovery import History, Recovery
 from libs.runtime.relay import Relay
 from libs.runtime.settings import ServiceSettings
 from libs.runtime.telemetry import configure_logging
+from libs.runtime.verifier import Verifier, VerifyMetrics
 from libs.runtime.wakeups import Wakeups
 from libs.runtime.watchdog import Watchdog
 
@@ -117,6 +119,7 @@ class Runtime:
             ("relay", self.relay.run),
         ]
         self._stuck_seconds = settings.stuck_seconds
+        self._verify_interval_seconds = settings.verify_interval_seconds
         self._watchdogs: list[Watchdog] = []
         backlog = Backlog(
             database=self.database, clock=self.clock, metrics=BacklogMetrics(self.registry)
@@ -189,6 +192,21 @@ class Runtime:
             database=self.database,
             clock=self.clock,
         )
+
+    def verify(self, projection: Projection) -> Verifier:
+        """Compare a projection with its streams from time to time, if the settings want it."""
+        verifier = Verifier(
+            projection,
+            dsn=self._dsn,
+            bus=self.bus,
+            clock=self.clock,
+            random=self.random,
+            metrics=VerifyMetrics(self.registry, self.clock),
+            interval_seconds=self._verify_interval_seconds,
+        )
+        if self._verify_interval_seconds:
+            self.background("verifier", verifier.run)
+        return verifier
 
     def background(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run work beside the requests; cancelled at the end, started again if it fails."""

@@ -32,6 +32,7 @@ class ServiceSettings(BaseSettings):
     kafka_bootstrap: str = Field(min_length=1)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     stuck_seconds: float = Field(default=60.0, ge=1)
+    verify_interval_seconds: float = Field(default=3600.0, ge=0)  # 0: never
     replica: str = Field(default_factory=_replica_name, min_length=1)
 
     @classmethod

@@ -1,7 +1,5 @@
 """Billing's composition root: settings -> runtime -> consumer and routes."""
 
-from pathlib import Path
-
 from fastapi import FastAPI
 
 from libs.events.names import Service
@@ -10,14 +8,16 @@ from libs.runtime.auth import InternalTokens, require_principal
 from libs.runtime.service import Parts, Runtime
 from services.billing import consumers
 from services.billing.api import create_router
+from services.billing.rebuild import PROJECTION
 from services.billing.settings import Settings
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS = PROJECTION.migrations
 
 
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
     settings = settings or Settings.load()
     runtime = Runtime(Service.BILLING, settings, parts, migrations=MIGRATIONS)
+    runtime.verify(PROJECTION)
     runtime.remember(consumers.HISTORY)
     runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, consumers.record)
     letters = runtime.dead_letters(

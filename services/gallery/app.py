@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from fastapi import FastAPI
 
@@ -16,10 +15,11 @@ from libs.runtime.service import Parts, Runtime
 from services.gallery import consumers
 from services.gallery.adapters.storage import S3Assets
 from services.gallery.api import assets_router, files_router
+from services.gallery.rebuild import PROJECTION
 from services.gallery.settings import Settings
 from services.gallery.worker import Sweeper
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS = PROJECTION.migrations
 
 # Somebody waits for the picture: better an early 503, which browsers and proxies can repeat.
 STORAGE_ATTEMPTS_MAX = 2
@@ -28,6 +28,7 @@ STORAGE_ATTEMPTS_MAX = 2
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
     settings = settings or Settings.load()
     runtime = Runtime(Service.GALLERY, settings, parts, migrations=MIGRATIONS)
+    runtime.verify(PROJECTION)
     runtime.remember(consumers.HISTORY)
     runtime.consume(
         consumers.TOPICS,

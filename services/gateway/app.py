@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from fastapi import FastAPI
 
@@ -24,15 +23,17 @@ from services.gateway.handlers.accounts import Accounts
 from services.gateway.handlers.flood import FloodGate
 from services.gateway.handlers.generations import Generations
 from services.gateway.handlers.streams import Streams
+from services.gateway.rebuild import PROJECTION
 from services.gateway.settings import Settings
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS = PROJECTION.migrations
 
 
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
     """The gateway, joined to its settings and parts; nothing runs before its lifespan does."""
     settings = settings or Settings.load()
     runtime = Runtime(Service.GATEWAY, settings, parts, migrations=MIGRATIONS)
+    runtime.verify(PROJECTION)
     passwords = Argon2Passwords(threads=settings.password_threads)
     owners = HttpOwners(
         {

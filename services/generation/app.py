@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 
 from fastapi import FastAPI
 
@@ -25,17 +24,19 @@ from services.generation.handlers.progress import Progress
 from services.generation.handlers.requests import DUE_CHANNEL, Requests
 from services.generation.handlers.sweeping import Sweeping
 from services.generation.ports import Provider
+from services.generation.rebuild import PROJECTION
 from services.generation.scheduler import SWEEP_CHANNEL, TimedWork, Timer
 from services.generation.settings import Settings
 from services.generation.store import queue
 from services.generation.worker import Limits, Worker
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS = PROJECTION.migrations
 
 
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
     settings = settings or Settings.load()
     runtime = Runtime(Service.GENERATION, settings, parts, migrations=MIGRATIONS)
+    runtime.verify(PROJECTION)
     drawing = drawing_threads()
     providers = _providers(LocalProvider(drawing))
     generation = _Generation(settings, runtime, providers)

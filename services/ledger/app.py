@@ -1,7 +1,5 @@
 """The ledger's composition root: settings -> runtime -> consumer and routes."""
 
-from pathlib import Path
-
 from fastapi import FastAPI
 
 from libs.events.names import Service
@@ -10,14 +8,16 @@ from libs.runtime.auth import InternalTokens, require_principal
 from libs.runtime.service import Parts, Runtime
 from services.ledger import consumers
 from services.ledger.api import create_router
+from services.ledger.rebuild import PROJECTION
 from services.ledger.settings import Settings
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS = PROJECTION.migrations
 
 
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
     settings = settings or Settings.load()
     runtime = Runtime(Service.LEDGER, settings, parts, migrations=MIGRATIONS)
+    runtime.verify(PROJECTION)
     runtime.remember(consumers.create_history(runtime.clock))
     handler = consumers.create_handler(runtime.clock, runtime.ids)
     runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, handler)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from infra.local import backup, state
 from infra.local.problem import Problem
-from tools.places import add_home, command_on, home_of
+from tools.places import add_home, home_of
 
 FACTS = ("users", "credit_account", "job", "hold", "idempotency", "outbox")
 
@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     home = home_of(arguments)
     now = asyncio.run(state.load(home))
     if not now.get("postgres", {}).get("ready"):
-        up = command_on(home.root, "up")
+        up = home.command("up")
         raise Problem(f"No Postgres runs in {home.root}: start it with `{up}`.")
     file: Path = arguments.file or home.root / "backups" / _name()
     if arguments.file is None:

@@ -19,7 +19,7 @@ from infra.local.problem import Problem
 from libs.events.bus import KafkaBus
 from libs.events.names import Service, kept_topics
 from libs.events.transport import BusError
-from tools.places import add_home, command_on, home_of
+from tools.places import add_home, home_of
 
 SAY_SECONDS = 2.0
 
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     now = asyncio.run(state.load(home))
     for part in ("postgres", "kafka"):
         if not now.get(part, {}).get("ready"):
-            up = command_on(home.root, "up")
+            up = home.command("up")
             raise Problem(f"No {part} runs in {home.root}: start it with `{up}`.")
     return asyncio.run(_republish(now, is_real=arguments.yes))
 

@@ -9,7 +9,7 @@ from infra.local.cluster import ROLES
 from infra.local.home import Home, load_secrets, read_json
 from infra.local.supervisor import Supervisor
 from tools.commands.backup import summary
-from tools.places import add_home, command_on, home_of
+from tools.places import add_home, home_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     manifest = backup.read(file)  # before anything is started
     asyncio.run(_restore(home, file))
     print(f"Restored, as of {manifest['made_at']}: {summary(manifest)}.")
-    up = command_on(home.root, "up")
+    up = home.command("up")
     print(f"`{up}` starts the system; the gateway reads on Kafka what came after the backup.")
     return 0
 

@@ -13,7 +13,6 @@ from infra.local.problem import Problem
 from infra.local.state import State
 from libs.events.names import Service
 from libs.runtime.rebuild.projection import Projection
-from tools.places import command_on
 
 
 def projection_of(service: Service) -> Projection:
@@ -55,5 +54,5 @@ def check_running(home: Home, now: State) -> None:
     """
     for part in ("postgres", "kafka"):
         if not now.get(part, {}).get("ready"):
-            up = command_on(home.root, "up")
+            up = home.command("up")
             raise Problem(f"{part} of {home.root} does not run: start it with `{up}`.")

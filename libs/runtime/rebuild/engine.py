@@ -14,9 +14,10 @@ from libs.events.registry import REGISTRY
 from libs.events.transport import Log, Partition
 from libs.runtime.db import Connection
 from libs.runtime.erasure import forget
+from libs.runtime.faults import is_deterministic
 from libs.runtime.rebuild import shadow
 from libs.runtime.rebuild.compare import Comparison, compare
-from libs.runtime.rebuild.fold import Cut, Fold, Targets, tuned_garbage_collector
+from libs.runtime.rebuild.fold import Cut, Fold, Pause, Targets, tuned_garbage_collector
 from libs.runtime.rebuild.instant import Instant, snapshot, standstill
 from libs.runtime.rebuild.projection import Projection, RebuildError
 
@@ -24,7 +25,7 @@ REPORT_SECONDS = 2.0
 # What is left is folded while nothing stands still; after that it is little enough.
 CATCH_UP_ROUNDS_MAX = 5
 CATCH_UP_MESSAGES = 2_000
-LOCK_WAIT_MS = 5_000
+LOCK_WAIT_MS = 10_000
 
 SESSION = {
     "timezone": "UTC",
@@ -45,6 +46,13 @@ _HUNG_UP = (
     asyncpg.InternalClientError,  # of a connection that is lost in the middle of something
     OSError,
 )
+WAITED_FOR = """
+    SELECT EXISTS (
+        SELECT FROM pg_locks
+         WHERE locktype = 'advisory' AND NOT granted AND objsubid = 1
+           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND ((classid::bigint << 32) | objid::bigint) = hashtextextended($1, 0))
+"""
 ALONE = "SELECT pg_advisory_lock(hashtextextended($1, 0))"
 
 logger = structlog.get_logger(__name__)
@@ -88,13 +96,12 @@ class Rebuild:
         guard: Connection,
         draft: Connection,
         report: Report,
-        pause: Callable[[], AsyncIterator[None]] | None = None,
     ) -> None:
         self._projection = projection
         self._log = log
         self._live, self._guard, self._draft = live, guard, draft
         self._report = report
-        self._fold = Fold(projection, log, heard=self._heard, pause=pause)
+        self._fold = Fold(projection, log, heard=self._heard)
         self._began = self._reported_at = time.monotonic()
         self._messages = self._wanted = self._messages_reported = 0
 
@@ -107,9 +114,11 @@ class Rebuild:
         dsn: str,
         log: Log,
         report: Report = lambda _: None,
-        pause: Callable[[], AsyncIterator[None]] | None = None,
+        is_patient: bool = True,
     ) -> AsyncIterator["Rebuild"]:
         """Connect as the service's own role, and keep every other rebuild of it away.
+
+        A patient one waits for a while until another has ended or made way.
 
         Raises:
             RebuildError: another one is at work.
@@ -124,11 +133,9 @@ class Rebuild:
             _connected(dsn, live_settings) as guard,
             _connected(dsn, draft_settings) as draft,
         ):
-            await _hold_alone(draft, service)
+            await _hold_alone(draft, service, is_patient=is_patient)
             try:
-                yield cls(
-                    projection, log, live=live, guard=guard, draft=draft, report=report, pause=pause
-                )
+                yield cls(projection, log, live=live, guard=guard, draft=draft, report=report)
             except _HUNG_UP as error:
                 if any(each.is_closed() for each in (live, guard, draft)):
                     raise RebuildError(
@@ -151,11 +158,19 @@ class Rebuild:
         Raises:
             RebuildError: it cannot be done. Nothing live has changed.
         """
-        with tuned_garbage_collector():
-            await self.fill(until)
-            if until is not None:
-                return self._outcome(is_kept=True)
-            tables = await self.compare()
+        try:
+            with tuned_garbage_collector():
+                await self.fill(until)
+                if until is not None:
+                    return self._outcome(is_kept=True)
+                tables = await self.compare()
+        except Exception as error:
+            if not is_deterministic(error):
+                raise
+            raise RebuildError(
+                f"The streams do not fit the tables of {self._projection.service.value}, and "
+                f"trying again would not help: {type(error).__name__}: {error}"
+            ) from error
         if not swap or not (accept_differences or all(each.is_equal for each in tables)):
             is_kept = not all(each.is_equal for each in tables)
             if not is_kept:
@@ -167,6 +182,21 @@ class Rebuild:
         await shadow.clear(self._draft, self._projection.shadow)
         is_swapped = self._projection.adopt is None
         return self._outcome(tables=tables, is_swapped=is_swapped, adopted_rows=adopted_rows)
+
+    def in_the_background(self, pause: Pause, *, records_max: int) -> None:
+        """Work in small batches, with a pause after each."""
+        self._fold = Fold(
+            self._projection,
+            self._log,
+            heard=self._heard,
+            pause=pause,
+            records_max=records_max,
+        )
+
+    async def is_waited_for(self) -> bool:
+        """Whether somebody else wants to rebuild the same."""
+        name = _lock_name(self._projection.service.value)
+        return bool(await self._guard.fetchval(WAITED_FOR, name))
 
     async def fill(self, until: Until | None = None) -> None:
         """Make the shadow and fold into it all that the live tables have seen by now, or less."""
@@ -297,16 +327,20 @@ async def _connected(dsn: str, settings: Mapping[str, str]) -> AsyncIterator[Con
     await connection.close()
 
 
-async def _hold_alone(connection: Connection, service: str) -> None:
+async def _hold_alone(connection: Connection, service: str, *, is_patient: bool) -> None:
     """Hold the service's shadow for as long as the connection lives."""
-    await connection.execute(f"SET lock_timeout = {LOCK_WAIT_MS}")
+    await connection.execute(f"SET lock_timeout = {LOCK_WAIT_MS if is_patient else 1}")
     try:
-        await connection.execute(ALONE, f"daygen.rebuild.{service}")
+        await connection.execute(ALONE, _lock_name(service))
     except asyncpg.LockNotAvailableError as error:
         raise RebuildError(
             f"Another rebuild of {service} is at work: wait until it has ended."
         ) from error
     await connection.execute("SET lock_timeout = 0")
+
+
+def _lock_name(service: str) -> str:
+    return f"daygen.rebuild.{service}"
 
 
 def _names(topics: Sequence[object]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from uuid import UUID
@@ -22,6 +22,9 @@ GC_THRESHOLDS = (100_000, 50, 100)
 
 Targets = Mapping[Partition, int]
 """Up to which offset, not included, each partition is to be folded."""
+
+Pause = Callable[[], Awaitable[None]]
+"""Awaited after each batch: for work that must not be in anybody's way."""
 
 Heard = Callable[[int], None]
 """Told how many messages have been read."""
@@ -55,13 +58,15 @@ class Fold:
         log: Log,
         *,
         heard: Heard = lambda _: None,
-        pause: Callable[[], AsyncIterator[None]] | None = None,
+        pause: Pause | None = None,
+        records_max: int = RECORDS_MAX,
         registry: Registry = REGISTRY,
     ) -> None:
         self._projection = projection
         self._log = log
         self._heard = heard
         self._pause = pause
+        self._records_max = records_max
         self._registry = registry
         self._models = {model.event_type.value for model in registry.models.values()}
         self.aside = Aside()
@@ -118,11 +123,10 @@ class Fold:
         self, number: int, partition: Partition, stop: int
     ) -> AsyncIterator[Sequence[IncomingMessage]]:
         offsets = range(self.folded[number].get(partition, 0), stop)
-        async for messages in self._log.read(partition, offsets, records_max=RECORDS_MAX):
+        async for messages in self._log.read(partition, offsets, records_max=self._records_max):
             yield messages
             if self._pause is not None:
-                async for _ in self._pause():
-                    pass
+                await self._pause()
 
     def _note(self, number: int, messages: Sequence[IncomingMessage]) -> None:
         last = messages[-1]
@@ -182,6 +186,9 @@ def _unreadable(message: IncomingMessage, fault: UndecodableEventError) -> str:
 def tuned_garbage_collector() -> Iterator[None]:
     """Events come and go in thousands: the default thresholds would search them all the time."""
     before = gc.get_threshold()
+    if before == GC_THRESHOLDS:
+        yield  # a service has tuned it for itself
+        return
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

@@ -29,7 +29,8 @@ POSITIONS = """
     SELECT topic, topic_id, partition, next_offset FROM position
      WHERE consumer = $1 AND topic = ANY($2::text[])
 """
-# A batch begins with its positions: whoever holds them keeps the consumer before its first step.
+# A batch begins with its positions: whoever holds them keeps the consumer before its first step, so
+# that it waits with no lock of a table in its hands.
 LOCK_POSITIONS = """
     SELECT FROM position WHERE consumer = $1 ORDER BY topic, topic_id, partition FOR UPDATE
 """

@@ -45,7 +45,7 @@ class RecordingBus:
         return self.ids
 
     def log(self) -> AbstractAsyncContextManager[Log]:
-        raise BusError("nothing to read")
+        raise BusError("nothing is kept")
 
     async def close(self) -> None: ...
 

@@ -88,7 +88,7 @@ async def execute(gallery: RunningGallery, statement: str, *arguments: object) -
 
 
 async def shapes(gallery: RunningGallery) -> list[tuple[object, ...]]:
-    """Columns, constraints, indexes and triggers of the live tables."""
+    """Columns, constraints, indexes and rights of the live tables."""
     async with gallery.streams.database.read() as connection:
         rows = await connection.fetch("""
             SELECT attrelid::regclass::text,
@@ -102,6 +102,9 @@ async def shapes(gallery: RunningGallery) -> list[tuple[object, ...]]:
             UNION ALL
             SELECT indrelid::regclass::text, pg_get_indexdef(indexrelid)
               FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+             WHERE relnamespace = 'gallery'::regnamespace
+            UNION ALL
+            SELECT relname, relacl::text FROM pg_class
              WHERE relnamespace = 'gallery'::regnamespace
              ORDER BY 1, 2
         """)
@@ -174,6 +177,7 @@ async def test_a_swap_under_load_is_noticed_by_nobody(gallery: RunningGallery) -
     first = history(random, 200)
     await publish(gallery, first)
     await until_listed(gallery, first)
+    await execute(gallery, "GRANT SELECT ON item TO billing")
     before = await shapes(gallery)
     async with under_load(gallery, random) as told, read_all_the_time(gallery) as statuses:
         await asyncio.sleep(0.2)

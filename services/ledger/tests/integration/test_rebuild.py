@@ -10,6 +10,8 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from infra.local.cluster import LocalCluster
+from libs.events.bus import KafkaBus
 from libs.events.credits import CreditsEvent
 from libs.events.envelope import Event, encode
 from libs.events.identity import UserRegistered
@@ -20,6 +22,7 @@ from libs.events.testing import event as event_of
 from libs.events.transport import OutgoingMessage
 from libs.runtime.db import Connection
 from libs.runtime.rebuild.engine import Outcome
+from libs.runtime.rebuild.projection import RebuildError
 from libs.runtime.testing import rebuilt
 from services.ledger import projections
 from services.ledger.app import MIGRATIONS
@@ -69,6 +72,27 @@ async def test_following_the_ledgers_own_events_gives_the_same_rows(ledger: Ledg
         await audit(connection)
         assert await dump(connection) == live
     assert len(live["transaction"]) == len(told)
+
+
+async def test_what_was_decided_and_not_yet_published_is_waited_for(
+    ledger: Ledger, cluster: LocalCluster, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = KafkaBus(cluster.kafka_bootstrap, client_id="ledger", prefix=topic_prefix)
+    relay = ledger.streams.relay(bus)
+    await ledger.book(registered(uuid4(), signup_credits=10))
+    with monkeypatch.context() as patch:
+        patch.setattr("libs.runtime.rebuild.instant.DRAIN_SECONDS", 0.1)
+        with pytest.raises(RebuildError, match="1 events of ledger wait to be published"):
+            await rebuilt(PROJECTION, ledger.streams.dsn, bus)
+    rebuilding = asyncio.create_task(rebuilt(PROJECTION, ledger.streams.dsn, bus))
+    done, _ = await asyncio.wait({rebuilding}, timeout=1.5)
+    assert not done
+    await relay.hold_shares()
+    assert await relay.publish_pending() == 1
+    outcome = await rebuilding
+    await bus.close()
+    assert outcome.is_equal, outcome.tables
+    assert [each.live_rows for each in outcome.tables] == [1, 1, 0, 1, 2]
 
 
 async def rebuild(ledger: RunningLedger, **options: Any) -> Outcome:
