@@ -62,11 +62,12 @@ async def _describe(connection: "asyncpg.Connection[asyncpg.Record]") -> Manifes
     if await connection.fetchval("SELECT to_regclass($1) IS NULL", f"{SCHEMA}.migrations"):
         raise Problem("There is no gateway in this database yet: start the system once.")
     names = [row["name"] for row in await connection.fetch(TABLES, SCHEMA)]
-    counts = {
-        name: await connection.fetchval(f"SELECT count(*) FROM {SCHEMA}.{quoted(name)}")  # noqa: S608
-        for name in names
-    }
-    migrations = await connection.fetch(f"SELECT name FROM {SCHEMA}.migrations ORDER BY name")  # noqa: S608
+    counts = {}
+    for name in names:
+        statement = f"SELECT count(*) FROM {SCHEMA}.{quoted(name)}"  # noqa: S608  # names of ours
+        counts[name] = await connection.fetchval(statement)
+    statement = f"SELECT name FROM {SCHEMA}.migrations ORDER BY name"  # noqa: S608  # as above
+    migrations = await connection.fetch(statement)
     return {
         "format": FORMAT,
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,7 +1,7 @@
 """Whoever is erased has no pictures here, whichever comes first: the erasure or the picture."""
 
 import asyncio
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from libs.events.envelope import encode
 from libs.events.identity import AccountErased
@@ -15,8 +15,8 @@ from services.gallery.tests.integration.conftest import RunningGallery
 DEADLINE_SECONDS = 20.0
 
 
-async def erase(gallery: RunningGallery, user_id: object) -> None:
-    data = AccountErased(user_id=user_id, account_id=user_id, actor=uuid4())  # type: ignore[arg-type]
+async def erase(gallery: RunningGallery, user_id: UUID) -> None:
+    data = AccountErased(user_id=user_id, account_id=user_id, actor=uuid4())
     message = encode(event(data, source=Service.GATEWAY))
     outcome = await gallery.bus.publish(
         [OutgoingMessage(Topic.IDENTITY, str(user_id).encode(), message)]
