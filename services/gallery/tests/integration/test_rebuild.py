@@ -161,6 +161,7 @@ async def test_a_rebuild_under_load_equals_the_live_tables(gallery: RunningGalle
     random = Random(11)
     first = history(random, 300)
     await publish(gallery, first)
+    await until_listed(gallery, first)
     async with under_load(gallery, random) as told:
         await asyncio.sleep(0.3)
         outcome = await rebuild(gallery)
