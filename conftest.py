@@ -1,6 +1,7 @@
 """Marks by folder, and the real parts that integration tests share: one start for a whole run."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -35,6 +36,19 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Loc
 @pytest.fixture
 async def database_name(cluster: LocalCluster) -> AsyncIterator[str]:
     """An empty database of this test alone, with every service's role and schema."""
+    async with _database(cluster) as name:
+        yield name
+
+
+@pytest.fixture
+async def other_database_name(cluster: LocalCluster) -> AsyncIterator[str]:
+    """One more: for what comes back into an empty database."""
+    async with _database(cluster) as name:
+        yield name
+
+
+@asynccontextmanager
+async def _database(cluster: LocalCluster) -> AsyncIterator[str]:
     admin = cluster.postgres_dsn(database="postgres")
     name = f"test_{uuid4().hex}"
     await roles.ensure_database(admin, name, template=TEMPLATE)

@@ -8,6 +8,9 @@ from msgspec import Struct
 
 from libs.events.names import Service
 
+# Whose person was erased has no pictures any more; the books stay.
+IS_KNOWN = """NOT EXISTS (
+            SELECT FROM gateway.erased_account WHERE erased_account.account_id = job.account_id)"""
 TERMINAL = "status IN ('COMPLETED', 'FAILED', 'CANCELLED')"
 PARKED = " + ".join(
     f"(SELECT count(*) FROM {service}.parked WHERE resolved_at IS NULL)"  # noqa: S608 - our names
@@ -49,9 +52,9 @@ INVARIANTS: Mapping[str, Invariant] = {
     ),
     "completed jobs with fewer gallery entries than pictures": Invariant(
         Promise.LOST,
-        """SELECT count(*) FROM gateway.job JOIN billing.usage USING (job_id)
-            WHERE status = 'COMPLETED' AND units_delivered > (
-            SELECT count(*) FROM gallery.item WHERE item.job_id = job.job_id)""",
+        f"""SELECT count(*) FROM gateway.job JOIN billing.usage USING (job_id)
+            WHERE status = 'COMPLETED' AND {IS_KNOWN} AND units_delivered > (
+            SELECT count(*) FROM gallery.item WHERE item.job_id = job.job_id)""",  # noqa: S608
         is_always=True,
     ),
     "jobs without a usage row": Invariant(

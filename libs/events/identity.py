@@ -27,3 +27,23 @@ class UserRegistered(Payload, frozen=True, kw_only=True):
     @property
     def account(self) -> UUID:
         return self.account_id
+
+
+class AccountErased(Payload, frozen=True, kw_only=True):
+    """A person is gone: whoever has their words or pictures removes them. The books stay."""
+
+    event_type: ClassVar[EventType] = EventType.ACCOUNT_ERASED
+    topic: ClassVar[Topic] = Topic.IDENTITY
+    writers: ClassVar[tuple[Service, ...]] = (Service.GATEWAY,)
+
+    user_id: UUID
+    account_id: UUID
+    actor: UUID  # who asked for it: the person, or an administrator
+
+    @property
+    def subject(self) -> str:
+        return str(self.user_id)
+
+    @property
+    def account(self) -> UUID:
+        return self.account_id

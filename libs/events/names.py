@@ -31,10 +31,17 @@ def dead_letters_of(topic: str) -> str:
     return f"{topic}.dlq"
 
 
+def kept_topics() -> tuple[str, ...]:
+    """Every topic that is history, and its dead-letter twin."""
+    kept = [topic for topic in Topic if topic.is_kept]
+    return tuple(name for topic in kept for name in (topic.value, topic.dead_letters))
+
+
 class EventType(StrEnum):
     """CloudEvents `type` of each event: noun, then past verb. Never renamed once published."""
 
     USER_REGISTERED = "daygen.user.registered"
+    ACCOUNT_ERASED = "daygen.account.erased"
     GENERATION_REQUESTED = "daygen.generation.requested"
     GENERATION_CANCEL_REQUESTED = "daygen.generation.cancel_requested"
     GENERATION_STARTED = "daygen.generation.started"

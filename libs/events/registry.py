@@ -23,7 +23,7 @@ from libs.events.generation import (
     GenerationRequested,
     GenerationStarted,
 )
-from libs.events.identity import UserRegistered
+from libs.events.identity import AccountErased, UserRegistered
 from libs.events.names import EventType
 from libs.events.operations import MessageDiscarded, MessageParked, MessageRedriven
 from libs.events.payload import Payload
@@ -31,6 +31,7 @@ from libs.events.upcasters import UPCASTERS, Upcaster, lift
 
 EVENTS: tuple[type[Payload], ...] = (
     UserRegistered,
+    AccountErased,
     GenerationRequested,
     GenerationCancelRequested,
     GenerationStarted,

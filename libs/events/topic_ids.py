@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
     AbstractType,
@@ -149,10 +149,27 @@ class TopicIds:
         Raises:
             KafkaError: a topic does not exist, or Kafka cannot be reached.
         """
+        asked = set(topics)
+        found = await self._look_up(asked)
+        if missing := asked - found.keys():
+            raise UnknownTopicOrPartitionError(f"topics {sorted(missing)}")
+        return found
+
+    async def existing(self, topics: Iterable[str]) -> dict[str, UUID]:
+        """The id of each of these topics that exists.
+
+        Raises:
+            KafkaError: Kafka cannot be reached.
+        """
+        return {name: topic_id for name, (topic_id, _) in (await self._look_up(topics)).items()}
+
+    async def _look_up(self, topics: Iterable[str]) -> dict[str, tuple[UUID, list[int]]]:
         node_id = self._client.get_random_node()
         response = await self._client.send(node_id, _MetadataRequest(sorted(topics)))
         found: dict[str, tuple[UUID, list[int]]] = {}
         for error_code, name, topic_id, _, partitions, *_ in response.topics:
+            if error_code == UnknownTopicOrPartitionError.errno:
+                continue
             if error_code:
                 error: type[KafkaError] = for_code(error_code)
                 raise error(f"topic {name}")

@@ -114,6 +114,13 @@ class Bus(Protocol):
             BusError: the bus cannot be reached.
         """
 
+    async def topic_ids(self, topics: Iterable[str]) -> Mapping[str, UUID]:
+        """The id of each of these topics that exists.
+
+        Raises:
+            BusError: the bus cannot be reached.
+        """
+
     def log(self) -> AbstractAsyncContextManager[Log]:
         """History, to be opened and read beside all groups.
 

@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from random import Random
 
 import structlog
+from msgspec.structs import replace
 
 from libs.events.envelope import Event
+from libs.events.erasure import without_person
 from libs.events.names import EventType, Topic
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY, Registry, UndecodableEventError
@@ -23,7 +25,7 @@ from libs.events.transport import (
     Partition,
     Subscription,
 )
-from libs.runtime import inbox, parked, positions
+from libs.runtime import erasure, inbox, parked, positions
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database, Transaction
 from libs.runtime.faults import Backoff, is_deterministic
@@ -67,6 +69,7 @@ class Consumer:
         registry: Registry = REGISTRY,
         records_max: int = RECORDS_MAX,
         pace_seconds: float = 0.0,
+        forget: erasure.Forget = without_person,
     ) -> None:
         self._name = name
         self._topics = tuple(topic.value for topic in topics)
@@ -80,6 +83,7 @@ class Consumer:
         self._metrics = metrics
         self._records_max = records_max
         self._pace_seconds = pace_seconds
+        self._forget = forget
         self._reader = Reader(registry, types, clock)
         self._expected: dict[Partition, int] = {}
         self._passed_over: dict[Partition, int] = {}  # read, and not yet stored
@@ -259,6 +263,9 @@ class Consumer:
             )
             ready, parkings = self._sort(intakes, batch)
             repeated = len(intakes) - len(ready) - len(parkings)
+            if erased := await erasure.erased(transaction, _events(ready)):
+                events = erasure.forget(_events(ready), erased, self._forget)
+                ready = [replace(each, event=new) for each, new in zip(ready, events, strict=True)]
             if is_isolating:
                 parkings += await self._apply_one_by_one(transaction, ready)
             elif ready:
@@ -276,9 +283,9 @@ class Consumer:
         """Split a batch into what to apply and what to set aside; repeats fall out."""
         parkings: list[Parking] = []
         blocked = set(entered.blocked)
-        if entered.fresh is None and not blocked and all(each.fault is None for each in intakes):
-            return intakes, parkings
         fresh = None if entered.fresh is None else set(entered.fresh)
+        if fresh is None and not blocked and all(each.fault is None for each in intakes):
+            return intakes, parkings
         ready: list[Intake] = []
         for intake in intakes:
             event = intake.event

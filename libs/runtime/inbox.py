@@ -22,6 +22,10 @@ class Entered(Struct, frozen=True, kw_only=True):
     fresh: frozenset[UUID] | None  # events never handled before; None: all, and none is there twice
     blocked: frozenset[str]  # order keys with an open parked row
 
+    def is_fresh(self, event_id: UUID) -> bool:
+        """Whether an event of the batch was never handled before."""
+        return self.fresh is None or event_id in self.fresh
+
 
 async def enter(
     transaction: Transaction,

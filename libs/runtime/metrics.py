@@ -62,6 +62,12 @@ class StreamMetrics:
             "daygen_relay_failures", "Rounds of the relay that failed.", registry=registry
         )
 
+        self.topics_made_anew = Gauge(
+            "daygen_relay_topics_made_anew",
+            "Topics that have lost what was published. Alarm when not 0: nothing is published.",
+            registry=registry,
+        )
+
     def watch(self, consumer: str, reader: Reader) -> None:
         """Ask a consumer for its figures at every scrape."""
         self._readers[consumer] = reader

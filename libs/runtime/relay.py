@@ -5,6 +5,10 @@ publishes a row again; so does a replica that lost its lease in the middle. Both
 unmarked row of a key, so the first copies of a key's events always stand in order, and the readers'
 inboxes drop the rest. Rows are marked by the statement that looks for the next ones, or a moment
 later when none come.
+
+A topic that was made anew has lost what this service had published. Nothing may leave before that,
+or readers of the new topic would find each key's end before its beginning: so the relay stands
+still until `republish_outbox` has queued the kept rows.
 """
 
 from collections.abc import Sequence
@@ -15,7 +19,7 @@ import msgspec
 import structlog
 from asyncpg import Record
 
-from libs.events.names import CONTENT_TYPE_CLOUDEVENT, HEADER_CONTENT_TYPE
+from libs.events.names import CONTENT_TYPE_CLOUDEVENT, HEADER_CONTENT_TYPE, kept_topics
 from libs.events.transport import Bus, OutgoingMessage
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database
@@ -34,6 +38,7 @@ MARK_SECONDS = 0.1  # so long the marks of what is published wait for the next r
 EVENT_HEADERS = ((HEADER_CONTENT_TYPE, CONTENT_TYPE_CLOUDEVENT),)
 
 HOLD = "SELECT hold_relay_shares($1, make_interval(secs => $2))"
+NOTE_TOPICS = "SELECT note_topics($1::text[], $2::uuid[])"
 # A crash that forgets a mark only publishes the row again, so nobody waits for the disk here.
 MARK = """
     WITH setting AS (SELECT set_config('synchronous_commit', 'off', true))
@@ -76,6 +81,7 @@ class Relay:
         self._metrics = metrics
         self._shares: list[int] = []
         self._unmarked: list[int] = []  # order numbers of what is published
+        self._made_anew: Sequence[str] = ()
         self._renew_at = self._extend_at = -1.0
 
     async def run(self) -> None:
@@ -92,12 +98,13 @@ class Relay:
         while True:
             try:
                 await self._keep_house()
-                published = await self._publish_next()
+                published = 0 if self._made_anew else await self._publish_next()
                 backoff.reset()
                 if published == ROWS_MAX or await wakeup.wait(MARK_SECONDS):
                     continue
                 await self._mark()
             except Exception as error:  # noqa: BLE001  # nothing may end the relay
+                self._renew_at = -1.0  # look at the topics before anything else is published
                 self._metrics.publish_failures.inc()
                 logger.warning("relay_failed", error=repr(error))
                 await self._clock.sleep(backoff.next_seconds(self._random.random()))
@@ -147,6 +154,21 @@ class Relay:
             self._shares = await connection.fetchval(HOLD, self._replica, LEASE_SECONDS)
         return self._shares
 
+    async def look_at_topics(self) -> Sequence[str]:
+        """Which topics were made anew, and do not hold what was published to them.
+
+        Raises:
+            BusError: Kafka cannot be asked.
+        """
+        ids = await self._bus.topic_ids(kept_topics())
+        async with self._database.read() as connection:
+            made_anew = await connection.fetchval(NOTE_TOPICS, list(ids), list(ids.values()))
+        if made_anew and not self._made_anew:
+            logger.critical("relay_stands_still", made_anew=made_anew, remedy="daygen republish")
+        self._made_anew = made_anew
+        self._metrics.topics_made_anew.set(len(made_anew))
+        return self._made_anew
+
     async def _keep_house(self) -> None:
         now = self._clock.monotonic()
         if now >= self._extend_at:
@@ -155,6 +177,7 @@ class Relay:
             self._extend_at = now + EXTEND_SECONDS
         if now >= self._renew_at:
             await self.hold_shares()
+            await self.look_at_topics()
             self._renew_at = now + RENEW_SECONDS
 
 

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from libs.events.bus import KafkaBus
+from libs.events.erasure import without_person
 from libs.events.names import EventType, Service, Topic
 from libs.events.transport import Bus
 from libs.runtime.backlog import Backlog, BacklogMetrics
@@ -22,6 +23,8 @@ from libs.runtime.consumer import RECORDS_MAX, Consumer, Handler
 from libs.runtime.db import Database
 from libs.runtime.deadletters import DeadLetters, Settle
 from libs.runtime.emitter import Emitter
+from libs.runtime.erasure import Blanking, Forget
+from libs.runtime.errors import Unavailable
 from libs.runtime.faults import Backoff
 from libs.runtime.http import HttpOptions, create_http_app
 from libs.runtime.http.app import Lifespan
@@ -29,6 +32,7 @@ from libs.runtime.ids import Ids, SystemIds
 from libs.runtime.metrics import StreamMetrics
 from libs.runtime.migrate import RUNTIME_MIGRATIONS, migrate
 from libs.runtime.rebuild.projection import Projection
+from libs.runtime.recovery import History, Recovery
 from libs.runtime.redriving import Redriving
 from libs.runtime.relay import Relay
 from libs.runtime.settings import ServiceSettings
@@ -42,6 +46,12 @@ from libs.runtime.watchdog import Watchdog
 GC_THRESHOLDS = (100_000, 50, 100)
 
 logger = structlog.get_logger(__name__)
+
+
+class HistoryUnread(Unavailable):
+    """The service does not know yet what it has said: see `libs/runtime/recovery.py`."""
+
+    code = "history_unread"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +115,8 @@ class Runtime:
             random=self.random,
             metrics=self.metrics,
         )
+        self._recovery: Recovery | None = None
+        self._recovered = asyncio.Event()
         self._work: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("wakeups", self.wakeups.run),
             ("relay", self.relay.run),
@@ -116,7 +128,21 @@ class Runtime:
             database=self.database, clock=self.clock, metrics=BacklogMetrics(self.registry)
         )
         self.background("backlog", backlog.run)
+        blanking = Blanking(database=self.database, wakeups=self.wakeups, clock=self.clock)
+        self.background("blanking", blanking.run)
         self._before: list[Callable[[], Awaitable[None]]] = []
+
+    def remember(self, history: History) -> None:
+        """How the service learns what it has said, if its schema does not know: before all else."""
+        self._recovery = Recovery(
+            service=self.service,
+            history=history,
+            dsn=self._dsn,
+            database=self.database,
+            bus=self.bus,
+            clock=self.clock,
+            random=self.random,
+        )
 
     def consume(
         self,
@@ -126,12 +152,14 @@ class Runtime:
         *,
         records_max: int = RECORDS_MAX,
         pace_seconds: float = 0.0,
+        forget: Forget = without_person,
     ) -> Consumer:
         """Apply the given event types of the given topics to this service's tables.
 
         `records_max` bounds a batch, and so how long it holds the locks that others wait for.
         `pace_seconds` is the shortest time between two batches: for a consumer that nobody waits
-        for so short a time, and that leaves the processor to those who are waited for.
+        for so short a time, and that leaves the processor to those who are waited for. `forget` is
+        what the handler sees of events of whoever is erased.
         """
         consumer = Consumer(
             name=self.service.consumer_group,
@@ -146,6 +174,7 @@ class Runtime:
             metrics=self.metrics,
             records_max=records_max,
             pace_seconds=pace_seconds,
+            forget=forget,
         )
         watchdog = Watchdog(
             consumer,
@@ -215,8 +244,9 @@ class Runtime:
             random=self.random,
             registry=self.registry,
             # Nothing else is asked for: whatever else is away, a service does its part without.
-            checks={"database": self.is_database_ready},
+            checks={"database": self.is_database_ready, "history": self._is_recovered},
             why_not_live=self.why_not_live,
+            why_closed=self.why_closed,
             lifespan=lifespan or self.lifespan,
             options=options,
         )
@@ -224,6 +254,19 @@ class Runtime:
     def why_not_live(self) -> str | None:
         """Why this process should be started again; None as long as that would not help."""
         return next((reason for each in self._watchdogs if (reason := each.verdict)), None)
+
+    def why_closed(self) -> str | None:
+        """Why nothing is served yet; None once the service knows what it has said."""
+        if self._recovered.is_set():
+            return None
+        trouble = self._recovery and self._recovery.trouble
+        why = f" It cannot yet: {trouble}" if trouble else ""
+        return f"The {self.service.value} service is reading its history: try again later.{why}"
+
+    async def _is_recovered(self) -> None:
+        """Raises until the service knows what it has said."""
+        if reason := self.why_closed():
+            raise HistoryUnread(reason)
 
     async def is_database_ready(self) -> None:
         """Raises when the database does not answer."""
@@ -238,8 +281,11 @@ class Runtime:
         for step in self._before:
             await step()
         tasks = [
-            asyncio.create_task(self._keep_running(name, work), name=name)
-            for name, work in self._work
+            asyncio.create_task(self._recover(), name="recovery"),
+            *(
+                asyncio.create_task(self._keep_running(name, work), name=name)
+                for name, work in self._work
+            ),
         ]
         tune_garbage_collector()
         logger.info("service_started", service=self.service.value)
@@ -279,7 +325,13 @@ class Runtime:
         finally:
             await connection.close()
 
+    async def _recover(self) -> None:
+        if self._recovery is not None:
+            await self._recovery.run()
+        self._recovered.set()
+
     async def _keep_running(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        await self._recovered.wait()
         backoff = Backoff(first_seconds=0.2, most_seconds=10.0)
         while True:
             try:

@@ -73,6 +73,13 @@ async def reached(
             serving(create(parts)) as url,
             httpx2.AsyncClient(base_url=url, limits=limits, timeout=60) as client,
         ):
+            await _until_ready(client)
             yield Reached(url, client, others)
     finally:
         await others.close()
+
+
+async def _until_ready(client: httpx2.AsyncClient) -> None:
+    async with asyncio.timeout(START_SECONDS):
+        while (await client.get("/health/ready")).status_code != 200:  # noqa: ASYNC110  # a test's
+            await asyncio.sleep(0.02)

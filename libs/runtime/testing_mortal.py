@@ -19,8 +19,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from libs.events.bus import KafkaBus, KafkaSubscription
+from libs.events.bus import KafkaBus
 from libs.events.names import Service
+from libs.events.subscription import KafkaSubscription
 from libs.events.transport import Assigned, IncomingMessage, OutgoingMessage, Partition
 from libs.runtime import db
 from libs.runtime.clock import SystemClock

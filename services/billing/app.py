@@ -19,6 +19,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     settings = settings or Settings.load()
     runtime = Runtime(Service.BILLING, settings, parts, migrations=MIGRATIONS)
     runtime.verify(PROJECTION)
+    runtime.remember(consumers.HISTORY)
     runtime.consume(
         consumers.TOPICS,
         consumers.EVENT_TYPES,

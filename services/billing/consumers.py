@@ -7,14 +7,30 @@ from libs.events.envelope import Event
 from libs.events.names import EventType, Topic
 from libs.events.payload import Payload
 from libs.runtime.db import Transaction
+from libs.runtime.recovery import History
 from services.billing import projections
 
-TOPICS = (Topic.GENERATION,)
+TOPICS = (Topic.IDENTITY, Topic.GENERATION)
 PACE_SECONDS = 0.04  # usage is not looked at while it happens
-EVENT_TYPES = (EventType.GENERATION_COMPLETED, EventType.GENERATION_FAILED)
+ANSWERS = (EventType.GENERATION_COMPLETED, EventType.GENERATION_FAILED)
+# Of an erased person it keeps what was used and paid, which holds no words of theirs.
+EVENT_TYPES = (EventType.ACCOUNT_ERASED, *ANSWERS)
 NEVER_DISCARDED = dict.fromkeys(
-    EVENT_TYPES,
+    ANSWERS,
     "Every job has a usage row, and completes only with it: correct the cause and redrive.",
+)
+
+
+async def fold(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
+    """Record what was confirmed before."""
+    await projections.record_finished_jobs(transaction.connection, events)
+
+
+HISTORY = History(
+    own=(Topic.BILLING,),
+    answers=(EventType.USAGE_RECORDED,),
+    inputs=(Topic.GENERATION,),
+    fold_input=fold,
 )
 
 

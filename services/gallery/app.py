@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from libs.events.erasure import without_text
 from libs.events.names import Service
 from libs.runtime import deadletters, deadletters_http
 from libs.runtime.auth import InternalTokens, require_principal
@@ -17,6 +18,7 @@ from services.gallery.adapters.storage import S3Assets
 from services.gallery.api import assets_router, files_router
 from services.gallery.rebuild import PROJECTION
 from services.gallery.settings import Settings
+from services.gallery.worker import Sweeper
 
 MIGRATIONS = PROJECTION.migrations
 
@@ -28,16 +30,22 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     settings = settings or Settings.load()
     runtime = Runtime(Service.GALLERY, settings, parts, migrations=MIGRATIONS)
     runtime.verify(PROJECTION)
+    runtime.remember(consumers.HISTORY)
     runtime.consume(
         consumers.TOPICS,
         consumers.EVENT_TYPES,
         consumers.take_in,
         records_max=HISTORY_RECORDS_MAX,
+        forget=without_text,  # of pictures that came too late the objects are to be deleted
     )
     letters = runtime.dead_letters(
         consumers.EVENT_TYPES, consumers.take_in, deadletters.refuse(consumers.NEVER_DISCARDED)
     )
     storage = S3Assets(S3Options.of(settings, attempts_max=STORAGE_ATTEMPTS_MAX))
+    sweeper = Sweeper(
+        database=runtime.database, assets=storage, wakeups=runtime.wakeups, clock=runtime.clock
+    )
+    runtime.background("sweeper", sweeper.run)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -4,14 +4,18 @@ from collections.abc import Sequence
 
 from libs.events.envelope import Event
 from libs.events.gallery import GalleryItemsAdded
+from libs.events.identity import AccountErased
 from libs.events.names import EventType, Topic
 from libs.events.payload import Payload
+from libs.runtime import erasure
 from libs.runtime.db import Transaction
-from services.gallery import projections
+from libs.runtime.recovery import History
+from services.gallery import projections, store
 from services.gallery.domain import pictures
+from services.gallery.store import DOOMED_CHANNEL
 
-TOPICS = (Topic.GENERATION,)
-EVENT_TYPES = (EventType.GENERATION_COMPLETED,)
+TOPICS = (Topic.IDENTITY, Topic.GENERATION)
+EVENT_TYPES = (EventType.ACCOUNT_ERASED, EventType.GENERATION_COMPLETED)
 NEVER_DISCARDED = {
     EventType.GENERATION_COMPLETED: (
         "A job completes only when its pictures are listed: correct the cause and redrive."
@@ -19,10 +23,25 @@ NEVER_DISCARDED = {
 }
 
 
+async def fold(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
+    """List what was confirmed before."""
+    await _add(transaction, events)
+
+
+HISTORY = History(
+    own=(Topic.GALLERY,),
+    answers=(EventType.GALLERY_ITEMS_ADDED,),
+    inputs=(Topic.GENERATION,),
+    fold_input=fold,
+)
+
+
 async def take_in(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
-    """List a batch of completed jobs, and confirm each new one: one without pictures too."""
-    added = await projections.add_completed_jobs(transaction.connection, events)
-    for event, completed in added:
+    """List a batch of completed jobs, and confirm each new one: one without pictures too.
+
+    Of whoever is erased nothing is listed any more, and their objects are deleted.
+    """
+    for event, completed in await _add(transaction, events):
         transaction.publish(
             GalleryItemsAdded(
                 job_id=completed.job_id,
@@ -32,3 +51,18 @@ async def take_in(transaction: Transaction, events: Sequence[Event[Payload]]) ->
             ),
             cause=event,
         )
+    gone = [event.data.account_id for event in events if isinstance(event.data, AccountErased)]
+    if gone and await store.remove_accounts(transaction.connection, gone):
+        transaction.wake(DOOMED_CHANNEL)
+
+
+async def _add(
+    transaction: Transaction, events: Sequence[Event[Payload]]
+) -> list[projections.CompletedJob]:
+    erased = await erasure.erased(transaction, events)
+    doomed = pictures.keys_of(events, erased)
+    if doomed:
+        await store.doom(transaction.connection, doomed)
+        transaction.wake(DOOMED_CHANNEL)
+    shown = [pictures.shown(event, erased) for event in events]
+    return await projections.add_completed_jobs(transaction.connection, shown)

@@ -1,5 +1,6 @@
 """What the gallery asks of third parties."""
 
+from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -16,6 +17,18 @@ class AssetSource(Protocol):
 
         Raises:
             ObjectNotFound: there is none.
+            StorageUnavailable: the store does not answer.
+        """
+        ...
+
+
+class AssetSink(Protocol):
+    """Where the content of assets is deleted, once nobody may see it any more."""
+
+    async def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects; one that is not there is fine.
+
+        Raises:
             StorageUnavailable: the store does not answer.
         """
         ...

@@ -57,6 +57,24 @@ FIND_SHOWN_ASSET = """
      WHERE key = $1 AND EXISTS (SELECT 1 FROM item WHERE item.asset_key = asset.key)
 """
 
+REMOVE_ITEMS = """
+    DELETE FROM item WHERE account_id = ANY($1::uuid[]) OR user_id = ANY($1::uuid[])
+    RETURNING asset_key
+"""
+EMPTY_CONFIRMATIONS = "UPDATE confirmation SET items = 0 WHERE account_id = ANY($1::uuid[])"
+# A statement of its own: it sees that the items are gone.
+REMOVE_ASSETS = """
+    DELETE FROM asset WHERE key = ANY($1::text[])
+       AND NOT EXISTS (SELECT FROM item WHERE item.asset_key = asset.key)
+    RETURNING key
+"""
+DOOM = "INSERT INTO doomed_object (key) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING"
+LIST_DOOMED = "SELECT key FROM doomed_object ORDER BY key LIMIT $1"
+REMOVE_DOOMED = "DELETE FROM doomed_object WHERE key = ANY($1::text[])"
+
+DOOMED_CHANNEL = "doomed"
+"""Wake-ups: there are objects to delete."""
+
 
 async def confirm_jobs(
     connection: Connection, confirmations: Sequence[Confirmation]
@@ -100,3 +118,29 @@ async def find_shown_asset(connection: Connection, key: str) -> Asset | None:
     """The object of this key, if a picture shows it."""
     row = await connection.fetchrow(FIND_SHOWN_ASSET, key)
     return None if row is None else Asset(**row)
+
+
+async def remove_accounts(connection: Connection, account_ids: Sequence[UUID]) -> list[str]:
+    """Remove persons' pictures; answers the keys of the objects that are to be deleted."""
+    rows = await connection.fetch(REMOVE_ITEMS, account_ids)
+    keys = sorted({row["asset_key"] for row in rows})
+    await connection.execute(EMPTY_CONFIRMATIONS, account_ids)
+    rows = await connection.fetch(REMOVE_ASSETS, keys)
+    doomed = [row["key"] for row in rows]
+    await doom(connection, doomed)
+    return doomed
+
+
+async def doom(connection: Connection, keys: Sequence[str]) -> None:
+    """Have objects deleted."""
+    await connection.execute(DOOM, keys)
+
+
+async def list_doomed(connection: Connection, limit: int) -> list[str]:
+    """Objects that are to be deleted."""
+    return [row["key"] for row in await connection.fetch(LIST_DOOMED, limit)]
+
+
+async def remove_doomed(connection: Connection, keys: Sequence[str]) -> None:
+    """They are deleted."""
+    await connection.execute(REMOVE_DOOMED, keys)

@@ -13,7 +13,7 @@ from services.gateway import consumers, projections
 from services.gateway.adapters.owners import HttpOwners
 from services.gateway.adapters.passwords import Argon2Passwords
 from services.gateway.api import accounts as accounts_api
-from services.gateway.api import dead_letters, documentation, forwarding, jobs
+from services.gateway.api import dead_letters, documentation, forwarding, jobs, users
 from services.gateway.api import generations as generations_api
 from services.gateway.api.callers import create_callers
 from services.gateway.api.views import JobViews
@@ -52,6 +52,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         signup_credits=settings.signup_credits,
         grace=settings.grace,
     )
+    runtime.remember(consumers.HISTORY)
     runtime.consume(
         consumers.TOPICS,
         consumers.EVENT_TYPES,
@@ -101,6 +102,7 @@ def _add_routes(
     )
     internal = InternalTokens(settings.internal_secret, runtime.clock)
     app.include_router(accounts_api.create_router(accounts, tokens, runtime.ids, callers))
+    app.include_router(users.create_router(accounts, callers))
     app.include_router(generations_api.create_router(desk, callers))
     app.include_router(jobs.create_router(generations, streams, views, callers))
     letters = runtime.dead_letters(consumers.EVENT_TYPES, projections.project, discards.settle)

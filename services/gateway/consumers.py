@@ -3,6 +3,8 @@
 from typing import Final
 
 from libs.events.names import EventType, Topic
+from libs.runtime.recovery import History
+from services.gateway.handlers import history
 
 TOPICS: Final = (Topic.PROGRESS, Topic.GENERATION, Topic.CREDITS, Topic.GALLERY, Topic.BILLING)
 # The news of a job come from three services within some milliseconds, and a person reads them.
@@ -17,3 +19,6 @@ EVENT_TYPES: Final = (
     EventType.GALLERY_ITEMS_ADDED,
     EventType.USAGE_RECORDED,
 )
+
+# Accounts before what they have asked for.
+HISTORY: Final = History(own=(Topic.IDENTITY, Topic.GENERATION), fold=history.remember)

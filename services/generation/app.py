@@ -41,6 +41,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     providers = _providers(LocalProvider(drawing))
     generation = _Generation(settings, runtime, providers)
     runtime.before_serving(generation.offer_providers)
+    runtime.remember(consumers.HISTORY)
     handler = consumers.take_in(generation.requests)
     runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, handler)
     letters = runtime.dead_letters(consumers.EVENT_TYPES, handler, Discards(runtime.clock).settle)

@@ -6,11 +6,14 @@ from libs.events.names import EventType, Topic
 from libs.runtime.clock import Clock
 from libs.runtime.consumer import Handler
 from libs.runtime.ids import Ids
+from libs.runtime.recovery import History
+from services.ledger import projections
 from services.ledger.handlers import booking
 
 TOPICS = (Topic.IDENTITY, Topic.GENERATION)
 EVENT_TYPES = (
     EventType.USER_REGISTERED,
+    EventType.ACCOUNT_ERASED,
     EventType.GENERATION_REQUESTED,
     EventType.GENERATION_COMPLETED,
     EventType.GENERATION_FAILED,
@@ -29,6 +32,20 @@ NEVER_DISCARDED = {
         "correcting posting."
     ),
 }
+
+
+def create_history(clock: Clock) -> History:
+    """What the ledger has booked, and thereby answered."""
+    return History(
+        own=(Topic.CREDITS,),
+        answers=(
+            EventType.CREDITS_GRANTED,
+            EventType.CREDITS_RESERVED,
+            EventType.CREDITS_CAPTURED,
+            EventType.CREDITS_RELEASED,
+        ),
+        fold=partial(projections.remember, clock=clock),
+    )
 
 
 def create_handler(clock: Clock, ids: Ids) -> Handler:

@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from typing import cast
+from uuid import UUID
 
 from libs.events.credits import CreditsEvent, JobCreditsEvent
 from libs.events.envelope import Event
 from libs.events.payload import Payload
-from libs.runtime.db import Connection
+from libs.runtime import waiting
+from libs.runtime.clock import Clock
+from libs.runtime.db import Connection, Transaction
+from libs.runtime.recovery import HISTORY_KEY
 from services.ledger import store
 from services.ledger.domain.postings import transaction_of
-from services.ledger.domain.replay import Replay
+from services.ledger.domain.replay import Replay, in_order
 
 
 def credits_events(events: Sequence[Event[Payload]]) -> list[Event[CreditsEvent]]:
@@ -34,3 +38,24 @@ async def follow(connection: Connection, events: Sequence[Event[Payload]]) -> No
     replay = Replay(before)
     news = replay.take(told)
     await store.record(connection, before, replay.books(), [transaction_of(each) for each in news])
+
+
+async def remember(
+    transaction: Transaction, events: Sequence[Event[Payload]], *, clock: Clock
+) -> None:
+    """Book what a recovery reads. An event before its predecessor waits for that one."""
+    recorded = credits_events(events)
+    keys = sorted({_key(each.data.account_id) for each in recorded})
+    recorded += credits_events([event for _, event in await waiting.take(transaction, keys)])
+    if not recorded:
+        return
+    accounts = {each.data.account_id for each in recorded}
+    books, _ = await store.load(transaction.connection, accounts)
+    ready, early = in_order(books, recorded)
+    await follow(transaction.connection, ready)
+    later = [(_key(each.data.account_id), each) for each in early]
+    await waiting.put(transaction, later, now=clock.now())
+
+
+def _key(account_id: UUID) -> str:
+    return f"{HISTORY_KEY}account:{account_id}"

@@ -18,6 +18,7 @@ from libs.runtime.http.middleware import (
     REQUEST_ID_HEADER,
     BodyLimit,
     Cors,
+    Door,
     ErrorBoundary,
     HttpMetrics,
     RequestContext,
@@ -75,6 +76,7 @@ def create_http_app(
     registry: CollectorRegistry,
     checks: Mapping[str, ReadyCheck],
     why_not_live: LiveCheck = lambda: None,
+    why_closed: LiveCheck = lambda: None,
     lifespan: Lifespan | None = None,
     options: HttpOptions | None = None,
 ) -> FastAPI:
@@ -97,6 +99,7 @@ def create_http_app(
             ),
             Middleware(Cors, open_to_all=options.open_to_all, configured=_cors(options)),
             Middleware(ErrorBoundary),
+            Middleware(Door, why_closed=why_closed),
             Middleware(
                 BodyLimit,
                 bytes_max=options.body_bytes_max,

@@ -1,7 +1,7 @@
 """What happens around every request. Pure ASGI: a stream passes through untouched."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, Final
 
@@ -179,6 +179,21 @@ def _internal_error(scope: Scope) -> ASGIApp:
     request_id = scope["state"]["request_id"]
     sentence = f"Something went wrong on our side; report it with the request id {request_id}."
     return problem_response(scope, 500, "internal", sentence)
+
+
+class Door:
+    """Lets nothing but health and metrics through while there is a reason to be closed."""
+
+    def __init__(self, app: ASGIApp, *, why_closed: Callable[[], str | None]) -> None:
+        self._app = app
+        self._why_closed = why_closed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app
+        is_asked = scope["type"] == "http" and not scope["path"].startswith(_QUIET_ROUTES)
+        if is_asked and (reason := self._why_closed()):
+            app = problem_response(scope, 503, "history_unread", reason)
+        await app(scope, receive, send)
 
 
 class BodyLimit:

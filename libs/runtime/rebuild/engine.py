@@ -13,6 +13,7 @@ from msgspec import Struct
 from libs.events.registry import REGISTRY
 from libs.events.transport import Log, Partition
 from libs.runtime.db import Connection
+from libs.runtime.erasure import forget
 from libs.runtime.faults import is_deterministic
 from libs.runtime.rebuild import shadow
 from libs.runtime.rebuild.compare import Comparison, compare
@@ -204,6 +205,7 @@ class Rebuild:
         instant = Instant(projection, self._live, self._log)
         await instant.look(projection.topics)
         self._fold.aside = await instant.aside()
+        self._fold.erased = await instant.erased()
         if until is not None and until.moment is not None:
             self._fold.cut = Cut(until.moment)
         targets = [
@@ -263,6 +265,10 @@ class Rebuild:
 
     async def _catch_up(self, instant: Instant) -> int:
         """Fold exactly up to an instant."""
+        if await instant.erased() != self._fold.erased:
+            raise RebuildError(
+                "A person was erased meanwhile, and the shadow may hold words of theirs: try again."
+            )
         await self._settle_aside(instant)
         count = 0
         for number, each in enumerate(self._projection.passes):
@@ -275,7 +281,7 @@ class Rebuild:
         """What was parked when we came by, and has been redriven since, is applied after all."""
         before, self._fold.aside = self._fold.aside, await instant.aside()
         for encoded in await instant.redriven(before):
-            event = REGISTRY.decode(encoded)
+            (event,) = forget([REGISTRY.decode(encoded)], self._fold.erased)
             for each in self._projection.passes:
                 if event.data.event_type in each.types:
                     async with self._draft.transaction():

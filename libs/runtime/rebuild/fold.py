@@ -14,6 +14,7 @@ from libs.events.payload import Payload
 from libs.events.registry import REGISTRY, Registry, UndecodableEventError
 from libs.events.transport import IncomingMessage, Log, Partition
 from libs.runtime.db import Connection
+from libs.runtime.erasure import forget
 from libs.runtime.rebuild.projection import Pass, Projection, Reach, RebuildError, Rows
 
 RECORDS_MAX = 5_000
@@ -69,6 +70,7 @@ class Fold:
         self._registry = registry
         self._models = {model.event_type.value for model in registry.models.values()}
         self.aside = Aside()
+        self.erased: frozenset[UUID] = frozenset()  # accounts: of them only the books are folded
         self.cut: Cut | None = None
         self.folded: list[dict[Partition, int]] = [{} for _ in projection.passes]
 
@@ -148,7 +150,7 @@ class Fold:
                 )
 
     def _events(self, one: Pass, messages: Sequence[IncomingMessage]) -> list[Event[Payload]]:
-        return list(self._decoded(one, messages))
+        return forget(list(self._decoded(one, messages)), self.erased)
 
     def _decoded(self, one: Pass, messages: Sequence[IncomingMessage]) -> Iterator[Event[Payload]]:
         read, open_ = self._registry.read_envelope, self._registry.open

@@ -8,6 +8,7 @@ decided is in its outbox, and once the relay has sent that, the log's end says t
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 import asyncpg
 
@@ -37,6 +38,7 @@ ASIDE = """
     SELECT topic, topic_id, partition, next_offset AS place, event_id FROM parked
      WHERE consumer = $1 AND resolution IS DISTINCT FROM 'redriven'
 """
+ERASED = "SELECT account_id FROM erased_account"
 REDRIVEN = """
     SELECT event_id, encoded FROM parked
      WHERE consumer = $1 AND resolution = 'redriven' AND event_id = ANY($2::uuid[])
@@ -113,6 +115,11 @@ class Instant:
             ),
             frozenset(row["event_id"] for row in rows if row["event_id"] is not None),
         )
+
+    async def erased(self) -> frozenset[UUID]:
+        """Accounts whose person was erased."""
+        rows = await self.connection.fetch(ERASED)
+        return frozenset(row["account_id"] for row in rows)
 
     async def redriven(self, before: Aside) -> list[bytes]:
         """Messages that were set aside then, and have been applied since, in order."""

@@ -1,7 +1,7 @@
 """What several tests share: a bus without Kafka, background work for a while, a body in parts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ class RecordingBus:
         self.refused: set[UUID] = set()
         self.down = False
         self.after_publish: BaseException | None = None
+        self.ids: dict[str, UUID] = {}
 
     async def publish(self, messages: Sequence[OutgoingMessage]) -> Sequence[BaseException | None]:
         if self.down:
@@ -39,6 +40,9 @@ class RecordingBus:
         self, *, group: str, topics: Iterable[str], assigned: Assigned, pace_seconds: float = 0.0
     ) -> OpenSubscription:
         raise BusError("nothing to subscribe to")
+
+    async def topic_ids(self, topics: Iterable[str]) -> Mapping[str, UUID]:
+        return self.ids
 
     def log(self) -> AbstractAsyncContextManager[Log]:
         raise BusError("nothing is kept")

@@ -1,15 +1,16 @@
 """Assets out of S3, over one client that lives as long as the process serves."""
 
+from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
 from typing import Self
 
 from libs.runtime.objects import ByteRange, ObjectBody, StorageUnavailable
 from libs.runtime.objects_s3 import S3ObjectStore, S3Options
-from services.gallery.ports import AssetSource
+from services.gallery.ports import AssetSink, AssetSource
 
 
-class S3Assets(AssetSource):
+class S3Assets(AssetSource, AssetSink):
     """Made before the event loop runs, usable inside of `async with`."""
 
     def __init__(self, options: S3Options) -> None:
@@ -33,6 +34,12 @@ class S3Assets(AssetSource):
     def open(
         self, key: str, byte_range: ByteRange | None = None
     ) -> AbstractAsyncContextManager[ObjectBody]:
+        return self._opened().open(key, byte_range)
+
+    async def delete(self, keys: Iterable[str]) -> None:
+        await self._opened().delete(keys)
+
+    def _opened(self) -> S3ObjectStore:
         if self._store is None:
             raise StorageUnavailable("not open")
-        return self._store.open(key, byte_range)
+        return self._store

@@ -1,11 +1,12 @@
 """What a delivered picture becomes: an object that may be served, and an item that shows it."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from libs.events.derived_ids import derived_id
 from libs.events.envelope import Event
@@ -163,3 +164,22 @@ def items(event: Event[Payload], completed: GenerationCompleted) -> list[Item]:
         )
         for index, image in enumerate(completed.images)
     ]
+
+
+def shown(event: Event[Payload], erased: Collection[UUID]) -> Event[Payload]:
+    """The event as the gallery lists it: nothing of whoever is erased."""
+    if isinstance(event.data, GenerationCompleted) and event.data.account_id in erased:
+        return replace(event, data=replace(event.data, images=()))
+    return event
+
+
+def keys_of(events: Sequence[Event[Payload]], erased: Collection[UUID]) -> list[str]:
+    """The objects that came for whoever is erased."""
+    return sorted(
+        {
+            image.key
+            for event in events
+            if isinstance(event.data, GenerationCompleted) and event.data.account_id in erased
+            for image in event.data.images
+        }
+    )

@@ -19,7 +19,7 @@ def user_body(user: User) -> UserBody:
     return UserBody(
         id=str(user.user_id),
         auth_user_id=str(user.user_id),
-        email=user.email,
+        email=user.email or "",
         display_name=user.display_name,
         credits=user.account.shown_credits,
         profile_image=user.profile_image,

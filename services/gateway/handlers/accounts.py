@@ -5,7 +5,8 @@ from uuid import UUID
 
 import structlog
 
-from libs.events.identity import UserRegistered
+from libs.events.identity import AccountErased, UserRegistered
+from libs.runtime import erasure
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database
 from libs.runtime.ids import Ids
@@ -23,10 +24,13 @@ from services.gateway.handlers.errors import (
     InvalidCredentials,
     InvalidRequest,
     UnknownUser,
+    UserNotFound,
 )
 from services.gateway.ports import Passwords
 from services.gateway.store import accounts as store
+from services.gateway.store import erasure as erasure_store
 from services.gateway.store.accounts import NewUser, User
+from services.gateway.store.feed import FEED_CHANNEL
 
 # Too short to be anybody's password, so it fits nothing.
 _FITS_NOBODY: Final = "-"
@@ -113,6 +117,21 @@ class Accounts:
         if role is None:
             raise UnknownUser
         return role
+
+    async def erase(self, user_id: UUID, *, actor: UUID) -> None:
+        """Forget a person: nobody logs in as them again, and every service removes what is theirs.
+
+        Jobs under way are ended by generation. The account's books stay, without any words.
+
+        Raises:
+            UserNotFound: there is no such user, or no more.
+        """
+        async with self._database.transaction() as transaction:
+            await erasure.erase(transaction, user_id)
+            if not await erasure_store.forget_users(transaction.connection, [user_id]):
+                raise UserNotFound
+            transaction.publish(AccountErased(user_id=user_id, account_id=user_id, actor=actor))
+            transaction.wake(FEED_CHANNEL, str(user_id))  # open streams look, and end
 
     async def ensure_admin(self, email: str, password: str) -> None:
         """Register the first admin, unless the address is taken: then nothing is changed.

@@ -85,6 +85,13 @@ class JobNotFound(NotFound):
         super().__init__("Job not found")
 
 
+class UserNotFound(NotFound):
+    code = "user_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("User not found")
+
+
 class EmailTaken(Conflict):
     code = "email_taken"
 

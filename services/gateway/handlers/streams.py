@@ -111,6 +111,8 @@ class Stream:
                 rows = await store.rows_after(
                     connection, self._user_id, position, self._start.job.job_id
                 )
+                if not rows and not await store.has_user(connection, self._user_id):
+                    return
             for row in rows:
                 position = row.position
                 yield Told(

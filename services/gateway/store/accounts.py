@@ -39,7 +39,7 @@ class User(Struct, frozen=True, kw_only=True):
     """A user with the copy of their own credit account."""
 
     user_id: UUID
-    email: str
+    email: str | None  # unknown if the account came back from the streams: nobody can log in
     display_name: str | None
     role: Role
     profile_image: str | None

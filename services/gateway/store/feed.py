@@ -19,7 +19,8 @@ FEED_CHANNEL: Final = "feed"
 # Positions are given out under the locks of the users' head rows, so they are in commit order.
 ADVANCE_HEADS = """
     INSERT INTO feed_head (user_id, position)
-    SELECT * FROM unnest($1::uuid[], $2::bigint[])
+    SELECT user_id, position FROM unnest($1::uuid[], $2::bigint[]) AS told (user_id, position)
+     WHERE EXISTS (SELECT FROM users WHERE users.user_id = told.user_id)
     ON CONFLICT (user_id) DO UPDATE SET position = feed_head.position + excluded.position
     RETURNING user_id, position
 """
@@ -35,6 +36,7 @@ SELECT_SNAPSHOT = f"""
            (SELECT min(f.position) FROM feed f WHERE f.user_id = $2) AS first
       FROM job WHERE job_id = $1 AND user_id = $2
 """  # noqa: S608  -- put together from constants alone
+HAS_USER = "SELECT EXISTS (SELECT FROM users WHERE user_id = $1)"
 SELECT_AFTER = """
     SELECT position, kind, state FROM feed
      WHERE user_id = $1 AND position > $2 AND job_id = $3
@@ -63,11 +65,15 @@ class FeedRow(Struct, frozen=True, kw_only=True):
 
 
 async def append(connection: Connection, entries: Sequence[FeedEntry]) -> None:
-    """Add entries, in their order, behind whatever their users have been told before."""
+    """Add entries, in their order, behind whatever their users have been told before.
+
+    Who was erased is told nothing any more.
+    """
     counts = Counter(entry.user_id for entry in entries)
     users = sorted(counts)
     rows = await connection.fetch(ADVANCE_HEADS, users, [counts[user] for user in users])
     following = {row["user_id"]: row["position"] - counts[row["user_id"]] + 1 for row in rows}
+    entries = [entry for entry in entries if entry.user_id in following]
     positions = []
     for entry in entries:
         positions.append(following[entry.user_id])
@@ -105,3 +111,8 @@ async def rows_after(
         )
         for row in rows
     ]
+
+
+async def has_user(connection: Connection, user_id: UUID) -> bool:
+    """Whether anybody is there to be told."""
+    return bool(await connection.fetchval(HAS_USER, user_id))

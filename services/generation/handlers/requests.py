@@ -1,6 +1,6 @@
 """Requests and cancellations as they come: into the queue, and out of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -8,10 +8,11 @@ from libs.events.envelope import Event, encode
 from libs.events.generation import FailureCode, GenerationCancelRequested, GenerationRequested
 from libs.runtime.clock import Clock
 from libs.runtime.db import Transaction
+from libs.runtime.erasure import forget_encoded
 from services.generation.domain import fairness
 from services.generation.domain.capabilities import Capabilities, Failure, refusal
 from services.generation.domain.jobs import JobState, failed, milliseconds
-from services.generation.store import ends, queue
+from services.generation.store import ends, queue, recovery
 from services.generation.store.queue import NewJob
 
 WORK_CHANNEL = "work"  # there may be something to take
@@ -37,9 +38,15 @@ class Requests:
         self._sweep_delay = sweep_delay
 
     async def enqueue(
-        self, transaction: Transaction, events: Sequence[Event[GenerationRequested]]
+        self,
+        transaction: Transaction,
+        events: Sequence[Event[GenerationRequested]],
+        erased: Collection[UUID] = (),
     ) -> None:
-        """Queue each job once; one that no provider can take is answered at once."""
+        """Queue each job once; one that no provider can take is answered at once.
+
+        So is one of an account that is erased: nobody waits for its pictures.
+        """
         # A request may be repeated under a new event id, even side by side: the first one counts.
         events = list({event.data.job_id: event for event in reversed(events)}.values())[::-1]
         now = self._clock.now()
@@ -47,6 +54,9 @@ class Requests:
             event.data.job_id: failure
             for event in events
             if (failure := refusal(self._providers, event.data.request)) is not None
+        }
+        refusals |= {
+            event.data.job_id: CANCELLED for event in events if event.data.account_id in erased
         }
         accepted = [event for event in events if event.data.job_id not in refusals]
         rows = [_row(event, refusals.get(event.data.job_id), now) for event in events]
@@ -68,6 +78,26 @@ class Requests:
         await end_jobs(
             transaction,
             sorted({event.data.job_id for event in events}),
+            CANCELLED,
+            now=self._clock.now(),
+            sweep_delay=self._sweep_delay,
+        )
+
+    async def forget(self, transaction: Transaction, account_ids: Sequence[UUID]) -> None:
+        """Blank the requests of accounts that are erased, and end what they have under way.
+
+        Answers repeat what stands in the row: from here on no word of the person leaves.
+        """
+        connection = transaction.connection
+        undecided = await recovery.find_undecided(connection, account_ids)
+        await ends.lock_shares_of_jobs(connection, undecided)  # before the jobs, as everybody does
+        kept = await recovery.lock_requests(connection, account_ids)
+        blank = [(job_id, forget_encoded(old, account_ids) or b"") for job_id, old in kept]
+        if blank:
+            await recovery.keep_requests(connection, *map(list, zip(*blank, strict=True)))
+        await end_jobs(
+            transaction,
+            undecided,
             CANCELLED,
             now=self._clock.now(),
             sweep_delay=self._sweep_delay,

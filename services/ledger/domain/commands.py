@@ -52,6 +52,15 @@ JobCommand = ReserveCredits | CaptureCredits | ReleaseCredits
 Command = OpenAccount | JobCommand
 
 
+def reservation_of(account_id: UUID, job_id: UUID, request: RequestFacts) -> ReserveCredits:
+    """What is set aside for a request.
+
+    Raises:
+        InvalidInputError: an amount is negative or too large, or the request contradicts itself.
+    """
+    return ReserveCredits(account_id, job_id, _price(account_id, job_id, request, request.units))
+
+
 def command_of(data: Payload) -> Command:
     """The command in an event, checked in full, so that an input which has to wait is good.
 
@@ -63,8 +72,7 @@ def command_of(data: Payload) -> Command:
             given, grace = _checked(data.signup_credits), _checked(data.grace)
             return OpenAccount(data.account_id, given, grace)
         case GenerationRequested():
-            price = _price(data.account_id, data.job_id, data.request, data.request.units)
-            return ReserveCredits(data.account_id, data.job_id, price)
+            return reservation_of(data.account_id, data.job_id, data.request)
         case GenerationCompleted():
             price = _price(data.account_id, data.job_id, data.request, data.delivered_units)
             return CaptureCredits(data.account_id, data.job_id, price)

@@ -2,8 +2,8 @@
 
 from msgspec.structs import replace
 
-from libs.events.generation import GenerationCompleted, GenerationFailed, GenerationRequested
-from services.ledger.domain.commands import Command, ReserveCredits, command_of
+from libs.events.generation import GenerationCompleted, GenerationFailed
+from services.ledger.domain.commands import Command, ReserveCredits, reservation_of
 
 Answer = GenerationCompleted | GenerationFailed
 
@@ -19,8 +19,5 @@ def reservation_by(answer: Answer) -> Command:
     """
     if answer.request is None:
         return ReserveCredits(account_id=answer.account_id, job_id=answer.job_id, credits=0)
-    asked = GenerationRequested(
-        job_id=answer.job_id, account_id=answer.account_id, request=answer.request
-    )
-    command = command_of(asked)
-    return command if isinstance(answer, GenerationCompleted) else replace(command, credits=0)
+    asked = reservation_of(answer.account_id, answer.job_id, answer.request)
+    return asked if isinstance(answer, GenerationCompleted) else replace(asked, credits=0)

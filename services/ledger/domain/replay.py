@@ -38,3 +38,23 @@ class Replay:
             known = self.reservations.get(event.job_id)
             self.reservations[event.job_id] = evolve_reservation(known, event)
         return True
+
+
+def in_order(
+    books: Books, events: Iterable[Event[CreditsEvent]]
+) -> tuple[list[Event[CreditsEvent]], list[Event[CreditsEvent]]]:
+    """Events by the versions of their accounts: those that can follow, and those that are early.
+
+    A log that was filled again may hold an account's last events before its first.
+    """
+    versions = {account_id: account.version for account_id, account in books.accounts.items()}
+    ready: list[Event[CreditsEvent]] = []
+    early: list[Event[CreditsEvent]] = []
+    for each in sorted(events, key=lambda event: event.data.account_version):
+        account_id, version = each.data.account_id, each.data.account_version
+        if version > versions.get(account_id, 0) + 1:
+            early.append(each)
+        else:
+            ready.append(each)
+            versions[account_id] = max(version, versions.get(account_id, 0))
+    return ready, early

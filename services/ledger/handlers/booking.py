@@ -6,6 +6,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from libs.events.envelope import Event
+from libs.events.identity import AccountErased
 from libs.events.names import Service
 from libs.events.payload import Payload
 from libs.runtime import parked, waiting
@@ -22,8 +23,12 @@ from services.ledger.domain.postings import transaction_of
 async def book(
     transaction: Transaction, events: Sequence[Event[Payload]], *, clock: Clock, ids: Ids
 ) -> None:
-    """Decide a batch in order, publish the credits events that follow, and write them down."""
-    folded = await carry_out(transaction, [_input(event) for event in events])
+    """Decide a batch in order, publish the credits events that follow, and write them down.
+
+    Whoever is erased had no words here: the books stay.
+    """
+    inputs = [_input(each) for each in events if not isinstance(each.data, AccountErased)]
+    folded = await carry_out(transaction, inputs)
     waiters = [(key, each.cause) for key, inputs in folded.books.waiting.items() for each in inputs]
     await waiting.put(transaction, waiters, now=clock.now())
     await parked.park_waiters(

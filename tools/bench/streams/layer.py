@@ -7,11 +7,11 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from infra.kafka.topics import PARTITIONS_EMBEDDED
-from libs.events.bus import FETCH_BYTES_MAX
 from libs.events.envelope import Envelope, Event
 from libs.events.generation import GenerationCompleted
 from libs.events.names import Topic
 from libs.events.payload import Payload
+from libs.events.subscription import FETCH_BYTES_MAX
 from libs.runtime.consumer import HISTORY_RECORDS_MAX
 from libs.runtime.db import Transaction
 from tools.bench.figures import Outcome, Spread, ratios

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from random import Random
 from uuid import UUID
@@ -102,6 +102,9 @@ class Watched:
         return await self._bus.subscribe(
             group=group, topics=topics, assigned=assigned, pace_seconds=pace_seconds
         )
+
+    async def topic_ids(self, topics: Iterable[str]) -> Mapping[str, UUID]:
+        return await self._bus.topic_ids(topics)
 
     def log(self) -> AbstractAsyncContextManager[Log]:
         return self._bus.log()

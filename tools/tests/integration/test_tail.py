@@ -101,4 +101,4 @@ async def test_a_kafka_that_is_away_is_a_problem() -> None:
 def test_the_tail_of_an_empty_home_says_how_to_start_it(tmp_path: Path) -> None:
     result = daygen("events", "tail", "--home", str(tmp_path))
     assert result.returncode == 2
-    assert "start it with `./daygen up`" in result.stderr
+    assert f"start it with `./daygen up --home {tmp_path}`" in result.stderr

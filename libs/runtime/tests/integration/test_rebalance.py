@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from uuid import UUID, uuid4
 
-from libs.events.bus import KafkaBus, KafkaSubscription
+from libs.events.bus import KafkaBus
 from libs.events.envelope import Event, encode
 from libs.events.identity import UserRegistered
 from libs.events.names import EventType, Topic
 from libs.events.payload import Payload
+from libs.events.subscription import KafkaSubscription
 from libs.events.transport import (
     Assigned,
     Bus,

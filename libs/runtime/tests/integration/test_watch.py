@@ -9,10 +9,11 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from structlog.testing import capture_logs
 
-from libs.events.bus import KafkaBus, KafkaSubscription
+from libs.events.bus import KafkaBus
 from libs.events.envelope import Event
 from libs.events.identity import UserRegistered
 from libs.events.payload import Payload
+from libs.events.subscription import KafkaSubscription
 from libs.events.transport import IncomingMessage
 from libs.runtime import waiting
 from libs.runtime.backlog import Backlog, BacklogMetrics

@@ -111,7 +111,9 @@ async def test_a_batch_costs_the_same_few_statements_however_long_it_is(streams:
         return len(heard)
 
     await statements(1)  # the driver looks up each type once per connection
-    assert await statements(1) == await statements(200) == 3
+    assert (
+        await statements(1) == await statements(200) == 4
+    )  # who is erased, confirmations, assets, items
 
 
 async def test_an_answer_in_words_is_confirmed_with_no_items(streams: Streams) -> None:

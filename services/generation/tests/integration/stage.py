@@ -23,6 +23,7 @@ from libs.events.payload import Payload
 from libs.events.registry import REGISTRY
 from libs.events.testing import event, request_facts
 from libs.events.transport import BusError, OutgoingMessage
+from libs.runtime.consumer import Handler
 from libs.runtime.objects import ObjectStore
 from libs.runtime.testing import Streams
 from services.generation.consumers import take_in
@@ -128,16 +129,22 @@ class Stage:
         }
         return request_facts(**{**given, **changes})
 
+    @property
+    def handler(self) -> Handler:
+        """What the consumer calls."""
+        return take_in(
+            Requests(
+                providers=self._offered,
+                clock=self.streams.clock,
+                lease=self.lease,
+                sweep_delay=self.sweep_delay,
+            )
+        )
+
     async def tell(self, *events: Event[Payload]) -> None:
         """One batch, as from the consumer."""
-        requests = Requests(
-            providers=self._offered,
-            clock=self.streams.clock,
-            lease=self.lease,
-            sweep_delay=self.sweep_delay,
-        )
         async with self.streams.database.transaction() as transaction:
-            await take_in(requests)(transaction, events)
+            await self.handler(transaction, events)
 
     async def ask(self, *facts: RequestFacts) -> None:
         await self.tell(*map(requested, facts))

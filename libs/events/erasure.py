@@ -1,0 +1,47 @@
+"""What an event is without the words of its person: for whoever was erased."""
+
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from libs.events.envelope import Event
+from libs.events.generation import (
+    GenerationCompleted,
+    GenerationFailed,
+    GenerationRequested,
+    RequestFacts,
+)
+from libs.events.payload import Payload
+
+PayloadT = TypeVar("PayloadT", bound=Payload)
+
+
+def without_text(event: Event[PayloadT]) -> Event[PayloadT]:
+    """The event, its person's words blank. Ids, amounts and times stay: the books need them."""
+    return replace(event, data=_blank(event.data))
+
+
+def without_person(event: Event[PayloadT]) -> Event[PayloadT]:
+    """The event without words and pictures: what a reader may know of whoever was erased."""
+    event = without_text(event)
+    if isinstance(event.data, GenerationCompleted):
+        return replace(event, data=replace(event.data, images=()))
+    return event
+
+
+def facts_without_text(request: RequestFacts) -> RequestFacts:
+    """What was asked and at what price, without the words; options may hold some, too."""
+    return replace(request, prompt="", options={})
+
+
+def _blank(data: PayloadT) -> PayloadT:
+    match data:
+        case GenerationRequested():
+            return replace(data, request=facts_without_text(data.request))
+        case GenerationCompleted():
+            return replace(data, request=facts_without_text(data.request), texts=())
+        case GenerationFailed():  # a provider's message may quote the prompt
+            request = data.request and facts_without_text(data.request)
+            return replace(data, request=request, message="")
+        case _:
+            return data

@@ -1,0 +1,41 @@
+"""Statements that forget a person: log-in, feed and words go, the books of their account stay."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from libs.runtime.db import Connection
+
+LOCK_ACCOUNTS = """
+    SELECT FROM credit_account WHERE account_id = ANY($1::uuid[]) ORDER BY account_id FOR UPDATE
+"""
+DELETE_USERS = "DELETE FROM users WHERE user_id = ANY($1::uuid[]) RETURNING user_id"
+LOCK_JOBS = "SELECT FROM job WHERE user_id = ANY($1::uuid[]) ORDER BY job_id FOR UPDATE"
+BLANK_JOBS = """
+    UPDATE job SET prompt = '', options = '{}', answer = answer - 'texts' - 'images'
+               || CASE WHEN answer ? 'failure_message' THEN '{"failure_message": ""}'
+                       ELSE '{}' END::jsonb
+     WHERE user_id = ANY($1::uuid[])
+"""
+DELETE_TRACES = """
+    WITH told AS (
+        DELETE FROM feed WHERE user_id = ANY($1::uuid[])
+    ), heads AS (
+        DELETE FROM feed_head WHERE user_id = ANY($1::uuid[])
+    ), keys AS (
+        DELETE FROM idempotency WHERE principal_id = ANY($1::uuid[])
+    )
+    DELETE FROM rate_limit WHERE principal_id = ANY($1::uuid[])
+"""
+
+
+async def forget_users(connection: Connection, user_ids: Sequence[UUID]) -> list[UUID]:
+    """Remove persons; answers which of them could log in until now.
+
+    Their accounts are locked first, as an admission does: none is accepted from here on.
+    """
+    await connection.execute(LOCK_ACCOUNTS, user_ids)
+    rows = await connection.fetch(DELETE_USERS, user_ids)
+    await connection.execute(LOCK_JOBS, user_ids)
+    await connection.execute(BLANK_JOBS, user_ids)
+    await connection.execute(DELETE_TRACES, user_ids)
+    return [row["user_id"] for row in rows]
