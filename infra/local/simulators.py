@@ -7,10 +7,10 @@ from pathlib import Path
 from infra.local.home import Home
 from infra.local.ports import HOST
 from infra.local.process import Program
-from infra.local.services import SIMULATORS as NAME
-from infra.local.services import is_ready
+from infra.local.services import SIMULATORS, is_ready
 from infra.simulators.app import NAMES as PROVIDERS
 
+NAME = SIMULATORS
 ROOT = Path(__file__).parents[2]
 
 

@@ -9,11 +9,29 @@ from starlette.routing import Mount, Route
 
 from infra.simulators.flux import FluxSimulator
 from infra.simulators.gemini import GeminiSimulator
+from infra.simulators.ideogram import IdeogramSimulator
+from infra.simulators.luma import LumaSimulator
 from infra.simulators.openai import OpenAISimulator
+from infra.simulators.qwen import QwenSimulator
+from infra.simulators.recraft import RecraftSimulator
+from infra.simulators.reve import ReveSimulator
+from infra.simulators.runway import RunwaySimulator
 from infra.simulators.scripts import Script, Situation
+from infra.simulators.seedream import SeedreamSimulator
 from infra.simulators.simulator import Simulator, read_json
 
-SIMULATORS: tuple[type[Simulator], ...] = (OpenAISimulator, GeminiSimulator, FluxSimulator)
+SIMULATORS: tuple[type[Simulator], ...] = (
+    FluxSimulator,
+    GeminiSimulator,
+    IdeogramSimulator,
+    LumaSimulator,
+    OpenAISimulator,
+    QwenSimulator,
+    RecraftSimulator,
+    ReveSimulator,
+    RunwaySimulator,
+    SeedreamSimulator,
+)
 NAMES = tuple(each.name for each in SIMULATORS)
 
 

@@ -18,7 +18,7 @@ from infra.simulators.scripts import Script, Scripts, Situation
 
 CALLS_KEPT = 200
 FILES_KEPT = 4_000
-HANG_SECONDS = 3_600.0
+LOOK_SECONDS = 0.1
 HTML = b"<!doctype html><html><body>Bad gateway</body></html>"
 MEDIA = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 
@@ -117,7 +117,7 @@ class Simulator:
             }
         )
         if script.situation is Situation.TIMEOUT:
-            await asyncio.sleep(HANG_SECONDS)
+            await _until_hung_up(request)
         if script.situation in refuses:
             raise Refusal(self.refusal(script.situation, script))
         return script
@@ -171,6 +171,11 @@ class Simulator:
         return Response(file.content, media_type=file.media_type)
 
 
+async def _until_hung_up(request: Request) -> None:
+    while not await request.is_disconnected():
+        await asyncio.sleep(LOOK_SECONDS)
+
+
 def truncated(
     content: bytes, media_type: str, headers: Mapping[str, str] | None = None
 ) -> Response:
@@ -200,3 +205,10 @@ async def read_json(request: Request) -> dict[str, Any]:
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def with_rest(response: Response, situation: Situation, script: Script) -> Response:
+    """With how long to wait, where that is why it was refused."""
+    if situation is Situation.RATE_LIMIT:
+        response.headers["retry-after"] = f"{script.retry_after_seconds:g}"
+    return response

@@ -5,7 +5,18 @@ from typing import Final
 
 from msgspec import Struct
 
-from services.generation.adapters import flux, gemini, openai
+from services.generation.adapters import (
+    flux,
+    gemini,
+    ideogram,
+    luma,
+    openai,
+    qwen,
+    recraft,
+    reve,
+    runway,
+    seedream,
+)
 from services.generation.adapters.http.client import ProviderHttp
 from services.generation.adapters.http.wire import Access
 from services.generation.domain.capabilities import Capabilities
@@ -45,6 +56,52 @@ DOORS: Final[Mapping[str, Door]] = {
         keys=("BFL_API_KEY",),
         base_urls=("BFL_API_BASE",),
         base_url=flux.BASE_URL,
+    ),
+    "ideogram": Door(
+        make=ideogram.IdeogramProvider,
+        keys=("IDEOGRAM_API_KEY",),
+        base_urls=("IDEOGRAM_BASE_URL",),
+        base_url=ideogram.BASE_URL,
+    ),
+    "recraft": Door(
+        make=recraft.RecraftProvider,
+        keys=("RECRAFT_API_TOKEN", "RECRAFT_API_KEY"),
+        base_urls=("RECRAFT_BASE_URL",),
+        base_url=recraft.BASE_URL,
+        simulated_path="/v1",
+    ),
+    "reve": Door(
+        make=reve.ReveProvider,
+        keys=("REVE_API_TOKEN", "REVE_API_KEY"),
+        base_urls=("REVE_API_HOST", "REVE_BASE_URL"),
+        base_url=reve.BASE_URL,
+    ),
+    "seedream": Door(
+        make=seedream.SeedreamProvider,
+        keys=("ARK_API_KEY",),
+        base_urls=("ARK_BASE_URL", "ARK_BASE"),
+        base_url=seedream.BASE_URL,
+        simulated_path="/api/v3",
+    ),
+    "qwen": Door(
+        make=qwen.QwenProvider,
+        keys=("DASHSCOPE_API_KEY",),
+        base_urls=("DASHSCOPE_HTTP_BASE_URL",),
+        base_url=qwen.BASE_URL,
+        simulated_path="/api/v1",
+    ),
+    "runway": Door(
+        make=runway.RunwayProvider,
+        keys=("RUNWAYML_API_SECRET", "RUNWAY_API_KEY"),
+        base_urls=("RUNWAYML_BASE_URL",),
+        base_url=runway.BASE_URL,
+    ),
+    "luma": Door(
+        make=luma.LumaProvider,
+        keys=("LUMAAI_API_KEY",),
+        base_urls=("LUMAAI_BASE_URL",),
+        base_url=luma.BASE_URL,
+        simulated_path="/dream-machine/v1",
     ),
 }
 

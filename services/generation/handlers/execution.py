@@ -91,7 +91,7 @@ class Execution:
         )
 
     async def _ask(self, provider: AnyProvider, claim: Claim) -> ProviderResult:
-        request = _request(claim)
+        request = request_of(claim)
         if isinstance(provider, PollingProvider):
             return await self._following.result(provider, claim, request)
         return await provider.generate(request)
@@ -129,7 +129,8 @@ class Execution:
         return round((self._clock.monotonic() - since) * 1000)
 
 
-def _request(claim: Claim) -> ProviderRequest:
+def request_of(claim: Claim) -> ProviderRequest:
+    """What an adapter is asked for by a claim."""
     request = claim.request
     return ProviderRequest(
         job_id=claim.job_id,

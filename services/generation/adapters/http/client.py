@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from random import Random
@@ -93,10 +93,17 @@ class ProviderHttp:
     def _session(self, *, guarded: bool) -> aiohttp.ClientSession:
         return self._sessions[int(guarded)]
 
-    async def send(self, call: Call, *, named_by: Allowed | None = None) -> Answer:
+    async def send(
+        self,
+        call: Call,
+        *,
+        named_by: Allowed | None = None,
+        is_final: Callable[[Answer], bool] = lambda _: False,
+    ) -> Answer:
         """Send a call, more than once where that is safe and soon enough.
 
-        With `named_by` the URL came from that provider, and must lead to it.
+        With `named_by` the URL came from that provider, and must lead to it. `is_final` knows
+        refusals that no repetition changes, although their status looks so.
 
         Raises:
             CallFailed: no answer that can be read.
@@ -110,7 +117,8 @@ class ProviderHttp:
             outcome = await self._outcome(call, guarded=named_by is not None)
             hint = None
             if isinstance(outcome, Answer):
-                if not is_worth_repeating(outcome.status, is_safe=call.is_safe):
+                is_worth_it = is_worth_repeating(outcome.status, is_safe=call.is_safe)
+                if not is_worth_it or is_final(outcome):
                     return outcome
                 hint = outcome.rest_seconds
             elif isinstance(outcome, Unreadable) or (outcome.is_sent and not call.is_safe):

@@ -17,6 +17,7 @@ from services.generation.adapters.http.client import (
     Unreadable,
 )
 from services.generation.adapters.http.guard import Allowed
+from services.generation.domain.retries import TRANSIENT
 from services.generation.ports import ByteStream, ProviderError
 
 # What a user is told. The provider's own words go to operators alone.
@@ -174,7 +175,9 @@ class Wire:
         try:
             limit = min(call.timeout_seconds, self._timeout_seconds)
             answer = await self._http.send(
-                replace(call, timeout_seconds=limit), named_by=self.allowed if is_named else None
+                replace(call, timeout_seconds=limit),
+                named_by=self.allowed if is_named else None,
+                is_final=lambda answer: self._classify(answer) not in TRANSIENT,
             )
         except CallFailed as error:
             raise _of(error) from error

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from infra.simulators.app import Studio
 from infra.simulators.scripts import Script, Situation
-from libs.events.generation import GenerationCompleted, GenerationFailed
 from libs.runtime.testing_http import serving
 from services.generation.adapters.doors import DOORS, accesses
 from services.generation.adapters.http.client import ProviderHttp
@@ -30,7 +29,7 @@ class Providers:
         self.studio = Studio()
         self.url = ""
         self.http = ProviderHttp(
-            random=Random(),  # noqa: S311  # jitter, not secrets
+            random=Random(),  # jitter, not secrets
             allows_loopback=True,
             patience=QUICK,
         )
@@ -63,18 +62,7 @@ async def providers_opened() -> AsyncIterator[Providers]:
         yield await Providers().opened(stack)
 
 
-async def generated(
-    stage: Stage, adapter: AnyProvider, **changes: Any
-) -> GenerationCompleted | GenerationFailed:
-    """The answer to one job, which an adapter did for a worker."""
+def takes_part(stage: Stage, adapter: AnyProvider) -> None:
+    """From now on the stage's jobs are for this provider."""
     stage.capabilities = adapter.capabilities
     stage.provider = adapter
-    await stage.offer()
-    model = sorted(adapter.capabilities.names)[0]
-    facts = stage.facts(**{"model": model, "units": 1, "options": {}, **changes})
-    worker = stage.worker()
-    stage.scheduler()
-    await stage.ask(facts)
-    answers = await stage.answers(1)
-    worker.cancel()
-    return next(each for each in answers if each.job_id == facts.job_id)
