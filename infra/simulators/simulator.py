@@ -172,7 +172,7 @@ class Simulator:
 
 
 async def _until_hung_up(request: Request) -> None:
-    while not await request.is_disconnected():
+    while not await request.is_disconnected():  # noqa: ASYNC110  # a request has no event for it
         await asyncio.sleep(LOOK_SECONDS)
 
 
