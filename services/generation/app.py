@@ -21,6 +21,7 @@ from services.generation.adapters.local import LocalProvider, drawing_threads
 from services.generation.api import create_router
 from services.generation.domain.catalogue import CATALOGUE
 from services.generation.handlers.attempts import Attempts
+from services.generation.handlers.breakers import BREAKER_CHANNEL, Breakers
 from services.generation.handlers.budget import ByteBudget
 from services.generation.handlers.discards import Discards
 from services.generation.handlers.execution import Execution
@@ -96,6 +97,7 @@ class _Generation:
         self._lease = timedelta(seconds=settings.lease_seconds)
         self._sweep_delay = timedelta(seconds=settings.sweep_delay_seconds)
         self._metrics = Metrics(runtime.registry)
+        self._breakers = Breakers(runtime.database, runtime.clock)
         self._submissions = Submissions(runtime.database, providers, runtime.clock)
         self.requests = Requests(
             providers=self._capabilities,
@@ -113,6 +115,7 @@ class _Generation:
         """Add what runs beside the consumer. The worker comes last, hence stops first."""
         self._runtime.background("overdue", self._overdue().run)
         self._runtime.background("cancelling", self._cancelling().run)
+        self._runtime.background("breakers", self._probing().run)
         self._runtime.background("sweeping", self._sweeping(objects).run)
         self._runtime.background("worker", self._worker(objects).run)
 
@@ -128,6 +131,7 @@ class _Generation:
             ids=runtime.ids,
             random=runtime.random,
             metrics=self._metrics,
+            breakers=self._breakers,
             lease=self._lease,
             sweep_delay=self._sweep_delay,
         )
@@ -163,6 +167,9 @@ class _Generation:
 
     def _cancelling(self) -> Timer:
         return self._timer(CANCEL_CHANNEL, self._submissions, self._settings.lease_seconds)
+
+    def _probing(self) -> Timer:
+        return self._timer(BREAKER_CHANNEL, self._breakers, self._settings.lease_seconds)
 
     def _sweeping(self, objects: ObjectStore) -> Timer:
         sweeping = Sweeping(

@@ -23,6 +23,7 @@ from services.generation.domain.jobs import (
 )
 from services.generation.domain.jobs import failed as answer_failed
 from services.generation.domain.outcomes import ProviderFailed, StorageFailed
+from services.generation.handlers.breakers import Breakers
 from services.generation.handlers.metrics import Metrics
 from services.generation.handlers.overdue import requeue_or_end
 from services.generation.handlers.requests import CANCEL_CHANNEL, DUE_CHANNEL
@@ -48,6 +49,7 @@ class Attempts:
         ids: Ids,
         random: Random,
         metrics: Metrics,
+        breakers: Breakers,
         lease: timedelta,
         sweep_delay: timedelta,
     ) -> None:
@@ -60,6 +62,7 @@ class Attempts:
         self._ids = ids
         self._random = random
         self._metrics = metrics
+        self._breakers = breakers
         self._lease = lease
         self._sweep_delay = sweep_delay
 
@@ -91,15 +94,17 @@ class Attempts:
         """Decide that the job is done; False when it was not this attempt's any more."""
         answer = self._emitter.event(completed(claim, delivery), cause=claim.requested)
         async with self._database.read() as connection:
-            won = await ends.complete(
+            completion = await ends.complete(
                 connection, claim, delivery.spent, self._clock.now(), row_of(answer)
             )
-        if won:
+        if completion.is_won:
             self._wakeups.wake(RELAY_CHANNEL)
             self._observe(claim, delivery)
+            if completion.is_recovering:
+                await self._breakers.succeeded(claim.request.provider)
         else:
             await self._mark_late(claim, delivery.spent)
-        return won
+        return completion.is_won
 
     async def fail(self, claim: Claim, failed: ProviderFailed) -> bool:
         """The provider said no: decide the job, or let it rest before the next attempt."""
@@ -151,6 +156,9 @@ class Attempts:
                 )
                 transaction.publish(answer, cause=claim.requested)
             if was_own:
+                await self._breakers.failed(
+                    transaction, claim.request.provider, failed.failure.code
+                )
                 transaction.wake(DUE_CHANNEL)  # a rest may be shorter than a lease
                 transaction.wake(CANCEL_CHANNEL)
         if was_own:

@@ -5,7 +5,13 @@ CREATE TABLE provider (
     -- Calls at once over all replicas. Claims of a provider's jobs queue up behind this row's lock.
     concurrency  integer NOT NULL CHECK (concurrency > 0),
     -- The start tag last served: see domain/fairness.py.
-    virtual_time bigint  NOT NULL DEFAULT 0
+    virtual_time bigint  NOT NULL DEFAULT 0,
+    -- The circuit breaker: see domain/breaker.py. Open: nobody calls; half open: one call, to try.
+    breaker      text    NOT NULL DEFAULT 'closed' CHECK (breaker IN ('closed', 'open', 'half_open')),
+    failures     integer NOT NULL DEFAULT 0,
+    openings     integer NOT NULL DEFAULT 0,
+    retry_at     timestamptz,
+    CHECK ((breaker = 'open') = (retry_at IS NOT NULL))
 );
 
 COMMENT ON TABLE provider IS 'Picture providers, and how far each has served its queue.';

@@ -26,7 +26,8 @@ BEGIN
     -- A statement of its own: it sees all that earlier holders of the locks have committed.
     RETURN QUERY
     WITH room AS (
-        SELECT name, greatest(0, least(slots, concurrency - (
+        SELECT name, greatest(0, least(slots,
+                   CASE breaker WHEN 'open' THEN 0 WHEN 'half_open' THEN 1 ELSE concurrency END - (
                    SELECT count(*) FROM job WHERE state = 'running' AND job.provider = provider.name))) AS calls
           FROM provider WHERE name = ANY(locked)
     ), waiting AS (
@@ -70,10 +71,13 @@ BEGIN
 END $$;
 
 -- Lets an attempt win its job, and publishes the answer. Whoever shows an old fence changes and publishes nothing.
+-- `is_recovering`: the provider's breaker counts failures.
 CREATE FUNCTION complete_job(
     the_job uuid, the_fence bigint, the_time timestamptz, spent_ms bigint, spent_microusd bigint,
     event_id uuid, topic text, key bytea, encoded bytea
-) RETURNS boolean LANGUAGE plpgsql AS $$
+) RETURNS TABLE (is_won boolean, is_recovering boolean) LANGUAGE plpgsql AS $$
+DECLARE
+    recovering boolean;
 BEGIN
     WITH won AS (
         UPDATE job SET state = 'completed', decided_at = the_time, wait_until = NULL
@@ -82,7 +86,9 @@ BEGIN
     UPDATE attempt SET state = 'won', ended_at = the_time, provider_ms = spent_ms, provider_cost_microusd = spent_microusd,
            is_open = false
       FROM won WHERE attempt.id = won.attempt_id;
-    IF NOT FOUND THEN RETURN false; END IF;
+    IF NOT FOUND THEN RETURN QUERY SELECT false, false; RETURN; END IF;
     PERFORM append_to_outbox(ARRAY[event_id], ARRAY[topic], ARRAY[key], ARRAY[NULL]::jsonb[], ARRAY[encoded]);
-    RETURN true;
+    -- Of a provider that has failed before it is told apart that it works again: a step of its own.
+    SELECT failures > 0 INTO recovering FROM provider JOIN job ON job.provider = name WHERE id = the_job;
+    RETURN QUERY SELECT true, coalesce(recovering, false);
 END $$;

@@ -16,7 +16,7 @@ from libs.runtime.outbox import OutboxRow
 from services.generation.domain.jobs import AttemptState, Claim, JobState, Spent
 from services.generation.store.queue import read_request
 
-COMPLETE = "SELECT complete_job($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+COMPLETE = "SELECT is_won, is_recovering FROM complete_job($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
 # A final failure or a rest before the next attempt, by whoever holds the claim. A provider's job
 # that goes on is left to the next attempt, or called off where none will follow.
@@ -104,6 +104,13 @@ MARK_LATE = """
 """
 
 
+class Completion(Struct, frozen=True, kw_only=True):
+    """What came of letting an attempt win."""
+
+    is_won: bool
+    is_recovering: bool  # its provider has failed before
+
+
 class Ended(Struct, frozen=True, kw_only=True):
     """A job that was ended from outside of its attempt."""
 
@@ -135,12 +142,12 @@ class Released(Struct, frozen=True, kw_only=True):
 
 async def complete(
     connection: Connection, claim: Claim, spent: Spent, now: datetime, answer: OutboxRow
-) -> bool:
-    """Let an attempt win its job; False when the job is no longer its own to decide.
+) -> Completion:
+    """Let an attempt win its job, unless the job is no longer its own to decide.
 
     In one call, hence one transaction, with the answer.
     """
-    won: bool = await connection.fetchval(
+    row = await connection.fetchrow(
         COMPLETE,
         claim.job_id,
         claim.fence,
@@ -152,7 +159,7 @@ async def complete(
         answer.key,
         answer.encoded,
     )
-    return won
+    return Completion(**row)
 
 
 async def fail(

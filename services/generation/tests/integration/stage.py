@@ -29,6 +29,7 @@ from services.generation.consumers import take_in
 from services.generation.domain.capabilities import Capabilities, Model
 from services.generation.domain.jobs import Claim
 from services.generation.handlers.attempts import Attempts
+from services.generation.handlers.breakers import BREAKER_CHANNEL, Breakers
 from services.generation.handlers.budget import ByteBudget
 from services.generation.handlers.execution import Execution
 from services.generation.handlers.following import Following
@@ -165,6 +166,7 @@ class Stage:
             ids=self.streams.ids,
             random=self.streams.random,
             metrics=self.metrics,
+            breakers=self.breakers(),
             lease=self.lease,
             sweep_delay=self.sweep_delay,
         )
@@ -184,6 +186,9 @@ class Stage:
 
     def submissions(self) -> Submissions:
         return Submissions(self.streams.database, self._providers, self.streams.clock)
+
+    def breakers(self) -> Breakers:
+        return Breakers(self.streams.database, self.streams.clock)
 
     def sweeping(self) -> Sweeping:
         return Sweeping(
@@ -227,6 +232,7 @@ class Stage:
             DUE_CHANNEL: self.overdue(),
             SWEEP_CHANNEL: self.sweeping(),
             CANCEL_CHANNEL: self.submissions(),
+            BREAKER_CHANNEL: self.breakers(),
         }
         for channel, work in works.items():
             timer = Timer(
