@@ -159,6 +159,7 @@ async def complete(
         answer.key,
         answer.encoded,
     )
+    assert row is not None  # noqa: S101  # the function answers one row
     return Completion(**row)
 
 

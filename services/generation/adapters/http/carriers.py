@@ -7,6 +7,7 @@ file without a name as it comes, and decoded from there in chunks when it is wan
 import asyncio
 import binascii
 import os
+import re
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -17,6 +18,8 @@ LONG_BYTES = 8 * 1024
 SKELETON_BYTES_MAX = 4 * 1024 * 1024
 STEP_BYTES = 64 * 1024
 
+_ESCAPE = re.compile(rb"\\(u[0-9a-fA-F]{4}|.?)", re.DOTALL)
+_PLAIN = {b"/": b"/", b"\\": b"\\", b'"': b'"', b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 _MARK = "\ue000carrier:"
 
 
@@ -55,10 +58,10 @@ class Carrier:
         self.length = length
 
     def pieces(self) -> Iterator[bytes]:
-        """Its text, a piece at a time; no escape is cut in two.
+        """Its text as ASCII, a piece at a time; no escape is cut in two.
 
         Raises:
-            UnreadableError: it holds something that is no JSON string.
+            UnreadableError: it holds an escape that base64 has no use for.
         """
         place, end = self._start, self._start + self.length
         rest = b""
@@ -213,8 +216,13 @@ def _split_at_escape(raw: bytes) -> tuple[bytes, bytes]:
 
 
 def _unescaped(raw: bytes) -> bytes:
-    try:
-        text: str = msgspec.json.decode(b'"' + raw + b'"', type=str)
-    except msgspec.DecodeError as error:
-        raise UnreadableError(f"no JSON string: {error}") from error
-    return text.encode()
+    return _ESCAPE.sub(_character, raw)
+
+
+def _character(escape: re.Match[bytes]) -> bytes:
+    code = escape[1]
+    if code in _PLAIN:
+        return _PLAIN[code]
+    if code[:1] == b"u" and len(code) == 5 and (number := int(code[1:], 16)) < 0x80:
+        return bytes([number])
+    raise UnreadableError("a long text that is no picture")

@@ -265,10 +265,10 @@ async def test_a_question_that_fails_says_nothing_about_the_order(
 ) -> None:
     left = [failing(FailureCode.SERVER, is_of_the_job=False)] * 3
 
-    def answer() -> ProviderResult | Pending:
+    def tell() -> ProviderResult | Pending:
         return left.pop()() if left else done()
 
-    studio.answers = answer
+    studio.answers = tell
     stage.worker()
     facts = stage.facts()
     await stage.ask(facts)
