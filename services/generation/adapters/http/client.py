@@ -183,6 +183,8 @@ class ProviderHttp:
                         tries = self._patience.tries  # once begun, it is not begun again
                         yield chunk
                     return
+            except Unreadable:
+                raise
             except CallFailed:
                 if tries >= self._patience.tries:
                     raise
