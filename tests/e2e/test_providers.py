@@ -1,5 +1,6 @@
 """Every simulated provider through the whole system, and an order that outlives its worker."""
 
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -45,7 +46,7 @@ async def test_every_provider_delivers_and_is_paid(system: System) -> None:
             body = {"prompt": f"a heron by {provider}", "provider": provider, "model": model}
             jobs[provider] = (await person.call("POST", "/api/jobs", json=body))["jobId"]
         for job_id in jobs.values():
-            await until(lambda job_id=job_id: has_ended_well(person, job_id), seconds=90)  # type: ignore[misc]
+            await until(partial(has_ended_well, person, job_id), seconds=90)
     for provider, job_id in jobs.items():
         cost = await system.scalar(
             "SELECT sum(provider_cost_microusd) FROM generation.attempt WHERE job_id = $1", job_id
@@ -67,7 +68,7 @@ async def test_an_order_is_placed_once_although_its_worker_is_killed(system: Sys
 
         await until(is_ordered, seconds=30)
         system.kill("generation")
-        await until(lambda: has_ended_well(person, job_id), seconds=120)
+        await until(partial(has_ended_well, person, job_id), seconds=120)
     assert await orders(system, "flux", prompt) == 1
     states = await system.scalar(
         "SELECT array_agg(state ORDER BY number) FROM generation.attempt WHERE job_id = $1", job_id

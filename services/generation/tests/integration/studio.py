@@ -35,7 +35,8 @@ class Providers:
         )
 
     async def opened(self, stack: AsyncExitStack) -> "Providers":
-        self.url = await stack.enter_async_context(serving(self.studio.app()))  # type: ignore[arg-type]
+        app = self.studio.app()
+        self.url = await stack.enter_async_context(serving(app))  # type: ignore[arg-type]
         await stack.enter_async_context(self.http.opened())
         return self
 
