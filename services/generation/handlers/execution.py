@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import structlog
 
 from libs.events.generation import FailureCode, StoredImage
 from libs.runtime.clock import Clock
 from libs.runtime.objects import ObjectStore, StorageUnavailable
+from libs.runtime.tracing import Traceparent, tracing
 from services.generation.domain.capabilities import DEADLINE, Failure
 from services.generation.domain.jobs import Claim, Delivery, Spent
 from services.generation.domain.outcomes import Outcome, ProviderFailed, StorageFailed
@@ -52,6 +54,11 @@ class Execution:
 
     async def run(self, claim: Claim) -> Outcome:
         """Call the provider and store what it delivers; the job's deadline cuts it short."""
+        trace = Traceparent.parse(claim.requested.traceparent)
+        with nullcontext() if trace is None else tracing(trace):
+            return await self._run(claim)
+
+    async def _run(self, claim: Claim) -> Outcome:
         provider = self._providers[claim.request.provider]
         started = self._clock.monotonic()
         left = claim.request.deadline_at - self._clock.now()
