@@ -14,6 +14,7 @@ from infra.local.process import Program
 from libs.events.names import Service
 
 ROOT = Path(__file__).parents[2]
+SIMULATORS = "simulators"
 USES_S3 = (Service.GENERATION, Service.GALLERY)
 FRONT_END_ORIGINS = ["http://localhost:3000", "http://localhost:5173"]
 
@@ -34,6 +35,11 @@ def environment(
     }
     if service in USES_S3:
         settings |= _object_store(s3.access(at["s3-s3"], secrets))
+    if service is Service.GENERATION:
+        settings |= {
+            "SIMULATORS_URL": f"http://{HOST}:{at[SIMULATORS]}",
+            "LOOPBACK_RESULTS": "true",  # which is where the simulators' results lie
+        }
     if service is Service.GALLERY:
         settings["PUBLIC_BASE_URL"] = url(at, Service.GATEWAY)
     if service is Service.GATEWAY:

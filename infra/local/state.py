@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from infra.local import kafka, postgres, s3, services
+from infra.local import kafka, postgres, s3, services, simulators
 from infra.local.home import ADMIN_EMAIL, Home, Secrets, read_json, write_json
 from infra.local.ports import HOST
 from infra.local.process import is_alive
@@ -38,7 +38,8 @@ def describe(home: Home, at: dict[str, int], secrets: Secrets, units: dict[str, 
             "access_key": store.access_key,
             "secret_key": store.secret_key,
         },
-        "simulators": {},
+        "simulation": _unit(units[simulators.NAME]) | {"url": simulators.url(at)},
+        "simulators": {name: {"url": each} for name, each in simulators.urls(at).items()},
         "stripe": {"webhook_secret": None},
     }
 
@@ -81,5 +82,7 @@ async def _answers(name: str, part: State) -> bool:
 def parts_of(state: State) -> dict[str, State]:
     """Every process of the state under one roof, parts first."""
     parts = {name: state[name] for name in (postgres.NAME, kafka.NAME, s3.NAME) if name in state}
+    if "simulation" in state:  # one process for all of them
+        parts[simulators.NAME] = state["simulation"]
     parts.update(state["services"])
     return parts

@@ -6,7 +6,7 @@ import signal
 import time
 from dataclasses import dataclass
 
-from infra.local import ports, services, state
+from infra.local import ports, services, simulators, state
 from infra.local.cluster import PART_PORTS, ROLES, choose_ports, part_programs
 from infra.local.home import Home, load_secrets, read_json
 from infra.local.problem import Problem
@@ -67,9 +67,14 @@ async def _run_locked(home: Home, port: int | None, report: Report) -> None:
     began = time.monotonic()
     talk = Talk(report, said_at=began)
     fixed = {Service.GATEWAY.value: gateway_port(home, port)}
-    at = choose_ports(home, (*PART_PORTS, *(s.value for s in Service)), fixed)
+    names = (*PART_PORTS, simulators.NAME, *(s.value for s in Service))
+    at = choose_ports(home, names, fixed)
     secrets = load_secrets(home, ROLES)
-    programs = [*part_programs(home, at, secrets, talk.say), *services.programs(home, at, secrets)]
+    programs = [
+        *part_programs(home, at, secrets, talk.say),
+        simulators.program(home, at),
+        *services.programs(home, at, secrets),
+    ]
 
     def save_state() -> None:
         state.save(home, state.describe(home, at, secrets, supervisor.units))

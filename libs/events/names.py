@@ -53,6 +53,7 @@ class EventType(StrEnum):
     CREDITS_RELEASED = "daygen.credits.released"
     GALLERY_ITEMS_ADDED = "daygen.gallery.items_added"
     USAGE_RECORDED = "daygen.usage.recorded"
+    PROVIDER_CIRCUIT_CHANGED = "daygen.provider.circuit_changed"
     MESSAGE_PARKED = "daygen.message.parked"
     MESSAGE_REDRIVEN = "daygen.message.redriven"
     MESSAGE_DISCARDED = "daygen.message.discarded"

@@ -5,7 +5,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from libs.events.names import EventType, Service, Topic
-from libs.events.payload import Payload
+from libs.events.payload import Moment, Payload
 
 
 class MessageParked(Payload, frozen=True, kw_only=True):
@@ -81,6 +81,36 @@ class MessageDiscarded(Payload, frozen=True, kw_only=True):
     @property
     def subject(self) -> str:
         return str(self.parked_id)
+
+    @property
+    def account(self) -> None:
+        return None
+
+
+class Circuit(StrEnum):
+    """Whether calls of a provider are made."""
+
+    CLOSED = "closed"
+    OPEN = "open"  # none is: it fails, and its jobs wait
+    HALF_OPEN = "half_open"  # one is, to try
+
+
+class ProviderCircuitChanged(Payload, frozen=True, kw_only=True):
+    """Calls of a picture provider were stopped, tried again, or set free."""
+
+    event_type: ClassVar[EventType] = EventType.PROVIDER_CIRCUIT_CHANGED
+    topic: ClassVar[Topic] = Topic.OPERATIONS
+    writers: ClassVar[tuple[Service, ...]] = (Service.GENERATION,)
+
+    provider: str
+    state: Circuit
+    failures: int  # in a row
+    reason: str = ""  # the last failure's code
+    retry_at: Moment | None = None
+
+    @property
+    def subject(self) -> str:
+        return self.provider
 
     @property
     def account(self) -> None:

@@ -25,7 +25,12 @@ from libs.events.generation import (
 )
 from libs.events.identity import AccountErased, UserRegistered
 from libs.events.names import EventType
-from libs.events.operations import MessageDiscarded, MessageParked, MessageRedriven
+from libs.events.operations import (
+    MessageDiscarded,
+    MessageParked,
+    MessageRedriven,
+    ProviderCircuitChanged,
+)
 from libs.events.payload import Payload
 from libs.events.upcasters import UPCASTERS, Upcaster, lift
 
@@ -43,6 +48,7 @@ EVENTS: tuple[type[Payload], ...] = (
     CreditsReleased,
     GalleryItemsAdded,
     UsageRecorded,
+    ProviderCircuitChanged,
     MessageParked,
     MessageRedriven,
     MessageDiscarded,

@@ -1,5 +1,6 @@
 """Generation's composition root: settings -> runtime, storage, providers -> consumer, worker."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -13,17 +14,24 @@ from libs.runtime.objects import ObjectStore
 from libs.runtime.objects_s3 import S3ObjectStore, S3Options
 from libs.runtime.service import Parts, Runtime
 from services.generation import consumers
+from services.generation.adapters.doors import DOORS, accesses
+from services.generation.adapters.http.client import ProviderHttp
 from services.generation.adapters.local import LocalProvider, drawing_threads
 from services.generation.api import create_router
+from services.generation.domain.catalogue import CATALOGUE
 from services.generation.handlers.attempts import Attempts
+from services.generation.handlers.breakers import BREAKER_CHANNEL, Breakers
+from services.generation.handlers.budget import ByteBudget
 from services.generation.handlers.discards import Discards
 from services.generation.handlers.execution import Execution
+from services.generation.handlers.following import Following
 from services.generation.handlers.metrics import Metrics
 from services.generation.handlers.overdue import Overdue
 from services.generation.handlers.progress import Progress
-from services.generation.handlers.requests import DUE_CHANNEL, Requests
+from services.generation.handlers.requests import CANCEL_CHANNEL, DUE_CHANNEL, Requests
+from services.generation.handlers.submissions import Submissions
 from services.generation.handlers.sweeping import Sweeping
-from services.generation.ports import Provider
+from services.generation.ports import AnyProvider
 from services.generation.rebuild import PROJECTION
 from services.generation.scheduler import SWEEP_CHANNEL, TimedWork, Timer
 from services.generation.settings import Settings
@@ -38,7 +46,8 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     runtime = Runtime(Service.GENERATION, settings, parts, migrations=MIGRATIONS)
     runtime.verify(PROJECTION)
     drawing = drawing_threads()
-    providers = _providers(LocalProvider(drawing))
+    http = ProviderHttp(random=runtime.random, allows_loopback=settings.loopback_results)
+    providers = _providers(LocalProvider(drawing), *_remote(settings, http))
     generation = _Generation(settings, runtime, providers)
     runtime.before_serving(generation.offer_providers)
     runtime.remember(consumers.HISTORY)
@@ -49,7 +58,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         storage = S3Options.of(settings, connections_max=max(32, settings.worker_slots))
-        async with S3ObjectStore.connect(storage) as objects:
+        async with S3ObjectStore.connect(storage) as objects, http.opened():
             generation.add_work(objects)
             async with runtime.lifespan(app):
                 yield
@@ -63,7 +72,17 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     return app
 
 
-def _providers(*offered: Provider) -> dict[str, Provider]:
+def _remote(settings: Settings, http: ProviderHttp) -> list[AnyProvider]:
+    """Every provider that there is a key or a simulator for."""
+    found = accesses(os.environ, settings.simulators_url)
+    table = {
+        name: each.configured(settings.model_ids, settings.retired_models)
+        for name, each in CATALOGUE.items()
+    }
+    return [DOORS[name].make(http, found[name], table[name]) for name in found]
+
+
+def _providers(*offered: AnyProvider) -> dict[str, AnyProvider]:
     return {each.capabilities.provider: each for each in offered}
 
 
@@ -71,7 +90,7 @@ class _Generation:
     """The use cases of one process, joined to its parts."""
 
     def __init__(
-        self, settings: Settings, runtime: Runtime, providers: dict[str, Provider]
+        self, settings: Settings, runtime: Runtime, providers: dict[str, AnyProvider]
     ) -> None:
         self._settings = settings
         self._runtime = runtime
@@ -80,6 +99,8 @@ class _Generation:
         self._lease = timedelta(seconds=settings.lease_seconds)
         self._sweep_delay = timedelta(seconds=settings.sweep_delay_seconds)
         self._metrics = Metrics(runtime.registry)
+        self._breakers = Breakers(runtime.database, runtime.clock)
+        self._submissions = Submissions(runtime.database, providers, runtime.clock)
         self.requests = Requests(
             providers=self._capabilities,
             clock=runtime.clock,
@@ -95,6 +116,8 @@ class _Generation:
     def add_work(self, objects: ObjectStore) -> None:
         """Add what runs beside the consumer. The worker comes last, hence stops first."""
         self._runtime.background("overdue", self._overdue().run)
+        self._runtime.background("cancelling", self._cancelling().run)
+        self._runtime.background("breakers", self._probing().run)
         self._runtime.background("sweeping", self._sweeping(objects).run)
         self._runtime.background("worker", self._worker(objects).run)
 
@@ -110,13 +133,20 @@ class _Generation:
             ids=runtime.ids,
             random=runtime.random,
             metrics=self._metrics,
+            breakers=self._breakers,
             lease=self._lease,
             sweep_delay=self._sweep_delay,
         )
         return Worker(
             name=self._settings.replica,
             attempts=attempts,
-            execution=Execution(self._providers, objects, runtime.clock),
+            execution=Execution(
+                self._providers,
+                Following(self._submissions, runtime.clock),
+                objects,
+                ByteBudget(self._settings.upload_budget_bytes),
+                runtime.clock,
+            ),
             progress=Progress(runtime.bus, emitter, runtime.clock),
             wakeups=runtime.wakeups,
             clock=runtime.clock,
@@ -136,6 +166,12 @@ class _Generation:
             sweep_delay=self._sweep_delay,
         )
         return self._timer(DUE_CHANNEL, overdue, self._settings.lease_seconds)
+
+    def _cancelling(self) -> Timer:
+        return self._timer(CANCEL_CHANNEL, self._submissions, self._settings.lease_seconds)
+
+    def _probing(self) -> Timer:
+        return self._timer(BREAKER_CHANNEL, self._breakers, self._settings.lease_seconds)
 
     def _sweeping(self, objects: ObjectStore) -> Timer:
         sweeping = Sweeping(

@@ -1,17 +1,19 @@
 """What generation asks of a picture provider, whoever it is.
 
-A new provider is one module in `adapters/` that implements `Provider`, and one line in `app.py`.
+A new provider is one module in `adapters/` that implements `Provider` if it answers in the call
+itself, `PollingProvider` if it works on its own and is asked later, and one line in `app.py`.
 """
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
 from msgspec import Struct
 
 from libs.events.generation import FailureCode
 from services.generation.domain.capabilities import Capabilities, Failure
+from services.generation.domain.retries import TRANSIENT
 
 ByteStream = AsyncIterator[bytes]
 
@@ -41,23 +43,51 @@ class ProviderResult(Struct, frozen=True, kw_only=True):
     cost_microusd: int = 0
 
 
+class Submission(Struct, frozen=True, kw_only=True):
+    """A job at the provider's: all that is needed to ask for its result, in any process."""
+
+    id: str
+    address: str = ""  # where to ask, if the provider has said so
+    cost_microusd: int = 0
+
+
+class Pending(Struct, frozen=True, kw_only=True):
+    """The provider is not done."""
+
+
 class ProviderError(Exception):
     """A provider's refusal or failure, in one taxonomy for all of them.
 
     `message` is shown to the user; `detail` is the provider's own text, for operators alone.
+    `rest_seconds` is how long the provider wants to be left alone. `is_of_the_job`: the provider's
+    own job has failed; otherwise a call has.
     """
 
     def __init__(
-        self, code: FailureCode, message: str, *, detail: str = "", cost_microusd: int = 0
+        self,
+        code: FailureCode,
+        message: str,
+        *,
+        detail: str = "",
+        cost_microusd: int = 0,
+        rest_seconds: float = 0.0,
+        is_of_the_job: bool = False,
     ) -> None:
         super().__init__(f"{code.value}: {message}")
         self.failure = Failure(code=code, message=message)
         self.detail = detail
         self.cost_microusd = cost_microusd
+        self.rest_seconds = rest_seconds
+        self.is_of_the_job = is_of_the_job
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether it may pass by itself."""
+        return self.failure.code in TRANSIENT
 
 
 class Provider(Protocol):
-    """A maker of pictures."""
+    """A maker of pictures that answers in the call itself."""
 
     @property
     def capabilities(self) -> Capabilities: ...
@@ -69,3 +99,40 @@ class Provider(Protocol):
             ProviderError: it cannot, now or ever; also while a picture is being read.
         """
         ...
+
+
+@runtime_checkable
+class PollingProvider(Protocol):
+    """A maker of pictures that takes an order, works on its own, and is asked for the result."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    async def submit(self, request: ProviderRequest) -> Submission:
+        """Order what is asked. What is returned is written down before anything else is done.
+
+        Raises:
+            ProviderError: it was not taken.
+        """
+        ...
+
+    async def poll(
+        self, submission: Submission, request: ProviderRequest, /
+    ) -> ProviderResult | Pending:
+        """Ask once how far it is.
+
+        Raises:
+            ProviderError: the job has failed; or it could not be asked, with a transient code.
+        """
+        ...
+
+    async def cancel(self, submission: Submission) -> None:
+        """Tell that nobody waits for it; nothing where the provider has no such call.
+
+        Raises:
+            ProviderError: it could not be told.
+        """
+        ...
+
+
+AnyProvider = Provider | PollingProvider

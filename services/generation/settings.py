@@ -13,3 +13,11 @@ class Settings(InternalSettings, StorageSettings):
     lease_seconds: float = Field(default=10.0, ge=0.3)  # renewed three times in each
     grace_seconds: float = Field(default=8.0, ge=0)  # to finish in when told to stop
     sweep_delay_seconds: float = Field(default=60.0, ge=0)  # longer than a lease, see README
+    upload_budget_bytes: int = Field(default=128 * 1024 * 1024, ge=1)  # jobs wait for it
+    # Where the simulators are: they stand in for every provider without a key of its own.
+    simulators_url: str = Field(default="", pattern=r"^(https?://.*)?$")
+    # Whether a provider's results may lie on this machine: for simulators.
+    loopback_results: bool = False
+    # Changes to the table of models: what a name means, and names that are gone with what to take.
+    model_ids: dict[str, str] = Field(default_factory=dict)
+    retired_models: dict[str, str] = Field(default_factory=dict)

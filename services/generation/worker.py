@@ -15,13 +15,9 @@ from libs.runtime.faults import Backoff, is_deterministic
 from libs.runtime.wakeups import Wakeup, Wakeups
 from services.generation.domain.capabilities import Failure
 from services.generation.domain.jobs import Claim, Delivery
+from services.generation.domain.outcomes import Outcome, ProviderFailed, StorageFailed
 from services.generation.handlers.attempts import Attempts
-from services.generation.handlers.execution import (
-    Execution,
-    Outcome,
-    ProviderFailed,
-    StorageFailed,
-)
+from services.generation.handlers.execution import Execution
 from services.generation.handlers.progress import Progress
 from services.generation.handlers.requests import WORK_CHANNEL
 from services.generation.store.queue import Claimed
@@ -89,6 +85,7 @@ class Worker:
                 heartbeat.cancel()
                 await asyncio.gather(heartbeat, return_exceptions=True)
                 await self._progress.close()
+                await self._execution.close()
 
     async def _take(self, wakeup: Wakeup) -> None:
         backoff = Backoff()
@@ -184,9 +181,9 @@ class Worker:
             case Delivery():
                 await self._attempts.complete(claim, outcome)
             case ProviderFailed():
-                await self._attempts.fail(claim, outcome.failure, outcome.spent)
+                await self._attempts.fail(claim, outcome)
             case StorageFailed():
-                await self._attempts.fail_to_store(claim, outcome.spent)
+                await self._attempts.fail_to_store(claim, outcome)
             case _:
                 assert_never(outcome)
 

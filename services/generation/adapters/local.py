@@ -13,13 +13,12 @@ from uuid import UUID
 
 from libs.events.generation import FailureCode
 from services.generation.adapters.drawing import paint
-from services.generation.domain.capabilities import Capabilities
+from services.generation.domain.capabilities import Capabilities, Model
 from services.generation.ports import Provider, ProviderError, ProviderRequest, ProviderResult
 
 CAPABILITIES = Capabilities(
     provider="local",
-    operations=frozenset({"image"}),
-    models=frozenset({"local-sketch"}),
+    models=(Model(id="local-sketch"),),
     units_max=8,
     concurrency=8,
     is_idempotent=True,

@@ -66,6 +66,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     queued_at: datetime
     started_at: datetime  # of the first attempt
     requested: Event[GenerationRequested]
+    submission: bytes | None = None  # the provider's job of a lost attempt, to go on with
 
     @property
     def request(self) -> RequestFacts:

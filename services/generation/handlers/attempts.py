@@ -19,12 +19,14 @@ from services.generation.domain.jobs import (
     Delivery,
     Spent,
     completed,
-    failed,
     milliseconds,
 )
+from services.generation.domain.jobs import failed as answer_failed
+from services.generation.domain.outcomes import ProviderFailed, StorageFailed
+from services.generation.handlers.breakers import Breakers
 from services.generation.handlers.metrics import Metrics
 from services.generation.handlers.overdue import requeue_or_end
-from services.generation.handlers.requests import DUE_CHANNEL
+from services.generation.handlers.requests import CANCEL_CHANNEL, DUE_CHANNEL
 from services.generation.store import ends, queue
 from services.generation.store.queue import Claimed
 
@@ -47,6 +49,7 @@ class Attempts:
         ids: Ids,
         random: Random,
         metrics: Metrics,
+        breakers: Breakers,
         lease: timedelta,
         sweep_delay: timedelta,
     ) -> None:
@@ -59,6 +62,7 @@ class Attempts:
         self._ids = ids
         self._random = random
         self._metrics = metrics
+        self._breakers = breakers
         self._lease = lease
         self._sweep_delay = sweep_delay
 
@@ -90,54 +94,73 @@ class Attempts:
         """Decide that the job is done; False when it was not this attempt's any more."""
         answer = self._emitter.event(completed(claim, delivery), cause=claim.requested)
         async with self._database.read() as connection:
-            won = await ends.complete(
+            completion = await ends.complete(
                 connection, claim, delivery.spent, self._clock.now(), row_of(answer)
             )
-        if won:
+        if completion.is_won:
             self._wakeups.wake(RELAY_CHANNEL)
             self._observe(claim, delivery)
+            if completion.is_recovering:
+                await self._breakers.succeeded(claim.request.provider)
         else:
             await self._mark_late(claim, delivery.spent)
-        return won
+        return completion.is_won
 
-    async def fail(self, claim: Claim, failure: Failure, spent: Spent) -> bool:
+    async def fail(self, claim: Claim, failed: ProviderFailed) -> bool:
         """The provider said no: decide the job, or let it rest before the next attempt."""
-        capabilities = self._providers[claim.request.provider]
         may_retry = retries.may_retry_failure(
-            failure.code, claim.tries, is_idempotent=capabilities.is_idempotent
+            failed.failure.code, claim.tries, is_idempotent=self._is_safe(claim, failed.goes_on)
         )
-        return await self._fail(claim, failure, spent, may_retry=may_retry)
+        return await self._fail(claim, failed, may_retry=may_retry)
 
-    async def fail_to_store(self, claim: Claim, spent: Spent) -> bool:
+    async def fail_to_store(self, claim: Claim, failed: StorageFailed) -> bool:
         """Our own storage said no: the same choice, by another rule."""
-        capabilities = self._providers[claim.request.provider]
-        may_retry = retries.may_retry_trouble(claim.tries, is_idempotent=capabilities.is_idempotent)
-        return await self._fail(claim, NOT_STORED, spent, may_retry=may_retry)
+        goes_on = self._providers[claim.request.provider].polling is not None
+        may_retry = retries.may_retry_trouble(
+            claim.tries, is_idempotent=self._is_safe(claim, goes_on)
+        )
+        failure = ProviderFailed(failure=NOT_STORED, spent=failed.spent, goes_on=goes_on)
+        return await self._fail(claim, failure, may_retry=may_retry)
 
-    async def _fail(self, claim: Claim, failure: Failure, spent: Spent, *, may_retry: bool) -> bool:
+    def _is_safe(self, claim: Claim, goes_on: bool) -> bool:
+        """Whether another attempt costs nothing: by the provider's promise, or going on."""
+        return goes_on or self._providers[claim.request.provider].is_idempotent
+
+    async def _fail(self, claim: Claim, failed: ProviderFailed, *, may_retry: bool) -> bool:
+        spent = failed.spent
         async with self._database.transaction() as transaction:
             now = self._clock.now()
-            delay = timedelta(seconds=retries.delay_seconds(claim.tries, self._random.random()))
+            rest_seconds = retries.delay_seconds(claim.tries, self._random.random())
+            delay = timedelta(seconds=max(rest_seconds, failed.rest_seconds))
+            # The provider wants to rest for longer than the job lasts: waiting helps nobody.
+            asked = timedelta(seconds=failed.rest_seconds)
+            may_retry = may_retry and (not asked or now + asked < claim.request.deadline_at)
             was_own = await ends.fail(
                 transaction.connection,
                 claim,
-                failure.code,
+                failed.failure.code,
                 spent,
                 now=now,
                 rest_until=now + delay if may_retry else None,
                 sweep_at=now + self._sweep_delay,
+                detail=failed.detail,
+                goes_on=failed.goes_on,
             )
             if was_own and not may_retry:
-                answer = failed(
+                answer = answer_failed(
                     claim.request,
-                    failure,
+                    failed.failure,
                     queued_ms=milliseconds(claim.queued_at, claim.started_at),
                     spent=spent,
                     attempt_id=claim.attempt_id,
                 )
                 transaction.publish(answer, cause=claim.requested)
             if was_own:
+                await self._breakers.failed(
+                    transaction, claim.request.provider, failed.failure.code
+                )
                 transaction.wake(DUE_CHANNEL)  # a rest may be shorter than a lease
+                transaction.wake(CANCEL_CHANNEL)
         if was_own:
             self._count(claim, "retried" if may_retry else "failed")
         else:

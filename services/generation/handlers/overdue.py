@@ -106,7 +106,8 @@ async def requeue_or_end(
         each.id
         for each in released
         if not retries.may_retry_unknown(
-            each.unknowns, is_idempotent=_is_idempotent(providers, each.provider)
+            each.unknowns,
+            is_idempotent=each.is_resumable or _is_idempotent(providers, each.provider),
         )
     ]
     await end_jobs(transaction, sorted(hopeless), INTERRUPTED, now=now, sweep_delay=sweep_delay)

@@ -17,6 +17,7 @@ from services.generation.store.queue import NewJob
 
 WORK_CHANNEL = "work"  # there may be something to take
 DUE_CHANNEL = "due"  # something is due sooner than whoever waits for it may think
+CANCEL_CHANNEL = "cancel"  # a provider's own job is to be called off
 
 CANCELLED = Failure(code=FailureCode.CANCELLED, message="The generation was cancelled.")
 
@@ -129,6 +130,7 @@ async def end_jobs(
         transaction.publish(answer, cause=job.requested)
     if ended:
         transaction.wake(WORK_CHANNEL)
+        transaction.wake(CANCEL_CHANNEL)
     return [job.id for job in ended]
 
 

@@ -1,4 +1,7 @@
-"""Brings a provider's pictures home: streamed into object storage, described by their own bytes."""
+"""Brings a provider's pictures home: streamed into object storage, described by their own bytes.
+
+What else a file says (EXIF, XMP, texts) is left behind, see `domain/metadata.py`.
+"""
 
 from collections.abc import AsyncIterator
 from uuid import UUID
@@ -6,10 +9,14 @@ from uuid import UUID
 from libs.events.generation import FailureCode, StoredImage
 from libs.runtime.objects import ObjectStore, ObjectTooLarge
 from services.generation.domain.jobs import object_key
+from services.generation.domain.metadata import cleaner
 from services.generation.domain.pictures import NotAPictureError, Picture, inspect
 from services.generation.ports import ByteStream, ProviderError
 
 PICTURE_BYTES_MAX = 64 * 1024 * 1024
+# A small file can unfold into a picture that no viewer of it survives.
+SIDE_PIXELS_MAX = 16_384
+PIXELS_MAX = 100_000_000
 
 
 async def store_picture(
@@ -23,9 +30,10 @@ async def store_picture(
     """
     try:
         head, picture = await _read_head(stream)
+        _require_sane(picture)
         stored = await objects.put(
             object_key(job_id, attempt_id, number, picture.extension),
-            _joined(head, stream),
+            _cleaned(picture, head, stream),
             content_type=picture.content_type,
             size_bytes_max=PICTURE_BYTES_MAX,
         )
@@ -55,7 +63,16 @@ async def _read_head(stream: ByteStream) -> tuple[bytes, Picture]:
     return head, picture
 
 
-async def _joined(head: bytes, rest: ByteStream) -> AsyncIterator[bytes]:
-    yield head
+def _require_sane(picture: Picture) -> None:
+    width, height = picture.width, picture.height
+    if max(width, height) > SIDE_PIXELS_MAX or width * height > PIXELS_MAX:
+        raise NotAPictureError(f"a picture of {width} x {height} pixels is too large")
+
+
+async def _cleaned(picture: Picture, head: bytes, rest: ByteStream) -> AsyncIterator[bytes]:
+    """The picture without what says more than the picture; raises at its end if it is cut off."""
+    clean = cleaner(picture.content_type)
+    yield clean.feed(head)
     async for chunk in rest:
-        yield chunk
+        yield clean.feed(chunk)
+    yield clean.close()

@@ -5,7 +5,13 @@ CREATE TABLE provider (
     -- Calls at once over all replicas. Claims of a provider's jobs queue up behind this row's lock.
     concurrency  integer NOT NULL CHECK (concurrency > 0),
     -- The start tag last served: see domain/fairness.py.
-    virtual_time bigint  NOT NULL DEFAULT 0
+    virtual_time bigint  NOT NULL DEFAULT 0,
+    -- The circuit breaker: see domain/breaker.py. Open: nobody calls; half open: one call, to try.
+    breaker      text    NOT NULL DEFAULT 'closed' CHECK (breaker IN ('closed', 'open', 'half_open')),
+    failures     integer NOT NULL DEFAULT 0,
+    openings     integer NOT NULL DEFAULT 0,
+    retry_at     timestamptz,
+    CHECK ((breaker = 'open') = (retry_at IS NOT NULL))
 );
 
 COMMENT ON TABLE provider IS 'Picture providers, and how far each has served its queue.';
@@ -74,12 +80,22 @@ CREATE TABLE attempt (
     failure_code           text,
     provider_ms            bigint      NOT NULL DEFAULT 0,
     provider_cost_microusd bigint      NOT NULL DEFAULT 0,
+    -- The provider's own words, for operators alone.
+    failure_detail         text,
+    -- The provider's own job, as its adapter names it: written before it is first asked about.
+    submission             bytea,
+    -- Whether that job may still bring something: the next attempt takes it over instead of asking anew.
+    is_open                boolean     NOT NULL DEFAULT false,
+    -- From when on the provider is to be told that nobody waits for it any more.
+    cancel_at              timestamptz,
     -- When the objects of an attempt that lost are to be deleted.
     sweep_at               timestamptz,
     sweeps                 integer     NOT NULL DEFAULT 0,
     UNIQUE (job_id, number),
     CHECK ((state = 'running') = (ended_at IS NULL)),
-    CHECK (state NOT IN ('running', 'won') OR sweep_at IS NULL)
+    CHECK (state NOT IN ('running', 'won') OR sweep_at IS NULL),
+    CHECK (submission IS NOT NULL OR NOT is_open),
+    CHECK (is_open OR cancel_at IS NULL)
 );
 
 COMMENT ON TABLE attempt IS 'Every call of a provider, written before it is made.';
@@ -88,3 +104,5 @@ COMMENT ON TABLE attempt IS 'Every call of a provider, written before it is made
 CREATE UNIQUE INDEX attempt_winner ON attempt (job_id) WHERE state = 'won';
 
 CREATE INDEX attempt_sweep ON attempt (sweep_at) WHERE sweep_at IS NOT NULL;
+
+CREATE INDEX attempt_cancel ON attempt (cancel_at) WHERE cancel_at IS NOT NULL;

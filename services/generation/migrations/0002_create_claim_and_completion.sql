@@ -9,7 +9,7 @@ CREATE FUNCTION claim_jobs(
     names text[], slots integer, attempt_ids uuid[], the_worker text, the_time timestamptz, lease_until timestamptz
 ) RETURNS TABLE (
     is_behind boolean, job_id uuid, fence bigint, attempt_id uuid, tries integer, queued_at timestamptz,
-    started_at timestamptz, requested bytea
+    started_at timestamptz, requested bytea, submission bytea
 ) LANGUAGE plpgsql
 -- Its plan follows the indices whatever the arguments are, and making it anew for each call costs as much as the call.
 SET plan_cache_mode = force_generic_plan AS $$
@@ -26,7 +26,8 @@ BEGIN
     -- A statement of its own: it sees all that earlier holders of the locks have committed.
     RETURN QUERY
     WITH room AS (
-        SELECT name, greatest(0, least(slots, concurrency - (
+        SELECT name, greatest(0, least(slots,
+                   CASE breaker WHEN 'open' THEN 0 WHEN 'half_open' THEN 1 ELSE concurrency END - (
                    SELECT count(*) FROM job WHERE state = 'running' AND job.provider = provider.name))) AS calls
           FROM provider WHERE name = ANY(locked)
     ), waiting AS (
@@ -43,9 +44,17 @@ BEGIN
                wait_until = lease_until, started_at = coalesce(started_at, the_time)
           FROM chosen WHERE job.id = chosen.id
         RETURNING job.*
+    ), handed_on AS (
+        -- The provider's job of a lost attempt, which the next one takes over.
+        UPDATE attempt SET is_open = false FROM started
+         WHERE started.tries > 1 AND attempt.job_id = started.id AND number = started.tries - 1
+           AND is_open AND cancel_at IS NULL
+        RETURNING attempt.job_id, attempt.submission
     ), opened AS (
-        INSERT INTO attempt (id, job_id, number, worker, state, started_at)
-        SELECT attempt_id, id, tries, the_worker, 'running', the_time FROM started
+        INSERT INTO attempt (id, job_id, number, worker, state, started_at, submission, is_open)
+        SELECT started.attempt_id, id, started.tries, the_worker, 'running', the_time, handed_on.submission,
+               handed_on.submission IS NOT NULL
+          FROM started LEFT JOIN handed_on ON handed_on.job_id = started.id
     ), served AS (
         UPDATE provider SET virtual_time = greatest(virtual_time, latest.start_tag)
           FROM (SELECT provider, max(start_tag) AS start_tag FROM started GROUP BY provider) AS latest
@@ -56,24 +65,30 @@ BEGIN
             AS is_behind
     )
     SELECT rest.is_behind, started.id, started.fence, started.attempt_id, started.tries, started.queued_at,
-           started.started_at, started.requested
-      FROM rest LEFT JOIN started ON true
+           started.started_at, started.requested, handed_on.submission
+      FROM rest LEFT JOIN started ON true LEFT JOIN handed_on ON handed_on.job_id = started.id
      ORDER BY started.start_tag, started.id;
 END $$;
 
 -- Lets an attempt win its job, and publishes the answer. Whoever shows an old fence changes and publishes nothing.
+-- `is_recovering`: the provider's breaker counts failures.
 CREATE FUNCTION complete_job(
     the_job uuid, the_fence bigint, the_time timestamptz, spent_ms bigint, spent_microusd bigint,
     event_id uuid, topic text, key bytea, encoded bytea
-) RETURNS boolean LANGUAGE plpgsql AS $$
+) RETURNS TABLE (is_won boolean, is_recovering boolean) LANGUAGE plpgsql AS $$
+DECLARE
+    recovering boolean;
 BEGIN
     WITH won AS (
         UPDATE job SET state = 'completed', decided_at = the_time, wait_until = NULL
          WHERE id = the_job AND fence = the_fence AND state = 'running' RETURNING attempt_id
     )
-    UPDATE attempt SET state = 'won', ended_at = the_time, provider_ms = spent_ms, provider_cost_microusd = spent_microusd
+    UPDATE attempt SET state = 'won', ended_at = the_time, provider_ms = spent_ms, provider_cost_microusd = spent_microusd,
+           is_open = false
       FROM won WHERE attempt.id = won.attempt_id;
-    IF NOT FOUND THEN RETURN false; END IF;
+    IF NOT FOUND THEN RETURN QUERY SELECT false, false; RETURN; END IF;
     PERFORM append_to_outbox(ARRAY[event_id], ARRAY[topic], ARRAY[key], ARRAY[NULL]::jsonb[], ARRAY[encoded]);
-    RETURN true;
+    -- Of a provider that has failed before it is told apart that it works again: a step of its own.
+    SELECT failures > 0 INTO recovering FROM provider JOIN job ON job.provider = name WHERE id = the_job;
+    RETURN QUERY SELECT true, coalesce(recovering, false);
 END $$;

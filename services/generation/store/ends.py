@@ -16,32 +16,38 @@ from libs.runtime.outbox import OutboxRow
 from services.generation.domain.jobs import AttemptState, Claim, JobState, Spent
 from services.generation.store.queue import read_request
 
-COMPLETE = "SELECT complete_job($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+COMPLETE = "SELECT is_won, is_recovering FROM complete_job($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
-# A final failure or a rest before the next attempt, by whoever holds the claim.
+# A final failure or a rest before the next attempt, by whoever holds the claim. A provider's job
+# that goes on is left to the next attempt, or called off where none will follow.
 FAIL = """
     WITH lost AS (
         UPDATE job SET state = $3, decided_at = $4, wait_until = $5, failure_code = $6
          WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING attempt_id
     )
     UPDATE attempt SET state = 'failed', ended_at = $7, failure_code = $8, provider_ms = $9,
-           provider_cost_microusd = $10, sweep_at = $11
+           provider_cost_microusd = $10, sweep_at = $11, failure_detail = $12,
+           is_open = is_open AND $13, cancel_at = CASE WHEN is_open AND $13 THEN $4 END
       FROM lost WHERE attempt.id = lost.attempt_id RETURNING attempt.id
 """
 
 RELEASE = """
     WITH held AS (
-        SELECT job.id FROM job JOIN unnest($1::uuid[], $2::bigint[]) AS claim (id, fence)
+        SELECT job.id, is_open FROM job JOIN unnest($1::uuid[], $2::bigint[]) AS claim (id, fence)
             ON job.id = claim.id AND job.fence = claim.fence
-         WHERE state = 'running' AND ($6 OR wait_until <= $3) ORDER BY job.id FOR UPDATE OF job
+          JOIN attempt ON attempt.id = job.attempt_id
+         WHERE job.state = 'running' AND ($6 OR wait_until <= $3)
+         ORDER BY job.id FOR UPDATE OF job
     ), released AS (
-        UPDATE job SET state = 'queued', wait_until = NULL, unknowns = unknowns + $4
-          FROM held WHERE job.id = held.id RETURNING job.id, provider, unknowns, attempt_id
+        UPDATE job SET state = 'queued', wait_until = NULL,
+               unknowns = unknowns + CASE WHEN is_open AND $6 THEN 0 ELSE $4 END
+          FROM held WHERE job.id = held.id
+        RETURNING job.id, provider, unknowns, attempt_id, is_open AS is_resumable
     ), ended AS (
         UPDATE attempt SET state = $5, ended_at = $3, sweep_at = $7
           FROM released WHERE attempt.id = released.attempt_id
     )
-    SELECT id, provider, unknowns FROM released
+    SELECT id, provider, unknowns, is_resumable FROM released
 """
 
 RESUME = """
@@ -68,8 +74,13 @@ END = """
           FROM undecided WHERE job.id = undecided.id
         RETURNING job.*, undecided.state AS state_before
     ), stopped AS (
-        UPDATE attempt SET state = 'stopped', ended_at = $3, sweep_at = $4
+        UPDATE attempt SET state = 'stopped', ended_at = $3, sweep_at = $4,
+               cancel_at = CASE WHEN is_open THEN $3 END
           FROM ended WHERE attempt.id = ended.attempt_id AND ended.state_before = 'running'
+    ), called_off AS (
+        UPDATE attempt SET cancel_at = $3
+          FROM ended WHERE attempt.id = ended.attempt_id AND ended.state_before <> 'running'
+           AND is_open
     ), returned AS (
         UPDATE share SET finish_tag = finish_tag - unserved.cost
           FROM (SELECT account_id, provider, sum(cost)::bigint AS cost FROM ended
@@ -91,6 +102,13 @@ MARK_LATE = """
            sweep_at = $5
      WHERE id = $1 AND state IN ('unknown', 'handed_back', 'stopped')
 """
+
+
+class Completion(Struct, frozen=True, kw_only=True):
+    """What came of letting an attempt win."""
+
+    is_won: bool
+    is_recovering: bool  # its provider has failed before
 
 
 class Ended(Struct, frozen=True, kw_only=True):
@@ -119,16 +137,17 @@ class Released(Struct, frozen=True, kw_only=True):
     id: UUID
     provider: str
     unknowns: int
+    is_resumable: bool  # the provider's job is known: the next attempt goes on with it
 
 
 async def complete(
     connection: Connection, claim: Claim, spent: Spent, now: datetime, answer: OutboxRow
-) -> bool:
-    """Let an attempt win its job; False when the job is no longer its own to decide.
+) -> Completion:
+    """Let an attempt win its job, unless the job is no longer its own to decide.
 
     In one call, hence one transaction, with the answer.
     """
-    won: bool = await connection.fetchval(
+    row = await connection.fetchrow(
         COMPLETE,
         claim.job_id,
         claim.fence,
@@ -140,7 +159,8 @@ async def complete(
         answer.key,
         answer.encoded,
     )
-    return won
+    assert row is not None  # noqa: S101  # the function answers one row
+    return Completion(**row)
 
 
 async def fail(
@@ -152,6 +172,8 @@ async def fail(
     now: datetime,
     rest_until: datetime | None,
     sweep_at: datetime,
+    detail: str,
+    goes_on: bool,
 ) -> bool:
     """Fail an attempt, and with no rest before a next one its job; False when it is not its own."""
     is_final = rest_until is None
@@ -168,6 +190,8 @@ async def fail(
         spent.provider_ms,
         spent.provider_cost_microusd,
         sweep_at,
+        detail or None,
+        goes_on,
     )
     return lost is not None
 

@@ -60,7 +60,8 @@ ENQUEUE = """
 """
 
 CLAIM = """
-    SELECT is_behind, job_id, fence, attempt_id, tries, queued_at, started_at, requested
+    SELECT is_behind, job_id, fence, attempt_id, tries, queued_at, started_at, requested,
+           submission
       FROM claim_jobs($1, $2, $3, $4, $5, $6)
 """
 
@@ -151,4 +152,5 @@ def _claim(row: Record) -> Claim:
         queued_at=row["queued_at"],
         started_at=row["started_at"],
         requested=read_request(row["requested"]),
+        submission=row["submission"],
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infra.kafka import topics
-from infra.local import jars, kafka, postgres, s3, services, state
+from infra.local import jars, kafka, postgres, s3, services, simulators, state
 from infra.local.cluster import PART_PORTS, ROLES
 from infra.local.home import ADMIN_EMAIL, Home, Secrets
 from infra.local.process import Program
@@ -14,7 +14,7 @@ from infra.local.supervisor import Phase, Unit
 from libs.events.names import Service, Topic
 from libs.runtime.settings import ServiceSettings
 
-NAMES = (*PART_PORTS, *(service.value for service in Service))
+NAMES = (*PART_PORTS, simulators.NAME, *(service.value for service in Service))
 AT = {name: 21_000 + number for number, name in enumerate(NAMES)}
 SECRETS = Secrets(
     postgres={role: f"{role}-password" for role in ROLES},
@@ -127,7 +127,7 @@ def test_the_state_has_what_an_outside_client_needs(home: Home) -> None:
 
     units = {
         name: Unit(Program(name=name, argv=("x",), directory=home.root, log=home.root, ready=ready))
-        for name in (postgres.NAME, kafka.NAME, s3.NAME, *Service)
+        for name in (postgres.NAME, kafka.NAME, s3.NAME, simulators.NAME, *Service)
     }
     for unit in units.values():
         unit.phase = Phase.READY
@@ -140,7 +140,8 @@ def test_the_state_has_what_an_outside_client_needs(home: Home) -> None:
     assert {"bootstrap", "pid"} <= set(said["kafka"])
     assert {"dsn", "pid"} <= set(said["postgres"])
     assert {"endpoint", "pid"} <= set(said["s3"])
-    assert "simulators" in said
+    assert said["simulators"]["openai"]["url"] == f"http://127.0.0.1:{AT['simulators']}/openai"
+    assert {"ready", "pid"} <= set(said["simulation"])
     assert "webhook_secret" in said["stripe"]
 
     units["ledger"].phase = Phase.CRASHED

@@ -27,22 +27,33 @@ from libs.runtime.consumer import Handler
 from libs.runtime.objects import ObjectStore
 from libs.runtime.testing import Streams
 from services.generation.consumers import take_in
-from services.generation.domain.capabilities import Capabilities
+from services.generation.domain.capabilities import Capabilities, Model
 from services.generation.domain.jobs import Claim
 from services.generation.handlers.attempts import Attempts
+from services.generation.handlers.breakers import BREAKER_CHANNEL, Breakers
+from services.generation.handlers.budget import ByteBudget
 from services.generation.handlers.execution import Execution
+from services.generation.handlers.following import Following
 from services.generation.handlers.metrics import Metrics
 from services.generation.handlers.overdue import Overdue
 from services.generation.handlers.progress import Progress
-from services.generation.handlers.requests import DUE_CHANNEL, Requests
+from services.generation.handlers.requests import CANCEL_CHANNEL, DUE_CHANNEL, Requests
+from services.generation.handlers.submissions import Submissions
 from services.generation.handlers.sweeping import Sweeping
-from services.generation.ports import Provider, ProviderRequest, ProviderResult
+from services.generation.ports import AnyProvider, Provider, ProviderRequest, ProviderResult
 from services.generation.scheduler import SWEEP_CHANNEL, TimedWork, Timer
 from services.generation.store import queue
 from services.generation.worker import Limits, Worker
 
 DEADLINE_SECONDS = 20.0
-PNG = b"\x89PNG\r\n\x1a\n" + b"\x00\x00\x00\rIHDR" + bytes([0, 0, 4, 0, 0, 0, 3, 0]) + b"and more"
+# A whole PNG as far as its chunks go: its pixels are of no account here.
+PNG = (
+    b"\x89PNG\r\n\x1a\n"
+    b"\x00\x00\x00\rIHDR"
+    + bytes([0, 0, 4, 0, 0, 0, 3, 0])
+    + b"and more!"
+    + b"\x00\x00\x00\x00IENDcrc4"
+)
 
 Script = Callable[[ProviderRequest], Awaitable[ProviderResult]]
 
@@ -92,15 +103,14 @@ class Stage:
         self.capabilities = replace(
             Capabilities(
                 provider="test",
-                operations=frozenset({"image"}),
-                models=frozenset({"test-1"}),
+                models=(Model(id="test-1"),),
                 units_max=4,
                 concurrency=1000,
                 is_idempotent=True,
             ),
             **changes,
         )
-        self.provider = ScriptedProvider(self.capabilities)
+        self.provider: Any = ScriptedProvider(self.capabilities)
         self.bus = DeadBus()
         self.metrics = Metrics(CollectorRegistry())
         self.lease = timedelta(seconds=30)
@@ -110,6 +120,10 @@ class Stage:
     @property
     def _offered(self) -> dict[str, Capabilities]:
         return {self.capabilities.provider: self.capabilities}
+
+    @property
+    def _providers(self) -> dict[str, AnyProvider]:
+        return {self.capabilities.provider: self.provider}
 
     async def offer(self) -> None:
         async with self.streams.database.transaction() as transaction:
@@ -159,6 +173,7 @@ class Stage:
             ids=self.streams.ids,
             random=self.streams.random,
             metrics=self.metrics,
+            breakers=self.breakers(),
             lease=self.lease,
             sweep_delay=self.sweep_delay,
         )
@@ -176,6 +191,12 @@ class Stage:
             sweep_delay=self.sweep_delay,
         )
 
+    def submissions(self) -> Submissions:
+        return Submissions(self.streams.database, self._providers, self.streams.clock)
+
+    def breakers(self) -> Breakers:
+        return Breakers(self.streams.database, self.streams.clock)
+
     def sweeping(self) -> Sweeping:
         return Sweeping(
             database=self.streams.database,
@@ -192,7 +213,11 @@ class Stage:
             name=name,
             attempts=self.attempts(),
             execution=Execution(
-                {self.capabilities.provider: self.provider}, self.objects, self.streams.clock
+                self._providers,
+                Following(self.submissions(), self.streams.clock),
+                self.objects,
+                ByteBudget(128 * 1024 * 1024),
+                self.streams.clock,
             ),
             progress=Progress(
                 self.bus,  # type: ignore[arg-type]
@@ -210,7 +235,12 @@ class Stage:
         return self.runs(worker.run())
 
     def scheduler(self) -> None:
-        works: dict[str, TimedWork] = {DUE_CHANNEL: self.overdue(), SWEEP_CHANNEL: self.sweeping()}
+        works: dict[str, TimedWork] = {
+            DUE_CHANNEL: self.overdue(),
+            SWEEP_CHANNEL: self.sweeping(),
+            CANCEL_CHANNEL: self.submissions(),
+            BREAKER_CHANNEL: self.breakers(),
+        }
         for channel, work in works.items():
             timer = Timer(
                 channel=channel,

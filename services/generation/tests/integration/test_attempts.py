@@ -9,12 +9,15 @@ from libs.events.generation import FailureCode, GenerationCompleted, GenerationF
 from libs.events.testing import stored_image
 from services.generation.domain.capabilities import Failure
 from services.generation.domain.jobs import AttemptState, Claim, Delivery, Spent
+from services.generation.domain.outcomes import ProviderFailed
 from services.generation.store import ends
 from services.generation.tests.integration.stage import Stage, cancelled
 
 SPENT = Spent(provider_ms=12, provider_cost_microusd=34)
-SERVER = Failure(code=FailureCode.SERVER, message="broken")
-MODERATED = Failure(code=FailureCode.MODERATION, message="not this")
+SERVER = ProviderFailed(failure=Failure(code=FailureCode.SERVER, message="broken"), spent=SPENT)
+MODERATED = ProviderFailed(
+    failure=Failure(code=FailureCode.MODERATION, message="not this"), spent=SPENT
+)
 
 
 def delivery() -> Delivery:
@@ -60,7 +63,7 @@ async def test_deciding_twice_changes_nothing(stage: Stage) -> None:
     outcomes = await asyncio.gather(
         attempts.complete(claim, delivery()),
         attempts.complete(claim, delivery()),
-        attempts.fail(claim, MODERATED, SPENT),
+        attempts.fail(claim, MODERATED),
         stage.tell(cancelled(claim.request)),
     )
     assert len(await stage.answers()) == 1
@@ -73,7 +76,7 @@ async def test_a_zombies_decision_is_refused_by_its_fence(stage: Stage) -> None:
     await stage.expire_lease(zombie)
     await stage.overdue().work()
     assert not await attempts.complete(zombie, delivery())
-    assert not await attempts.fail(zombie, MODERATED, SPENT)
+    assert not await attempts.fail(zombie, MODERATED)
     assert await attempts.renew([zombie]) == [zombie]
     (heir,) = await stage.claim("two")
     assert heir.fence > zombie.fence
@@ -140,7 +143,7 @@ async def test_without_idempotency_an_unknown_attempt_is_retried_once(stage: Sta
 
 async def test_a_failure_that_may_pass_is_tried_again_after_a_rest(stage: Stage) -> None:
     claim = await claimed(stage)
-    assert await stage.attempts().fail(claim, SERVER, SPENT)
+    assert await stage.attempts().fail(claim, SERVER)
     assert await stage.state(claim.job_id) == "delayed"
     assert await stage.claim("one", 1) == []
     due_at = await stage.overdue().next_at()
@@ -156,7 +159,7 @@ async def test_a_failure_that_may_pass_is_tried_again_after_a_rest(stage: Stage)
 
 async def test_a_final_failure_says_what_it_cost(stage: Stage) -> None:
     claim = await claimed(stage)
-    await stage.attempts().fail(claim, MODERATED, SPENT)
+    await stage.attempts().fail(claim, MODERATED)
     (answer,) = await stage.answers()
 
     assert isinstance(answer, GenerationFailed)
@@ -172,7 +175,7 @@ async def test_a_deadline_ends_a_job_wherever_it_stands(stage: Stage, state: str
     await stage.ask(facts)
     for claim in await stage.claim("one", 1) if state != "queued" else ():
         if state == "delayed":
-            await stage.attempts().fail(claim, SERVER, SPENT)
+            await stage.attempts().fail(claim, SERVER)
     stage.scheduler()
     (answer,) = await stage.answers(1)
 

@@ -8,11 +8,11 @@ from uuid import UUID, uuid4
 from libs.events.generation import FailureCode
 from services.generation.domain.capabilities import Failure
 from services.generation.domain.jobs import Claim, Spent
+from services.generation.domain.outcomes import ProviderFailed
 from services.generation.tests.fairness import start_tags
 from services.generation.tests.integration.stage import Stage, cancelled
 
-SPENT = Spent()
-BAD = Failure(code=FailureCode.BAD_REQUEST, message="no")
+BAD = ProviderFailed(failure=Failure(code=FailureCode.BAD_REQUEST, message="no"), spent=Spent())
 
 
 async def test_a_newcomer_is_not_stuck_behind_an_account_with_500_jobs(stage: Stage) -> None:
@@ -69,10 +69,10 @@ async def test_a_providers_limit_holds_over_all_workers(stage: Stage) -> None:
         running = await stage.rows("SELECT count(*) AS jobs FROM job WHERE state = 'running'")
         assert running[0]["jobs"] <= 5
         for claim in [claim for claims in taken for claim in claims]:
-            await attempts.fail(claim, BAD, SPENT)
+            await attempts.fail(claim, BAD)
     while claims := await limited.claim("last", 4):
         for claim in claims:
-            await attempts.fail(claim, BAD, SPENT)
+            await attempts.fail(claim, BAD)
 
     assert len({answer.job_id for answer in await stage.answers()}) == 40
     assert len(await stage.answers()) == 40

@@ -3,17 +3,27 @@
 import asyncio
 from collections.abc import AsyncIterable
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from libs.events.generation import FailureCode, GenerationCompleted, GenerationFailed
 from libs.runtime.objects import StorageUnavailable, StoredObject
 from libs.runtime.objects_s3 import S3ObjectStore
 from libs.runtime.testing import Streams
+from libs.runtime.tracing import Traceparent, current_traceparent
 from services.generation.handlers import progress
 from services.generation.ports import ProviderError, ProviderRequest, ProviderResult
-from services.generation.tests.integration.stage import PNG, Stage, cancelled, draws, stream
+from services.generation.tests.integration.stage import (
+    PNG,
+    Stage,
+    cancelled,
+    draws,
+    requested,
+    stream,
+)
 from services.generation.worker import SAFETY_SECONDS
 
 
@@ -320,3 +330,18 @@ async def test_an_outage_of_storage_delays_jobs_and_fails_none(
     (answer,) = await flaky.answers(1)
     await flaky.close()
     assert isinstance(answer, GenerationCompleted)
+
+
+async def test_a_provider_is_called_within_the_requests_trace(stage: Stage) -> None:
+    trace = Traceparent.new(Random(1))
+    seen: list[str | None] = []
+
+    async def draws_and_notes(request: ProviderRequest) -> ProviderResult:
+        seen.append(current_traceparent())
+        return await draws(request)
+
+    stage.provider.script = draws_and_notes
+    stage.worker()
+    await stage.tell(replace(requested(stage.facts()), traceparent=str(trace)))
+    await stage.answers(1)
+    assert seen == [str(trace)]

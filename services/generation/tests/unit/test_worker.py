@@ -12,8 +12,9 @@ from libs.events.testing import NOW, event, request_facts
 from libs.runtime.clock import SystemClock
 from libs.runtime.wakeups import Wakeups
 from services.generation.domain.jobs import Claim
+from services.generation.domain.outcomes import Outcome
 from services.generation.handlers.attempts import Attempts
-from services.generation.handlers.execution import Execution, Outcome
+from services.generation.handlers.execution import Execution
 from services.generation.handlers.progress import Progress
 from services.generation.store.queue import Claimed
 from services.generation.worker import Limits, Worker
@@ -82,6 +83,9 @@ class Endless:
         finally:
             await self.may_end.wait()
         raise AssertionError
+
+    async def close(self) -> None:
+        pass
 
 
 class Quiet:

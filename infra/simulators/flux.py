@@ -1,0 +1,139 @@
+"""Black Forest Labs: `POST /v1/<model>`, `GET /v1/get_result`, results that expire, webhooks."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+from typing import Any
+
+import aiohttp
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from infra.simulators.scripts import Script, Situation
+from infra.simulators.simulator import Refusal, Simulator, Task, read_json
+
+MODELS = (
+    "flux-pro-1.1", "flux-pro-1.1-ultra", "flux-dev", "flux-kontext-pro", "flux-kontext-max",
+    "flux-2-pro", "flux-2-max", "flux-2-flex", "flux-2-klein-4b", "flux-2-klein-9b",
+)  # fmt: skip
+COSTS = {"flux-pro-1.1-ultra": 6.0, "flux-kontext-max": 8.0, "flux-dev": 2.5}
+REFUSES = frozenset({
+    Situation.BAD_REQUEST, Situation.AUTH, Situation.RATE_LIMIT, Situation.CREDIT, Situation.SERVER,
+})  # fmt: skip
+REFUSALS: dict[Situation, tuple[int, object]] = {
+    Situation.BAD_REQUEST: (
+        422, [{"loc": ["body", "width"], "msg": "Input should be valid", "type": "value_error"}],
+    ),
+    Situation.AUTH: (403, "Not authenticated - Invalid Authentication"),
+    Situation.CREDIT: (402, "Insufficient credits."),
+    Situation.RATE_LIMIT: (429, "Too many active tasks."),
+    Situation.SERVER: (503, "Service unavailable."),
+}  # fmt: skip
+
+
+class FluxSimulator(Simulator):
+    """Submit and poll: moderation shows in the poll."""
+
+    name = "flux"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._deliveries: set[asyncio.Task[None]] = set()
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/v1/get_result", self.result, methods=["GET"]),
+            Route("/v1/credits", self.credits, methods=["GET"]),
+            Route("/v1/{model}", self.submit, methods=["POST"]),
+        ]
+
+    def is_authorised(self, request: Request) -> bool:
+        return request.headers.get("x-key", "") not in {"", "wrong"}
+
+    def refusal(self, situation: Situation, script: Script) -> Response:
+        status, detail = REFUSALS[situation]
+        headers = {}
+        if situation is Situation.RATE_LIMIT:
+            headers["retry-after"] = f"{script.retry_after_seconds:g}"
+        return JSONResponse({"detail": detail}, status, headers)
+
+    async def credits(self, _request: Request) -> Response:
+        return JSONResponse({"credits": 1000.0})
+
+    async def submit(self, request: Request) -> Response:
+        body = await read_json(request)
+        model = request.path_params["model"]
+        if model not in MODELS:
+            return JSONResponse({"detail": "Not Found"}, 404)
+        prompt = body.get("prompt")
+        script = await self.begin(request, str(prompt), body, refuses=REFUSES)
+        width, height = _checked(body)
+        task_id = self.add_task(script)
+        form = body.get("output_format") or "jpeg"
+        content = self.picture(script, width, height, form, str(prompt))
+        self.tasks[task_id].result = {
+            "sample": self.publish(request, script, content, form),
+            "prompt": prompt,
+            "seed": body.get("seed") or 42,
+        }
+        cost = {"cost": COSTS.get(model, 4.0), "input_mp": 0.0, "output_mp": 1.0}
+        if webhook_url := body.get("webhook_url"):
+            self._deliver(task_id, webhook_url, str(body.get("webhook_secret") or ""))
+            told = {"status": "Pending", "webhook_url": webhook_url}
+            return JSONResponse({"id": task_id, **told, **cost})
+        polling_url = f"{self.address(request)}/v1/get_result?id={task_id}"
+        return JSONResponse({"id": task_id, "polling_url": polling_url, **cost})
+
+    async def result(self, request: Request) -> Response:
+        task_id = request.query_params.get("id", "")
+        return JSONResponse(_state(task_id, self.tasks.get(task_id)))
+
+    def _deliver(self, task_id: str, url: str, secret: str) -> None:
+        task = asyncio.create_task(self._call_back(task_id, url, secret))
+        self._deliveries.add(task)
+        task.add_done_callback(self._deliveries.discard)
+
+    async def _call_back(self, task_id: str, url: str, secret: str) -> None:
+        task = self.tasks[task_id]
+        await asyncio.sleep(task.script.latency_seconds)
+        if not task.is_ready:
+            return
+        body = json.dumps(_state(task_id, task)).encode()
+        digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+        headers = {"Content-Type": "application/json", "X-BFL-Signature": f"sha256={digest}"}
+        times = 2 if task.script.situation is Situation.DUPLICATE_WEBHOOK else 1
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as session:
+            for _ in range(times):
+                async with session.post(url, data=body, headers=headers):
+                    pass
+
+
+def _state(task_id: str, task: Task | None) -> dict[str, Any]:
+    state: dict[str, Any] = {"id": task_id, "result": None, "progress": None, "details": None}
+    if task is None:
+        return {**state, "status": "Task not found"}
+    if not task.is_ready:
+        return {**state, "status": "Pending", "progress": 0.5}
+    if task.script.situation is Situation.MODERATION:
+        return {**state, "status": "Content Moderated", "details": {"reasons": ["Safety"]}}
+    return {**state, "status": "Ready", "result": task.result, "progress": 1.0}
+
+
+def _checked(body: dict[str, Any]) -> tuple[int, int]:
+    if not isinstance(body.get("prompt"), str):
+        raise Refusal(_invalid("prompt", "Field required", "missing"))
+    if ratio := body.get("aspect_ratio"):
+        across, down = map(int, str(ratio).split(":"))
+        return round(1024 * (across / down) ** 0.5), round(1024 * (down / across) ** 0.5)
+    width, height = body.get("width") or 1024, body.get("height") or 768
+    for name, side in (("width", width), ("height", height)):
+        if type(side) is not int or not 64 <= side <= 4096:
+            raise Refusal(_invalid(name, "Input should be between 256 and 1440", "value_error"))
+    return width, height
+
+
+def _invalid(field: str, message: str, kind: str) -> Response:
+    detail = [{"loc": ["body", field], "msg": message, "type": kind}]
+    return JSONResponse({"detail": detail}, 422)

@@ -1,0 +1,124 @@
+"""Where each provider is and what opens it: its key, else the simulator that stands in for it."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from services.generation.adapters import (
+    flux,
+    gemini,
+    ideogram,
+    luma,
+    openai,
+    qwen,
+    recraft,
+    reve,
+    runway,
+    seedream,
+)
+from services.generation.adapters.http.client import ProviderHttp
+from services.generation.adapters.http.wire import Access
+from services.generation.domain.capabilities import Capabilities
+from services.generation.ports import AnyProvider
+
+SIMULATED_KEY: Final = "simulated"
+
+Make = Callable[[ProviderHttp, Access, Capabilities], AnyProvider]
+
+
+class Door(Struct, frozen=True, kw_only=True):
+    """One provider: its adapter, and the variables that lead to the real one."""
+
+    make: Make
+    keys: tuple[str, ...]  # the first one that is set
+    base_urls: tuple[str, ...]
+    base_url: str
+    simulated_path: str = ""  # what stands between the simulator's address and the paths
+
+
+DOORS: Final[Mapping[str, Door]] = {
+    "openai": Door(
+        make=openai.OpenAIProvider,
+        keys=("OPENAI_API_KEY",),
+        base_urls=("OPENAI_BASE_URL",),
+        base_url=openai.BASE_URL,
+        simulated_path="/v1",
+    ),
+    "gemini": Door(
+        make=gemini.GeminiProvider,
+        keys=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        base_urls=("GOOGLE_GEMINI_BASE_URL",),
+        base_url=gemini.BASE_URL,
+    ),
+    "flux": Door(
+        make=flux.FluxProvider,
+        keys=("BFL_API_KEY",),
+        base_urls=("BFL_API_BASE",),
+        base_url=flux.BASE_URL,
+    ),
+    "ideogram": Door(
+        make=ideogram.IdeogramProvider,
+        keys=("IDEOGRAM_API_KEY",),
+        base_urls=("IDEOGRAM_BASE_URL",),
+        base_url=ideogram.BASE_URL,
+    ),
+    "recraft": Door(
+        make=recraft.RecraftProvider,
+        keys=("RECRAFT_API_TOKEN", "RECRAFT_API_KEY"),
+        base_urls=("RECRAFT_BASE_URL",),
+        base_url=recraft.BASE_URL,
+        simulated_path="/v1",
+    ),
+    "reve": Door(
+        make=reve.ReveProvider,
+        keys=("REVE_API_TOKEN", "REVE_API_KEY"),
+        base_urls=("REVE_API_HOST", "REVE_BASE_URL"),
+        base_url=reve.BASE_URL,
+    ),
+    "seedream": Door(
+        make=seedream.SeedreamProvider,
+        keys=("ARK_API_KEY",),
+        base_urls=("ARK_BASE_URL", "ARK_BASE"),
+        base_url=seedream.BASE_URL,
+        simulated_path="/api/v3",
+    ),
+    "qwen": Door(
+        make=qwen.QwenProvider,
+        keys=("DASHSCOPE_API_KEY",),
+        base_urls=("DASHSCOPE_HTTP_BASE_URL",),
+        base_url=qwen.BASE_URL,
+        simulated_path="/api/v1",
+    ),
+    "runway": Door(
+        make=runway.RunwayProvider,
+        keys=("RUNWAYML_API_SECRET", "RUNWAY_API_KEY"),
+        base_urls=("RUNWAYML_BASE_URL",),
+        base_url=runway.BASE_URL,
+    ),
+    "luma": Door(
+        make=luma.LumaProvider,
+        keys=("LUMAAI_API_KEY",),
+        base_urls=("LUMAAI_BASE_URL",),
+        base_url=luma.BASE_URL,
+        simulated_path="/dream-machine/v1",
+    ),
+}
+
+
+def accesses(environment: Mapping[str, str], simulators_url: str) -> dict[str, Access]:
+    """How to reach each provider that can be: with a key the real one, else its simulator."""
+    found: dict[str, Access] = {}
+    for name, door in DOORS.items():
+        key = _first(environment, door.keys)
+        if key:
+            base_url = _first(environment, door.base_urls) or door.base_url
+            found[name] = Access(base_url=base_url, key=key)
+        elif simulators_url:
+            base_url = f"{simulators_url.rstrip('/')}/{name}{door.simulated_path}"
+            found[name] = Access(base_url=base_url, key=SIMULATED_KEY)
+    return found
+
+
+def _first(environment: Mapping[str, str], names: tuple[str, ...]) -> str:
+    return next((value for name in names if (value := environment.get(name, "").strip())), "")

@@ -1,0 +1,180 @@
+"""The providers, their models and what our clients call them: the one table of model ids.
+
+A deployment changes single lines with GENERATION_MODEL_IDS and GENERATION_RETIRED_MODELS. Costs
+are list prices in micro-USD for one picture, used where an answer does not say what it took.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from services.generation.domain.capabilities import Capabilities, Model, Polling
+
+_GEMINI_RATIOS: Final = (
+    "1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9",
+)  # fmt: skip
+_OPENAI_SIZES: Final = ("1024x1024", "1536x1024", "1024x1536")
+_IDEOGRAM_RATIOS: Final = (
+    "1:3", "3:1", "1:2", "2:1", "9:16", "16:9", "10:16", "16:10", "2:3", "3:2", "3:4", "4:3",
+    "4:5", "5:4", "1:1",
+)  # fmt: skip
+_REVE_RATIOS: Final = ("16:9", "3:2", "4:3", "1:1", "3:4", "2:3", "9:16")
+_RECRAFT_SIZES: Final = (
+    "1024x1024", "1365x1024", "1024x1365", "1536x1024", "1024x1536", "1820x1024", "1024x1820",
+    "1024x2048", "2048x1024", "1434x1024", "1024x1434", "1024x1280", "1280x1024", "1024x1707",
+    "1707x1024",
+)  # fmt: skip
+_RUNWAY_SIZES: Final = (
+    "1024x1024", "1080x1080", "1168x880", "1360x768", "1440x1080", "1080x1440", "1808x768",
+    "1920x1080", "1080x1920", "2112x912", "1280x720", "720x1280", "720x720", "960x720",
+    "720x960", "1680x720",
+)  # fmt: skip
+_QWEN_SIZES: Final = ("1328x1328", "1664x928", "1472x1140", "1140x1472", "928x1664")
+_LUMA_RATIOS: Final = ("1:1", "16:9", "9:16", "4:3", "3:4", "21:9", "9:21")
+
+OPENAI: Final = Capabilities(
+    provider="openai",
+    models=(
+        Model(
+            id="gpt-image-1.5", names=("chatgpt-image",), sizes=_OPENAI_SIZES, cost_microusd=34_000
+        ),
+        Model(id="gpt-image-1-mini", sizes=_OPENAI_SIZES, cost_microusd=11_000),
+        Model(id="gpt-image-2", cost_microusd=34_000),
+        Model(id="chatgpt-image-latest", sizes=_OPENAI_SIZES, cost_microusd=34_000),
+    ),
+    units_max=8,
+    concurrency=50,
+    retired={
+        "gpt-image-1": "gpt-image-1.5",
+        "dall-e-2": "gpt-image-1-mini",
+        "dall-e-3": "gpt-image-1.5",
+    },
+)
+
+GEMINI: Final = Capabilities(
+    provider="gemini",
+    models=(
+        Model(
+            id="gemini-3.1-flash-image",
+            names=("gemini-2.5-flash-image-preview", "gemini-2.5-flash-image"),
+            aspect_ratios=_GEMINI_RATIOS,
+            cost_microusd=67_000,
+        ),
+        Model(id="gemini-3.1-flash-lite-image", aspect_ratios=_GEMINI_RATIOS, cost_microusd=39_000),
+        Model(id="gemini-3-pro-image", aspect_ratios=_GEMINI_RATIOS, cost_microusd=134_000),
+    ),
+    units_max=4,
+    concurrency=50,
+)
+
+FLUX: Final = Capabilities(
+    provider="flux",
+    models=(
+        Model(id="flux-pro-1.1", names=("flux-1.1", "flux-t1", "flux-pro"), cost_microusd=40_000),
+        Model(id="flux-pro-1.1-ultra", names=("flux-t2",), cost_microusd=60_000),
+        Model(id="flux-kontext-pro", names=("flux-e1",), cost_microusd=40_000),
+        Model(id="flux-kontext-max", names=("flux-e2",), cost_microusd=80_000),
+        Model(id="flux-dev", cost_microusd=25_000),
+        Model(id="flux-2-pro", cost_microusd=30_000),
+        Model(id="flux-2-max", cost_microusd=70_000),
+        Model(id="flux-2-flex", cost_microusd=50_000),
+    ),
+    units_max=1,
+    concurrency=24,
+    polling=Polling(first_seconds=0.5, seconds_max=10.0),
+)
+
+IDEOGRAM: Final = Capabilities(
+    provider="ideogram",
+    models=(
+        Model(
+            id="ideogram-v3", names=("ideogram",), aspect_ratios=_IDEOGRAM_RATIOS,
+            cost_microusd=60_000,
+        ),
+    ),
+    units_max=8,
+    concurrency=10,
+)  # fmt: skip
+
+RECRAFT: Final = Capabilities(
+    provider="recraft",
+    models=(
+        Model(
+            id="recraftv3", names=("recraft", "recraft-v3"), sizes=_RECRAFT_SIZES,
+            cost_microusd=40_000,
+        ),
+        Model(id="recraftv2", names=("recraft-v2",), sizes=_RECRAFT_SIZES, cost_microusd=22_000),
+    ),
+    units_max=6,
+    concurrency=20,
+)  # fmt: skip
+
+REVE: Final = Capabilities(
+    provider="reve",
+    models=(
+        Model(
+            id="reve-create@20250915", names=("reve-image", "reve-image-1.0"),
+            aspect_ratios=_REVE_RATIOS, cost_microusd=24_000,
+        ),
+    ),
+    units_max=4,
+    concurrency=20,
+)  # fmt: skip
+
+SEEDREAM: Final = Capabilities(
+    provider="seedream",
+    models=(
+        Model(
+            id="seedream-4-0-250828", names=("seedream-3.0", "seedream-4.0"), cost_microusd=30_000
+        ),
+        Model(id="seedream-5-0-260128", names=("seedream-5.0",), cost_microusd=35_000),
+    ),
+    units_max=4,
+    concurrency=20,
+)
+
+QWEN: Final = Capabilities(
+    provider="qwen",
+    models=(
+        Model(id="qwen-image", sizes=_QWEN_SIZES, cost_microusd=35_000),
+        Model(id="qwen-image-plus", sizes=_QWEN_SIZES, cost_microusd=30_000),
+        Model(id="qwen-image-max", sizes=_QWEN_SIZES, cost_microusd=75_000),
+    ),
+    units_max=4,
+    concurrency=10,
+)
+
+RUNWAY: Final = Capabilities(
+    provider="runway",
+    models=(
+        Model(
+            id="gen4_image", names=("runway-gen4",), sizes=_RUNWAY_SIZES, cost_microusd=80_000
+        ),
+    ),
+    units_max=1,
+    concurrency=10,
+    polling=Polling(first_seconds=5.0, seconds_max=8.0),
+)  # fmt: skip
+
+LUMA: Final = Capabilities(
+    provider="luma",
+    models=(
+        Model(
+            id="photon-1", names=("luma-photon-1",), aspect_ratios=_LUMA_RATIOS,
+            cost_microusd=15_000,
+        ),
+        Model(
+            id="photon-flash-1", names=("luma-photon-flash-1",), aspect_ratios=_LUMA_RATIOS,
+            cost_microusd=2_000,
+        ),
+    ),
+    units_max=1,
+    concurrency=10,
+    polling=Polling(first_seconds=1.0, seconds_max=5.0),
+)  # fmt: skip
+
+CATALOGUE: Final[Mapping[str, Capabilities]] = {
+    each.provider: each
+    for each in (
+        OPENAI, GEMINI, FLUX, IDEOGRAM, RECRAFT, REVE, SEEDREAM, QWEN, RUNWAY, LUMA,
+    )
+}  # fmt: skip

@@ -1,0 +1,84 @@
+"""The one table of model ids, and what an operator changes in it."""
+
+from pathlib import Path
+
+import pytest
+
+from libs.events.generation import FailureCode
+from libs.events.testing import request_facts
+from services.generation.adapters.doors import DOORS, SIMULATED_KEY, accesses
+from services.generation.domain.capabilities import refusal
+from services.generation.domain.catalogue import CATALOGUE
+
+
+def test_every_provider_has_an_adapter_and_no_name_means_two_things() -> None:
+    assert set(CATALOGUE) == set(DOORS)
+    names = [
+        name
+        for each in CATALOGUE.values()
+        for model in each.models
+        for name in {model.id, *model.names}
+    ]
+    assert len(names) == len(set(names))
+    for each in CATALOGUE.values():
+        assert all(model.cost_microusd > 0 for model in each.models)
+        assert set(each.retired.values()) <= each.names
+
+
+@pytest.mark.parametrize(
+    ("provider", "name", "wire_id"),
+    [
+        ("flux", "flux-1.1", "flux-pro-1.1"),
+        ("flux", "flux-e2", "flux-kontext-max"),
+        ("openai", "chatgpt-image", "gpt-image-1.5"),
+        ("gemini", "gemini-2.5-flash-image-preview", "gemini-3.1-flash-image"),
+        ("runway", "runway-gen4", "gen4_image"),
+        ("recraft", "recraft-v2", "recraftv2"),
+        ("luma", "luma-photon-flash-1", "photon-flash-1"),
+    ],
+)
+def test_what_clients_call_a_model(provider: str, name: str, wire_id: str) -> None:
+    model = CATALOGUE[provider].model(name)
+    assert model is not None
+    assert model.id == wire_id
+
+
+def test_a_retired_model_says_what_to_take_instead() -> None:
+    failure = refusal(CATALOGUE, request_facts(provider="openai", model="dall-e-3", units=1))
+    assert failure is not None
+    assert failure.code is FailureCode.NOT_FOUND
+    assert "retired" in failure.message
+    assert "gpt-image-1.5" in failure.message
+
+
+def test_an_operator_gives_a_name_another_id_and_takes_names_back() -> None:
+    changed = CATALOGUE["openai"].configured(
+        {"chatgpt-image": "gpt-image-9", "flux-1.1": "not-mine"}, {"gpt-image-2": "chatgpt-image"}
+    )
+    model = changed.model("chatgpt-image")
+    assert model is not None
+    assert model.id == "gpt-image-9"
+    assert changed.model("gpt-image-1.5") is not None
+    assert changed.model("gpt-image-2") is None
+    failure = refusal(
+        {"openai": changed}, request_facts(provider="openai", model="gpt-image-2", units=1)
+    )
+    assert failure is not None
+    assert "chatgpt-image" in failure.message
+
+
+def test_a_key_leads_to_the_real_provider_and_none_to_the_simulator() -> None:
+    found = accesses({"BFL_API_KEY": "k", "OPENAI_API_KEY": " "}, "http://127.0.0.1:9/")
+    assert (found["flux"].base_url, found["flux"].key) == ("https://api.bfl.ai", "k")
+    assert found["openai"].base_url == "http://127.0.0.1:9/openai/v1"
+    assert found["openai"].key == SIMULATED_KEY
+    assert set(accesses({"RUNWAY_API_KEY": "k"}, "")) == {"runway"}
+    other = accesses({"REVE_API_TOKEN": "k", "REVE_API_HOST": "https://eu.example"}, "")
+    assert other["reve"].base_url == "https://eu.example"
+
+
+def test_the_example_environment_names_every_key_and_address() -> None:
+    example = (Path(__file__).parents[4] / ".env.example").read_text()
+    for door in DOORS.values():
+        assert f"#{door.keys[0]}=" in example
+        assert door.base_urls[0] in example
