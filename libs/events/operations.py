@@ -5,7 +5,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from libs.events.names import EventType, Service, Topic
-from libs.events.payload import Payload
+from libs.events.payload import Moment, Payload
 
 
 class MessageParked(Payload, frozen=True, kw_only=True):
@@ -81,6 +81,28 @@ class MessageDiscarded(Payload, frozen=True, kw_only=True):
     @property
     def subject(self) -> str:
         return str(self.parked_id)
+
+    @property
+    def account(self) -> None:
+        return None
+
+
+class PriceBookAdded(Payload, frozen=True, kw_only=True):
+    """An administrator added prices; from that instant of the gateway's database they hold."""
+
+    event_type: ClassVar[EventType] = EventType.PRICE_BOOK_ADDED
+    topic: ClassVar[Topic] = Topic.OPERATIONS
+    writers: ClassVar[tuple[Service, ...]] = (Service.GATEWAY,)
+
+    version: int
+    sha256: str  # of `body`, lower-case hex
+    effective_from: Moment
+    body: str  # the file as it was added
+    actor: UUID  # the administrator
+
+    @property
+    def subject(self) -> str:
+        return f"price-book-{self.version}"
 
     @property
     def account(self) -> None:

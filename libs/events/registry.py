@@ -16,14 +16,31 @@ from libs.events.generation import (
     GenerationRequested,
     GenerationStarted,
 )
-from libs.events.identity import UserRegistered
+from libs.events.identity import (
+    ApiKeyCreated,
+    ApiKeyRevoked,
+    LimitChanged,
+    UserBanned,
+    UserRegistered,
+    UserUnbanned,
+)
 from libs.events.names import EventType
-from libs.events.operations import MessageDiscarded, MessageParked, MessageRedriven
+from libs.events.operations import (
+    MessageDiscarded,
+    MessageParked,
+    MessageRedriven,
+    PriceBookAdded,
+)
 from libs.events.payload import Payload
 from libs.events.upcasters import UPCASTERS, Upcaster, lift
 
 EVENTS: tuple[type[Payload], ...] = (
     UserRegistered,
+    UserBanned,
+    UserUnbanned,
+    ApiKeyCreated,
+    ApiKeyRevoked,
+    LimitChanged,
     GenerationRequested,
     GenerationCancelRequested,
     GenerationStarted,
@@ -38,6 +55,7 @@ EVENTS: tuple[type[Payload], ...] = (
     MessageParked,
     MessageRedriven,
     MessageDiscarded,
+    PriceBookAdded,
 )
 
 
