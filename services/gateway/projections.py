@@ -9,7 +9,7 @@ from libs.events.payload import Payload
 from libs.runtime.db import Transaction
 from services.gateway.domain.books import Books
 from services.gateway.store import books as store
-from services.gateway.store import feed
+from services.gateway.store import feed, limits
 
 
 async def project(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
@@ -37,3 +37,5 @@ async def project(transaction: Transaction, events: Sequence[Event[Payload]]) ->
         await feed.append(connection, entries)
         for user_id in {entry.user_id for entry in entries}:
             transaction.wake(feed.FEED_CHANNEL, str(user_id))
+    if settlements := books.settlements():
+        await limits.settle(connection, settlements)

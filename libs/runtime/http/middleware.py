@@ -83,7 +83,7 @@ class RequestContext:
             finally:
                 self._tell(scope, status, self._clock.monotonic() - started)
                 # Bound by whoever authenticated the caller; connections are reused.
-                unbind_contextvars("user_id", "workspace_id")
+                unbind_contextvars("user_id", "workspace_id", "api_key_id")
 
     def _request_id(self, headers: Headers) -> str:
         sent = headers.get(REQUEST_ID_HEADER, "")

@@ -1,0 +1,92 @@
+"""Limits in headers: `RateLimit`, `RateLimit-Policy` and `Retry-After`.
+
+Source: IETF draft httpapi-ratelimit-headers-10; both fields are lists of structured fields (RFC
+9651), one item for each limit that binds the caller.
+"""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+from libs.runtime.http import STATUS_OF, problem_response
+from services.gateway.domain.limits import (
+    DAY,
+    MINUTE,
+    Allowance,
+    Kind,
+    Measure,
+    Policy,
+    until_tomorrow,
+)
+from services.gateway.handlers.errors import RateLimited
+
+_MINUTE_SECONDS: Final = MINUTE // timedelta(seconds=1)
+_DAY_SECONDS: Final = DAY // timedelta(seconds=1)
+
+
+def headers_of(allowances: Sequence[Allowance], now: datetime) -> dict[str, str]:
+    """What the limits leave at an instant; how busy a provider is, is nobody's affair."""
+    shown = [
+        (each, measure)
+        for each in allowances
+        if each.subject.kind is not Kind.PROVIDER
+        for measure in each.measures()
+    ]
+    return {
+        "RateLimit-Policy": ", ".join(_policy(each, measure) for each, measure in shown),
+        "RateLimit": ", ".join(_state(each, measure, now) for each, measure in shown),
+    }
+
+
+def install_rate_limit_handler(app: FastAPI) -> None:
+    """Answer refusals by a limit with the state of all limits."""
+    app.add_exception_handler(RateLimited, _on_rate_limited)
+
+
+async def _on_rate_limited(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RateLimited)  # noqa: S101  # registered for this class alone
+    return problem_response(
+        request.scope,
+        STATUS_OF[error.kind],
+        error.code,
+        error.message,
+        details=error.details,
+        headers={
+            "Retry-After": str(max(1, math.ceil(error.retry_after_seconds))),
+            **headers_of(error.allowances, error.at),
+        },
+    )
+
+
+def _name(allowance: Allowance, measure: Measure) -> str:
+    return f'"{allowance.subject.kind.value}-{measure.value}"'
+
+
+def _policy(allowance: Allowance, measure: Measure) -> str:
+    """`q` is the quota of a window of `w` seconds, counted in `qu`."""
+    quota = _quota(allowance.policy, measure)
+    window = _MINUTE_SECONDS if measure is Measure.REQUESTS else _DAY_SECONDS
+    return f'{_name(allowance, measure)};q={quota};w={window};qu="{measure.value}"'
+
+
+def _state(allowance: Allowance, measure: Measure, now: datetime) -> str:
+    """`r` is left of the quota, which is whole again in `t` seconds."""
+    whole_in = until_tomorrow(now)
+    if measure is Measure.REQUESTS:
+        whole_in = max(timedelta(0), allowance.meter.drained_at - now)
+    left = allowance.remaining(measure, now)
+    return f"{_name(allowance, measure)};r={left};t={math.ceil(whole_in.total_seconds())}"
+
+
+def _quota(policy: Policy, measure: Measure) -> int:
+    match measure:
+        case Measure.REQUESTS:
+            return policy.per_minute
+        case Measure.CREDITS:
+            return policy.credits_per_day or 0
+        case Measure.TOKENS:
+            return policy.tokens_per_day or 0
