@@ -19,7 +19,7 @@ from services.gateway.api import dead_letters, documentation, forwarding, jobs
 from services.gateway.api import generations as generations_api
 from services.gateway.api import prices as prices_api
 from services.gateway.api import sanctions as sanctions_api
-from services.gateway.api.callers import Callers, create_callers
+from services.gateway.api.callers import Bearers, Callers, create_callers
 from services.gateway.api.rate_limits import install_rate_limit_handler
 from services.gateway.api.views import JobViews
 from services.gateway.domain.limits import Kind, Limit, Policy
@@ -106,13 +106,14 @@ def _add_routes(
         generations=generations, owners=owners, views=views, patience=settings.patience
     )
     internal = InternalTokens(settings.internal_secret, runtime.clock)
+    # First what is asked for most: routes are tried one after the other.
+    app.include_router(generations_api.create_router(desk, callers))
     app.include_router(accounts_api.create_router(accounts, tokens, runtime.ids, callers))
     app.include_router(api_keys_api.create_router(keys, callers))
     app.include_router(prices_api.create_router(PriceBooks(runtime.database), desk, callers))
     sanctions = Sanctions(database=runtime.database, clock=runtime.clock, defaults=defaults)
     app.include_router(sanctions_api.create_router(sanctions, callers))
     install_rate_limit_handler(app)
-    app.include_router(generations_api.create_router(desk, callers))
     app.include_router(jobs.create_router(generations, streams, views, callers))
     letters = runtime.dead_letters(consumers.EVENT_TYPES, projections.project, discards.settle)
     app.include_router(dead_letters.create_router(letters, owners, internal, callers))
@@ -125,7 +126,7 @@ def _callers(
     gate = FloodGate(runtime.clock, Limit(per_minute=settings.flood_limit_per_minute))
     use = KeyUse(database=runtime.database, clock=runtime.clock)
     runtime.background("key use", use.run)
-    return create_callers(tokens, keys, accounts, gate, use.note)
+    return create_callers(Bearers(tokens, keys, gate, use.note), accounts)
 
 
 def _default_limits(settings: Settings) -> dict[Kind, Policy]:

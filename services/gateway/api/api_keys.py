@@ -22,7 +22,7 @@ PER_MINUTE_MAX = 1_000_000
 
 
 class NewKey(Body):
-    """A key to be made. Its limits come on top of its owner's; without a figure the default holds."""
+    """A key to be made. Its limits come on top of its owner's; without one the default holds."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid"

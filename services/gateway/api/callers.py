@@ -5,11 +5,12 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
 from msgspec import Struct
 from msgspec.structs import replace
 from structlog.contextvars import bind_contextvars
 
-from libs.runtime.auth import Credentials, Principal, RequirePrincipal, UserTokens, token_of
+from libs.runtime.auth import Principal, RequirePrincipal, UserTokens, bearer_of
 from services.gateway.domain.api_keys import PREFIX, Scope
 from services.gateway.handlers.accounts import Accounts
 from services.gateway.handlers.api_keys import ApiKeys
@@ -33,30 +34,49 @@ class Callers(Struct, frozen=True, kw_only=True):
     person: RequirePrincipal
 
 
-def create_callers(
-    tokens: UserTokens,
-    keys: ApiKeys,
-    accounts: Accounts,
-    gate: FloodGate,
-    note_use: Callable[[UUID], None],
-) -> Callers:
-    """The dependencies of a gateway."""
+class Bearers(HTTPBearer):
+    """The principal of a request, by the token that it bears.
 
-    async def costing(request: Request, credentials: Credentials) -> Principal:
-        token = token_of(credentials)
+    One dependency does all of it: each more in a chain was measured to cost as much as the rest.
+    """
+
+    def __init__(
+        self,
+        tokens: UserTokens,
+        keys: ApiKeys,
+        gate: FloodGate,
+        note_use: Callable[[UUID], None],
+    ) -> None:
+        super().__init__(auto_error=False, bearerFormat="JWT", scheme_name="bearer")
+        self._tokens = tokens
+        self._keys = keys
+        self._gate = gate
+        self._note_use = note_use
+
+    async def __call__(self, request: Request) -> Principal:  # type: ignore[override]  # the caller, not their token
+        """Who calls.
+
+        Raises:
+            Unauthorized: nobody we know. ScopeMissing: a key that may not do this.
+            Flooded: they call too often.
+        """
+        token = bearer_of(request.headers.get("authorization"))
         is_key = token.startswith(PREFIX)
-        principal = await keys.verify(token) if is_key else tokens.verify(token)
+        principal = await self._keys.verify(token) if is_key else self._tokens.verify(token)
         bind_contextvars(user_id=str(principal.user_id))
-        gate.pass_one(principal.api_key_id or principal.user_id)
+        self._gate.pass_one(principal.api_key_id or principal.user_id)
         if principal.scopes is not None and principal.api_key_id is not None:
             bind_contextvars(api_key_id=str(principal.api_key_id))
             scope = Scope.READ if request.method in _READING else Scope.GENERATE
             if scope.value not in principal.scopes:
                 raise ScopeMissing(scope.value)
-            note_use(principal.api_key_id)
+            self._note_use(principal.api_key_id)
         return principal
 
-    Bearer = Annotated[Principal, Depends(costing)]  # noqa: N806  # a type, made at start
+
+def create_callers(bearers: Bearers, accounts: Accounts) -> Callers:
+    """The dependencies of a gateway."""
+    Bearer = Annotated[Principal, Depends(bearers)]  # noqa: N806  # a type, made at start
 
     async def known(principal: Bearer) -> Principal:
         role = await accounts.role(principal.user_id, principal.api_key_id)
@@ -70,4 +90,4 @@ def create_callers(
             raise LogInNeeded
         return await known(principal)
 
-    return Callers(costing=costing, signed=signed, known=known, person=person)
+    return Callers(costing=bearers, signed=signed, known=known, person=person)

@@ -160,5 +160,5 @@ def _left(allowance: Allowance, now: datetime) -> list[LeftBody]:
     kind = allowance.subject.kind.value
     return [
         LeftBody(limit=kind, measure=each.value, left=allowance.remaining(each, now))
-        for each in allowance.measures()
+        for each in allowance.policy.measures
     ]

@@ -7,6 +7,7 @@ Source: IETF draft httpapi-ratelimit-headers-10; both fields are lists of struct
 import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from fastapi import FastAPI, Request
@@ -24,21 +25,21 @@ from services.gateway.domain.limits import (
 )
 from services.gateway.handlers.errors import RateLimited
 
-_MINUTE_SECONDS: Final = MINUTE // timedelta(seconds=1)
-_DAY_SECONDS: Final = DAY // timedelta(seconds=1)
+_WINDOW_SECONDS: Final = {
+    Measure.REQUESTS: MINUTE // timedelta(seconds=1),
+    Measure.CREDITS: DAY // timedelta(seconds=1),
+    Measure.TOKENS: DAY // timedelta(seconds=1),
+}
 
 
 def headers_of(allowances: Sequence[Allowance], now: datetime) -> dict[str, str]:
     """What the limits leave at an instant; how busy a provider is, is nobody's affair."""
-    shown = [
-        (each, measure)
-        for each in allowances
-        if each.subject.kind is not Kind.PROVIDER
-        for measure in each.measures()
-    ]
+    shown = [each for each in allowances if each.subject.kind is not Kind.PROVIDER]
     return {
-        "RateLimit-Policy": ", ".join(_policy(each, measure) for each, measure in shown),
-        "RateLimit": ", ".join(_state(each, measure, now) for each, measure in shown),
+        "RateLimit-Policy": ", ".join(_policies(each.subject.kind, each.policy) for each in shown),
+        "RateLimit": ", ".join(
+            _state(each, measure, now) for each in shown for measure in each.policy.measures
+        ),
     }
 
 
@@ -62,15 +63,14 @@ async def _on_rate_limited(request: Request, error: Exception) -> Response:
     )
 
 
-def _name(allowance: Allowance, measure: Measure) -> str:
-    return f'"{allowance.subject.kind.value}-{measure.value}"'
-
-
-def _policy(allowance: Allowance, measure: Measure) -> str:
+@lru_cache(maxsize=1_000)
+def _policies(kind: Kind, policy: Policy) -> str:
     """`q` is the quota of a window of `w` seconds, counted in `qu`."""
-    quota = _quota(allowance.policy, measure)
-    window = _MINUTE_SECONDS if measure is Measure.REQUESTS else _DAY_SECONDS
-    return f'{_name(allowance, measure)};q={quota};w={window};qu="{measure.value}"'
+    return ", ".join(
+        f'"{kind.value}-{measure.value}";q={policy.quota(measure)}'
+        f';w={_WINDOW_SECONDS[measure]};qu="{measure.value}"'
+        for measure in policy.measures
+    )
 
 
 def _state(allowance: Allowance, measure: Measure, now: datetime) -> str:
@@ -79,14 +79,5 @@ def _state(allowance: Allowance, measure: Measure, now: datetime) -> str:
     if measure is Measure.REQUESTS:
         whole_in = max(timedelta(0), allowance.meter.drained_at - now)
     left = allowance.remaining(measure, now)
-    return f"{_name(allowance, measure)};r={left};t={math.ceil(whole_in.total_seconds())}"
-
-
-def _quota(policy: Policy, measure: Measure) -> int:
-    match measure:
-        case Measure.REQUESTS:
-            return policy.per_minute
-        case Measure.CREDITS:
-            return policy.credits_per_day or 0
-        case Measure.TOKENS:
-            return policy.tokens_per_day or 0
+    name = f'"{allowance.subject.kind.value}-{measure.value}"'
+    return f"{name};r={left};t={math.ceil(whole_in.total_seconds())}"

@@ -25,7 +25,7 @@ class Limit(Struct, frozen=True, kw_only=True):
     @property
     def interval(self) -> timedelta:
         """What one request adds to the bucket."""
-        return MINUTE / self.per_minute
+        return max(timedelta.resolution, MINUTE / self.per_minute)
 
 
 class Passed(Struct, frozen=True, gc=False):
@@ -85,6 +85,25 @@ class Policy(Struct, frozen=True, kw_only=True, gc=False):
     per_minute: int
     credits_per_day: int | None = None
     tokens_per_day: int | None = None
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What is limited."""
+        return (
+            Measure.REQUESTS,
+            *(() if self.credits_per_day is None else (Measure.CREDITS,)),
+            *(() if self.tokens_per_day is None else (Measure.TOKENS,)),
+        )
+
+    def quota(self, measure: Measure) -> int:
+        """How much of a measure that is limited."""
+        match measure:
+            case Measure.REQUESTS:
+                return self.per_minute
+            case Measure.CREDITS:
+                return self.credits_per_day or 0
+            case Measure.TOKENS:
+                return self.tokens_per_day or 0
 
 
 class Throttle(Struct, frozen=True, kw_only=True, gc=False):
@@ -153,18 +172,9 @@ class Allowance(Struct, frozen=True, kw_only=True, gc=False):
                 room = MINUTE - max(timedelta(0), meter.drained_at - now)
                 return max(0, room // Limit(per_minute=self.policy.per_minute).interval)
             case Measure.CREDITS:
-                return max(0, (self.policy.credits_per_day or 0) - meter.credits)
+                return max(0, self.policy.quota(measure) - meter.credits)
             case Measure.TOKENS:
-                return max(0, (self.policy.tokens_per_day or 0) - meter.tokens)
-
-    def measures(self) -> list[Measure]:
-        """What is limited here."""
-        policy = self.policy
-        return [
-            Measure.REQUESTS,
-            *([Measure.CREDITS] if policy.credits_per_day is not None else []),
-            *([Measure.TOKENS] if policy.tokens_per_day is not None else []),
-        ]
+                return max(0, self.policy.quota(measure) - meter.tokens)
 
 
 class TooMany(Struct, frozen=True, kw_only=True):
