@@ -24,7 +24,8 @@ def run_as_admin(arguments: argparse.Namespace, work: Work) -> int:
     """
     home = home_of(arguments)
     now = asyncio.run(state.load(home))
-    if not now["services"][Service.GATEWAY.value]["ready"]:
+    gateway = now["services"].get(Service.GATEWAY.value, {})
+    if not gateway.get("ready"):
         up = home.command("up")
         raise Problem(f"The gateway of {home.root} does not answer: start it with `{up}`.")
     try:

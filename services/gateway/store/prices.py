@@ -20,13 +20,13 @@ SELECT_ALL = f"SELECT {_COLUMNS} FROM price_book ORDER BY version"  # noqa: S608
 SELECT_ONE = f"SELECT {_COLUMNS} FROM price_book WHERE version = $1"  # noqa: S608  -- constants
 SELECT_BODY_IN_FORCE = f"SELECT body FROM price_book WHERE {_IN_FORCE}"  # noqa: S608  -- constants
 # No row comes back where the instant has passed already.
-INSERT = f"""
+INSERT = """
     INSERT INTO price_book (version, effective_from, sha256, body)
     SELECT coalesce((SELECT max(p.version) FROM price_book p), 0) + 1, coalesce($1, moment), $2, $3
       FROM clock_timestamp() AS moment
      WHERE $1::timestamptz IS NULL OR $1 >= moment
-    RETURNING {_COLUMNS}
-"""  # noqa: S608  -- put together from constants alone
+    RETURNING version
+"""
 
 
 class StoredBook(Struct, frozen=True, kw_only=True):
@@ -54,8 +54,8 @@ async def add(
     connection: Connection, body: str, sha256: str, effective_from: datetime | None
 ) -> StoredBook | None:
     """Write a new version, in force from then, or now. None: that instant has passed."""
-    row = await connection.fetchrow(INSERT, effective_from, sha256, body)
-    return None if row is None else _stored(row)
+    version = await connection.fetchval(INSERT, effective_from, sha256, body)
+    return None if version is None else await find(connection, version)
 
 
 async def find_all(connection: Connection) -> Sequence[StoredBook]:
