@@ -10,6 +10,7 @@ from libs.runtime.auth import Principal
 from libs.runtime.http import JsonResponse
 from services.gateway.api.bodies import AcceptedBody, GeneratedBody, GenerationBody, JobRequest
 from services.gateway.api.callers import Callers
+from services.gateway.api.costing import CostingRoute
 from services.gateway.api.rate_limits import headers_of
 from services.gateway.api.views import JobViews
 from services.gateway.domain.admission import Payer
@@ -89,7 +90,7 @@ class Desk(Struct, frozen=True, kw_only=True):
 
 def create_router(desk: Desk, callers: Callers) -> APIRouter:
     """The routes that cost."""
-    router = APIRouter(prefix="/api", tags=["generations"])
+    router = APIRouter(prefix="/api", tags=["generations"], route_class=CostingRoute)
     # The admission itself finds out whether the user exists.
     Caller = Annotated[Principal, Depends(callers.costing)]  # noqa: N806  # a type, made at start
 

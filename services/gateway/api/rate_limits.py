@@ -37,9 +37,7 @@ def headers_of(allowances: Sequence[Allowance], now: datetime) -> dict[str, str]
     shown = [each for each in allowances if each.subject.kind is not Kind.PROVIDER]
     return {
         "RateLimit-Policy": ", ".join(_policies(each.subject.kind, each.policy) for each in shown),
-        "RateLimit": ", ".join(
-            _state(each, measure, now) for each in shown for measure in each.policy.measures
-        ),
+        "RateLimit": ", ".join(_states(each, now) for each in shown),
     }
 
 
@@ -73,11 +71,13 @@ def _policies(kind: Kind, policy: Policy) -> str:
     )
 
 
-def _state(allowance: Allowance, measure: Measure, now: datetime) -> str:
+def _states(allowance: Allowance, now: datetime) -> str:
     """`r` is left of the quota, which is whole again in `t` seconds."""
-    whole_in = until_tomorrow(now)
-    if measure is Measure.REQUESTS:
-        whole_in = max(timedelta(0), allowance.meter.drained_at - now)
-    left = allowance.remaining(measure, now)
-    name = f'"{allowance.subject.kind.value}-{measure.value}"'
-    return f"{name};r={left};t={math.ceil(whole_in.total_seconds())}"
+    kind = allowance.subject.kind.value
+    drains_in = max(0, math.ceil((allowance.meter.drained_at - now).total_seconds()))
+    tomorrow_in = math.ceil(until_tomorrow(now).total_seconds())
+    return ", ".join(
+        f'"{kind}-{measure.value}";r={allowance.remaining(measure, now)}'
+        f";t={drains_in if measure is Measure.REQUESTS else tomorrow_in}"
+        for measure in allowance.policy.measures
+    )
