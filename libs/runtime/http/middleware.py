@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bound_contextvars, unbind_contextvars
+from structlog.contextvars import unbind_contextvars
 
 from libs.runtime.clock import Clock
 from libs.runtime.http.problems import problem_response
@@ -77,7 +77,7 @@ class RequestContext:
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
             await send(message)
 
-        with bound_contextvars(request_id=request_id), tracing(self._trace(headers)):
+        with tracing(self._trace(headers), request_id=request_id):
             try:
                 await self._app(scope, receive, send_with_id)
             finally:

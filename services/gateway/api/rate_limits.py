@@ -34,10 +34,11 @@ _WINDOW_SECONDS: Final = {
 
 def headers_of(allowances: Sequence[Allowance], now: datetime) -> dict[str, str]:
     """What the limits leave at an instant; how busy a provider is, is nobody's affair."""
+    tomorrow_in = math.ceil(until_tomorrow(now).total_seconds())
     shown = [each for each in allowances if each.subject.kind is not Kind.PROVIDER]
     return {
         "RateLimit-Policy": ", ".join(_policies(each.subject.kind, each.policy) for each in shown),
-        "RateLimit": ", ".join(_states(each, now) for each in shown),
+        "RateLimit": ", ".join(_states(each, now, tomorrow_in) for each in shown),
     }
 
 
@@ -71,11 +72,10 @@ def _policies(kind: Kind, policy: Policy) -> str:
     )
 
 
-def _states(allowance: Allowance, now: datetime) -> str:
+def _states(allowance: Allowance, now: datetime, tomorrow_in: int) -> str:
     """`r` is left of the quota, which is whole again in `t` seconds."""
     kind = allowance.subject.kind.value
     drains_in = max(0, math.ceil((allowance.meter.drained_at - now).total_seconds()))
-    tomorrow_in = math.ceil(until_tomorrow(now).total_seconds())
     return ", ".join(
         f'"{kind}-{measure.value}";r={allowance.remaining(measure, now)}'
         f";t={drains_in if measure is Measure.REQUESTS else tomorrow_in}"
