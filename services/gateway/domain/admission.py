@@ -204,7 +204,9 @@ class Counter:
         terms = Terms(
             now=self.now,
             standing=standing and self._now_standing(request, standing),
-            allowances=tuple(self._allowances[subject] for subject in request.subjects),
+            allowances=tuple(
+                self._allowances[subject] for subject in request.subjects if standing is not None
+            ),
             book=self._book,
         )
         decision = decide(request, terms)

@@ -200,7 +200,12 @@ class Admissions:
             ]
             if not ready:
                 return {}
-            subjects = {subject for each, _ in ready for subject in each.request.subjects}
+            subjects = {
+                subject
+                for each, standing in ready
+                if standing is not None
+                for subject in each.request.subjects
+            }
             rows = await limits.lock(connection, list(subjects))
             return await self._settle(transaction, scene, rows, ready)
 

@@ -15,7 +15,7 @@ DECLARE
 BEGIN
     IF locking <> 'none' THEN
         -- Others wait for these rows: a process that stands still in the middle may not keep them for long.
-        PERFORM set_config('idle_in_transaction_session_timeout', '2000', true);
+        PERFORM set_config('idle_in_transaction_session_timeout', '5000', true);
     END IF;
     IF locking = 'wait' THEN
         PERFORM FROM credit_account a WHERE a.account_id = ANY (accounts) ORDER BY a.account_id FOR UPDATE;

@@ -290,3 +290,35 @@ async def test_a_thousand_requests_on_two_replicas_against_ten_credits_give_ten(
     assert await flood(replicas, [ada], 1_000) == {202: 10, 402: 990}
     assert await held(replicas[0], ada) == (10, 10)
     assert len(await requested(replicas[1])) == 10
+
+
+async def test_requests_that_come_together_share_a_transaction(start_gateway: Start) -> None:
+    gateway = await start_gateway(**PLENTY)
+    people = [await gateway.sign_up() for _ in range(10)]
+    assert await flood([gateway], people, 20) == {202: 200}
+    transactions = await gateway.value("SELECT count(DISTINCT xmin::text) FROM job")
+    assert transactions < 100
+    for person in people:
+        assert await held(gateway, person) == (20, 20)
+
+
+async def test_a_request_that_spoils_its_batch_spoils_none_of_the_others(
+    start_gateway: Start,
+) -> None:
+    gateway = await start_gateway(**PLENTY)
+    people = [await gateway.sign_up() for _ in range(10)]
+    spoiler = people[4]
+    for statement in (
+        (
+            "CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'spoilt'; END $$"
+        ),
+        (
+            "CREATE TRIGGER spoils BEFORE INSERT ON job FOR EACH ROW"
+            f" WHEN (NEW.user_id = '{spoiler.user_id}') EXECUTE FUNCTION spoil()"
+        ),
+    ):
+        await gateway.run(statement)
+    assert await flood([gateway], people, 10) == {202: 90, 500: 10}
+    assert await held(gateway, spoiler) == (0, 0)
+    assert len(await requested(gateway)) == 90
