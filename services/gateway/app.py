@@ -106,8 +106,9 @@ def _add_routes(
         generations=generations, owners=owners, views=views, patience=settings.patience
     )
     internal = InternalTokens(settings.internal_secret, runtime.clock)
-    # First what is asked for most: routes are tried one after the other.
     app.include_router(generations_api.create_router(desk, callers))
+    # What is asked for most stands first: routes are tried one after the other.
+    app.router.routes.insert(0, app.router.routes.pop())
     app.include_router(accounts_api.create_router(accounts, tokens, runtime.ids, callers))
     app.include_router(api_keys_api.create_router(keys, callers))
     app.include_router(prices_api.create_router(PriceBooks(runtime.database), desk, callers))
