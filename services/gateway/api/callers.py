@@ -53,7 +53,8 @@ class Bearers(HTTPBearer):
         self._gate = gate
         self._note_use = note_use
 
-    async def __call__(self, request: Request) -> Principal:  # type: ignore[override]  # the caller, not their token
+    # The caller and not, as the base class would, their token.
+    async def __call__(self, request: Request) -> Principal:  # type: ignore[override]
         """Who calls.
 
         Raises:

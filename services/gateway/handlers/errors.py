@@ -290,7 +290,9 @@ def failure_of(job_id: UUID, answer: Answer) -> DomainError:
     return kind(answer.failure_message or "Generation failed", details=details)
 
 
-def refusal_of(refusal: Refusal | Repeated | Admitted, at: datetime) -> DomainError:  # noqa: PLR0911  # one per kind
+def refusal_of(  # noqa: PLR0911  # one for each kind
+    refusal: Refusal | Repeated | Admitted, at: datetime
+) -> DomainError:
     """What a client is told of a request that is not admitted."""
     match refusal:
         case NotKnown():

@@ -18,8 +18,9 @@ INSERT = """
     INSERT INTO api_key (key_id, user_id, account_id, name, scopes, secret_sha256, created_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
-SELECT_OWN = f"SELECT {_COLUMNS} FROM api_key WHERE user_id = $1 ORDER BY key_id"  # noqa: S608  -- constants
-LOCK_OWN = f"SELECT {_COLUMNS} FROM api_key WHERE key_id = $1 AND user_id = $2 FOR UPDATE"  # noqa: S608  -- constants
+_SELECT = f"SELECT {_COLUMNS} FROM api_key"  # noqa: S608  -- put together from constants alone
+SELECT_OWN = f"{_SELECT} WHERE user_id = $1 ORDER BY key_id"
+LOCK_OWN = f"{_SELECT} WHERE key_id = $1 AND user_id = $2 FOR UPDATE"
 REVOKE = "UPDATE api_key SET revoked_at = $2 WHERE key_id = $1"
 SELECT_FACTS = """
     SELECT key_id, user_id, account_id, scopes, secret_sha256 FROM api_key

@@ -15,9 +15,10 @@ _IN_FORCE = """
                 ORDER BY p.effective_from DESC, p.version DESC LIMIT 1)
 """
 _COLUMNS = f"version, sha256, effective_from, body, {_IN_FORCE} AS is_in_force"
-SELECT_NEWEST = f"SELECT {_COLUMNS} FROM price_book ORDER BY version DESC LIMIT 1"  # noqa: S608  -- constants
-SELECT_ALL = f"SELECT {_COLUMNS} FROM price_book ORDER BY version"  # noqa: S608  -- constants
-SELECT_ONE = f"SELECT {_COLUMNS} FROM price_book WHERE version = $1"  # noqa: S608  -- constants
+_SELECT = f"SELECT {_COLUMNS} FROM price_book"  # noqa: S608  -- put together from constants alone
+SELECT_NEWEST = f"{_SELECT} ORDER BY version DESC LIMIT 1"
+SELECT_ALL = f"{_SELECT} ORDER BY version"
+SELECT_ONE = f"{_SELECT} WHERE version = $1"
 SELECT_BODY_IN_FORCE = f"SELECT body FROM price_book WHERE {_IN_FORCE}"  # noqa: S608  -- constants
 # No row comes back where the instant has passed already.
 INSERT = """

@@ -1,6 +1,7 @@
 """What a request costs: rules before defaults, and files that cannot be price books."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,8 @@ from services.gateway.domain.pricing import (
     read_book,
     size_of,
 )
-from tools.places import ROOT
+
+PROFILES = Path(__file__).parents[4] / "infra" / "prices"
 
 PRICES = {each.value: 1 for each in PricedOperation} | {"upscale": 2, "video": 5}
 ORDER = Order(
@@ -192,7 +194,7 @@ def test_every_order_has_exactly_the_price_of_the_first_rule_that_fits(
 
 @pytest.mark.parametrize(("profile", "grace"), [("head", 50), ("seed-time", 0)])
 def test_the_shipped_profiles_are_books(profile: str, grace: int) -> None:
-    book = check_book((ROOT / "infra" / "prices" / f"{profile}.json").read_bytes())
+    book = check_book((PROFILES / f"{profile}.json").read_bytes())
     assert book.operations == PRICES
     assert book.accounts is not None
     assert (book.accounts.signup_credits, book.accounts.grace) == (20, grace)
