@@ -124,6 +124,8 @@ def _units(options: dict[str, Any]) -> int:
 
 
 def _check_options(options: dict[str, Any]) -> None:
+    if not options:
+        return
     for depth, value in _walk(options):
         if depth > OPTIONS_DEPTH_MAX:
             text = f"Options may be nested at most {OPTIONS_DEPTH_MAX} deep"

@@ -59,14 +59,15 @@ async def test_a_providers_limit_is_shared_by_all_users_on_all_replicas(
     replicas = list(await asyncio.gather(start_gateway(**changes), start_gateway(**changes)))
     people = [await replicas[0].sign_up() for _ in range(8)]
     began = asyncio.get_running_loop().time()
+    await people[0].start_job()  # the row is there: whoever makes it would be waited for
     # Nobody is on both replicas: only the provider's own row lies between them.
     here, there = await asyncio.gather(
         flood(replicas[:1], people[:4], 20), flood(replicas[1:], people[4:], 20)
     )
-    statuses = here + there
+    statuses = here + there + Counter([202])
     took = asyncio.get_running_loop().time() - began
     assert 30 <= statuses[202] <= 30 + took * 30 / 60 + 1
-    assert statuses[202] + statuses[429] == 160
+    assert statuses[202] + statuses[429] == 161
     refused = await people[0].post("/api/jobs", BODY)
     assert (refused.status_code, refused.json()["limit"]) == (429, "provider")
 
@@ -87,12 +88,14 @@ async def test_answers_tell_what_is_left(start_gateway: Start) -> None:
     left = []
     for _ in range(3):
         answer = await ada.post("/api/jobs", BODY, **{"Idempotency-Key": str(uuid4())})
-        left.append(answer.headers["ratelimit"].partition(",")[0])
+        name, remaining, whole_in = answer.headers["ratelimit"].partition(",")[0].split(";")
+        left.append((name, remaining))
+        assert 20 * len(left) - 10 <= int(whole_in.removeprefix("t=")) <= 20 * len(left)
         assert answer.headers["ratelimit-policy"].startswith('"user-requests";q=3;w=60;')
-    assert left == [f'"user-requests";r={2 - place};t={20 * (place + 1)}' for place in range(3)]
+    assert left == [('"user-requests"', f"r={2 - place}") for place in range(3)]
     refused = await ada.post("/api/jobs", BODY)
     assert refused.headers["ratelimit"].startswith('"user-requests";r=0;')
-    assert 15 <= int(refused.headers["retry-after"]) <= 20
+    assert 1 <= int(refused.headers["retry-after"]) <= 20
 
 
 async def test_refusals_and_repeats_cost_no_allowance(start_gateway: Start) -> None:

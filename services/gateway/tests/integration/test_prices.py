@@ -58,7 +58,8 @@ async def test_a_book_to_come_waits_for_its_instant_and_the_past_is_refused(
     past = await add(admin, dear, now - timedelta(seconds=1))
     assert_problem(past, 422, "effective_in_the_past", "has passed")
     assert (await add(admin, dear, now + timedelta(days=1))).json()["isInForce"] is False
-    soon = await add(admin, written(operations={**PRICES, "image": 7}), now + timedelta(seconds=3))
+    start = datetime.now(UTC) + timedelta(seconds=3)
+    soon = await add(admin, written(operations={**PRICES, "image": 7}), start)
     assert soon.json()["version"] == 3
     versions = set()
     async with asyncio.timeout(20):
