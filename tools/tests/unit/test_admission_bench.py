@@ -18,6 +18,8 @@ def figures(**changes: object) -> Figures:
         share=Spread(0.5, 0.6, 0.7),
         p50_ms=Spread(3, 5, 7),
         p99_ms=Spread(10, 25, 40),
+        floor_p50_ms=Spread(1, 2, 3),
+        floor_p99_ms=Spread(4, 5, 6),
         rate=300,
         refused=0,
     )
