@@ -200,23 +200,15 @@ class Admissions:
             ]
             if not ready:
                 return {}
-            subjects = {
-                subject
-                for each, standing in ready
-                if standing is not None
-                for subject in each.request.subjects
-            }
-            rows = await limits.lock(connection, list(subjects))
-            return await self._settle(transaction, scene, rows, ready)
+            return await self._settle(transaction, scene, ready)
 
     async def _settle(
         self,
         transaction: Transaction,
         scene: Scene,
-        rows: Sequence[Row],
         ready: Sequence[tuple[_Waiting, Standing | None]],
     ) -> _Outcomes:
-        counter = self._counter(scene, rows)
+        counter = self._counter(scene, scene.allowances)
         outcomes: _Outcomes = {}
         written: list[Written] = []
         repeats: dict[UUID, UUID] = {}
@@ -248,7 +240,7 @@ class Admissions:
                 case _:
                     outcomes[request.job_id] = refusal_of(decision, counter.now)
         if written:
-            await store.write(transaction.connection, written, counter)
+            await store.write(transaction, written, counter)
         if repeats:
             found = await store.statuses(transaction.connection, list(repeats.values()))
             for asked, job_id in repeats.items():

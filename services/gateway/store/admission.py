@@ -11,17 +11,19 @@ from asyncpg import Record
 from msgspec import Struct
 
 from libs.events.generation import RequestFacts
-from libs.runtime.db import Connection
+from libs.runtime.db import Connection, Transaction
+from libs.runtime.outbox import columns
 from services.gateway.domain.admission import BookInForce, Counter, Earlier, Request, Standing
 from services.gateway.domain.credits import AccountCopy
 from services.gateway.domain.jobs import Status
 from services.gateway.domain.pricing import read_book
+from services.gateway.store import limits
 
 REMEMBERED: Final = timedelta(hours=24)
 
 SELECT_STANDINGS = """
     SELECT * FROM admission_standings(
-        $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6, $7)
+        $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6, $7, $8::text[], $9::text[])
 """
 # Accounts and allowances are locked since they were read, so absolute figures are safe to write.
 INSERT_ADMITTED = """
@@ -47,15 +49,17 @@ INSERT_ADMITTED = """
     ), opened AS (
         INSERT INTO hold (subject_id, account_id, credits, opened_at)
         SELECT j.*, $18 FROM unnest($3::uuid[], $4::uuid[], $16::bigint[]) AS j
+    ), remembered AS (
+        INSERT INTO idempotency (principal_id, route, key, fingerprint, job_id, accepted_at)
+        SELECT i.user_id, i.route, i.key, i.fingerprint, i.job_id, $18
+          FROM unnest($5::uuid[], $20::text[], $21::text[], $22::bytea[], $3::uuid[])
+               AS i (user_id, route, key, fingerprint, job_id)
+         WHERE i.key IS NOT NULL
+        ON CONFLICT (principal_id, route, key) DO UPDATE
+           SET fingerprint = excluded.fingerprint, job_id = excluded.job_id,
+               accepted_at = excluded.accepted_at
     )
-    INSERT INTO idempotency (principal_id, route, key, fingerprint, job_id, accepted_at)
-    SELECT i.user_id, i.route, i.key, i.fingerprint, i.job_id, $18
-      FROM unnest($5::uuid[], $20::text[], $21::text[], $22::bytea[], $3::uuid[])
-           AS i (user_id, route, key, fingerprint, job_id)
-     WHERE i.key IS NOT NULL
-    ON CONFLICT (principal_id, route, key) DO UPDATE
-       SET fingerprint = excluded.fingerprint, job_id = excluded.job_id,
-           accepted_at = excluded.accepted_at
+    SELECT append_to_outbox($29::uuid[], $30::text[], $31::bytea[], $32::jsonb[], $33::bytea[])
 """
 SELECT_STATUSES = "SELECT job_id, status FROM job WHERE job_id = ANY($1::uuid[])"
 
@@ -77,6 +81,7 @@ class Scene(Struct, frozen=True, kw_only=True):
     now: datetime
     book: BookInForce | None
     standings: Sequence[Standing | None]
+    allowances: Sequence[limits.Row]
     busy: frozenset[UUID]
 
 
@@ -89,7 +94,7 @@ class Written(Struct, frozen=True, kw_only=True):
 
 
 async def look(connection: Connection, requests: Sequence[Request], locking: Locking) -> Scene:
-    """Lock the accounts, and read what decisions need but for allowances."""
+    """Lock accounts and allowances, and read what decisions need."""
     rows = await connection.fetch(
         SELECT_STANDINGS,
         [each.payer.account_id for each in requests],
@@ -99,6 +104,7 @@ async def look(connection: Connection, requests: Sequence[Request], locking: Loc
         [each.key for each in requests],
         REMEMBERED,
         locking.value,
+        *limits.in_lock_order(subject for each in requests for subject in each.subjects),
     )
     first = rows[0]
     book = None
@@ -108,6 +114,7 @@ async def look(connection: Connection, requests: Sequence[Request], locking: Loc
         now=first["at"],
         book=book,
         standings=[_standing(row) for row in rows],
+        allowances=[limits.row_of(each) for each in first["allowances"] or ()],
         busy=frozenset(
             request.job_id for request, row in zip(requests, rows, strict=True) if row["is_busy"]
         ),
@@ -128,12 +135,12 @@ def _standing(row: Record) -> Standing | None:
     )
 
 
-async def write(connection: Connection, written: Sequence[Written], counter: Counter) -> None:
-    """Write admitted requests: jobs, holds, idempotency records, what accounts hold, meters."""
+async def write(transaction: Transaction, written: Sequence[Written], counter: Counter) -> None:
+    """Write admitted requests: jobs, holds, keys, what accounts hold, meters, and their events."""
     facts = [each.facts for each in written]
     requests = [each.request for each in written]
     accounts, allowances = counter.changed_accounts(), counter.allowances_of(requests)
-    await connection.execute(
+    await transaction.connection.execute(
         INSERT_ADMITTED,
         list(accounts),
         [account.held for account in accounts.values()],
@@ -163,6 +170,7 @@ async def write(connection: Connection, written: Sequence[Written], counter: Cou
         [each.meter.day for each in allowances],
         [each.meter.credits for each in allowances],
         [each.meter.tokens for each in allowances],
+        *columns(transaction.take_outbox()),
     )
 
 

@@ -1,6 +1,6 @@
 """Allowances: what was set for whom, and what they have used."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -60,15 +60,19 @@ class Row(Struct, frozen=True, kw_only=True):
 
 async def lock(connection: Connection, subjects: Sequence[Subject]) -> list[Row]:
     """Lock the subjects' rows, which begin here if they are new, in the one order of locks."""
-    ordered = sorted(set(subjects), key=lambda subject: subject.lock_order)
-    rows = await connection.fetch(LOCK, *_names(ordered))
-    return [_row(row) for row in rows]
+    rows = await connection.fetch(LOCK, *in_lock_order(subjects))
+    return [row_of(row) for row in rows]
+
+
+def in_lock_order(subjects: Iterable[Subject]) -> tuple[list[str], list[str]]:
+    """Kinds and names of these subjects, each once, in the one order of locks."""
+    return _names(sorted(set(subjects), key=lambda subject: subject.lock_order))
 
 
 async def find(connection: Connection, subjects: Sequence[Subject]) -> list[Row]:
     """The subjects' rows as they are; of those that nobody has used yet, what they begin with."""
     rows = await connection.fetch(SELECT, *_names(subjects))
-    found = {row.subject: row for row in map(_row, rows)}
+    found = {row.subject: row for row in map(row_of, rows)}
     return [
         found.get(subject, Row(subject=subject, own=OwnPolicy(), meter=Meter()))
         for subject in subjects
@@ -118,7 +122,8 @@ def _names(subjects: Sequence[Subject]) -> tuple[list[str], list[str]]:
     return [each.kind.value for each in subjects], [each.id for each in subjects]
 
 
-def _row(row: Record) -> Row:
+def row_of(row: Record) -> Row:
+    """The allowance in a row of its table."""
     throttle = None
     if row["throttled_until"] is not None:
         throttle = Throttle(per_minute=row["throttle_per_minute"], until=row["throttled_until"])
