@@ -64,6 +64,7 @@ class ApiClient:
         path: str,
         *,
         json: Json | None = None,
+        data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Json:
         """A JSON answer.
@@ -72,7 +73,7 @@ class ApiClient:
             ApiError: the status is not 2xx.
             aiohttp.ClientError, TimeoutError: the gateway does not answer.
         """
-        status, body = await self.answer(method, path, json=json, headers=headers)
+        status, body = await self.answer(method, path, json=json, data=data, headers=headers)
         if status >= 400:
             raise ApiError(status, body)
         return body
@@ -83,11 +84,16 @@ class ApiClient:
         path: str,
         *,
         json: Json | None = None,
+        data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, Json]:
         """Status and JSON body, whatever they are."""
         request = self._open().request(
-            method, self._url + path, json=json, headers={**self._bearer(), **(headers or {})}
+            method,
+            self._url + path,
+            json=json,
+            data=data,
+            headers={**self._bearer(), **(headers or {})},
         )
         async with request as response:
             if "json" in response.headers.get("Content-Type", ""):

@@ -20,7 +20,11 @@ FRONT_END_ORIGINS = ["http://localhost:3000", "http://localhost:5173"]
 
 
 def url(at: dict[str, int], service: Service) -> str:
-    return f"http://{HOST}:{at[service]}"
+    return url_of_port(at[service])
+
+
+def url_of_port(port: int) -> str:
+    return f"http://{HOST}:{port}"
 
 
 def environment(
@@ -72,12 +76,17 @@ def _gateway(home: Home, at: dict[str, int], secrets: Secrets) -> dict[str, str]
 
 
 def command(service: Service, port: int) -> tuple[str, ...]:
+    return uvicorn_command(f"services.{service}.app:create_app", port)
+
+
+def uvicorn_command(factory: str, port: int) -> tuple[str, ...]:
+    """How every HTTP application is served here."""
     return (
         sys.executable,
         "-m",
         "uvicorn",
         "--factory",
-        f"services.{service}.app:create_app",
+        factory,
         "--host",
         HOST,
         "--port",

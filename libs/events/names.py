@@ -42,6 +42,11 @@ class EventType(StrEnum):
 
     USER_REGISTERED = "daygen.user.registered"
     ACCOUNT_ERASED = "daygen.account.erased"
+    USER_BANNED = "daygen.user.banned"
+    USER_UNBANNED = "daygen.user.unbanned"
+    API_KEY_CREATED = "daygen.api_key.created"
+    API_KEY_REVOKED = "daygen.api_key.revoked"
+    LIMIT_CHANGED = "daygen.limit.changed"
     GENERATION_REQUESTED = "daygen.generation.requested"
     GENERATION_CANCEL_REQUESTED = "daygen.generation.cancel_requested"
     GENERATION_STARTED = "daygen.generation.started"
@@ -57,6 +62,7 @@ class EventType(StrEnum):
     MESSAGE_PARKED = "daygen.message.parked"
     MESSAGE_REDRIVEN = "daygen.message.redriven"
     MESSAGE_DISCARDED = "daygen.message.discarded"
+    PRICE_BOOK_ADDED = "daygen.price_book.added"
 
 
 class Service(StrEnum):

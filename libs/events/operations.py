@@ -115,3 +115,25 @@ class ProviderCircuitChanged(Payload, frozen=True, kw_only=True):
     @property
     def account(self) -> None:
         return None
+
+
+class PriceBookAdded(Payload, frozen=True, kw_only=True):
+    """An administrator added prices; from that instant of the gateway's database they hold."""
+
+    event_type: ClassVar[EventType] = EventType.PRICE_BOOK_ADDED
+    topic: ClassVar[Topic] = Topic.OPERATIONS
+    writers: ClassVar[tuple[Service, ...]] = (Service.GATEWAY,)
+
+    version: int
+    sha256: str  # of `body`, lower-case hex
+    effective_from: Moment
+    body: str  # the file as it was added
+    actor: UUID  # the administrator
+
+    @property
+    def subject(self) -> str:
+        return f"price-book-{self.version}"
+
+    @property
+    def account(self) -> None:
+        return None

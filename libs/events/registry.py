@@ -23,12 +23,21 @@ from libs.events.generation import (
     GenerationRequested,
     GenerationStarted,
 )
-from libs.events.identity import AccountErased, UserRegistered
+from libs.events.identity import (
+    AccountErased,
+    ApiKeyCreated,
+    ApiKeyRevoked,
+    LimitChanged,
+    UserBanned,
+    UserRegistered,
+    UserUnbanned,
+)
 from libs.events.names import EventType
 from libs.events.operations import (
     MessageDiscarded,
     MessageParked,
     MessageRedriven,
+    PriceBookAdded,
     ProviderCircuitChanged,
 )
 from libs.events.payload import Payload
@@ -37,6 +46,11 @@ from libs.events.upcasters import UPCASTERS, Upcaster, lift
 EVENTS: tuple[type[Payload], ...] = (
     UserRegistered,
     AccountErased,
+    UserBanned,
+    UserUnbanned,
+    ApiKeyCreated,
+    ApiKeyRevoked,
+    LimitChanged,
     GenerationRequested,
     GenerationCancelRequested,
     GenerationStarted,
@@ -52,6 +66,7 @@ EVENTS: tuple[type[Payload], ...] = (
     MessageParked,
     MessageRedriven,
     MessageDiscarded,
+    PriceBookAdded,
 )
 
 

@@ -43,7 +43,8 @@ _OPTIONS: Final[Options] = {
 class Principal(Struct, frozen=True, kw_only=True):
     """The acting user and the account that pays: a personal account has its user's id.
 
-    `expires_at` is when the log-in ends: a stream opened with it must not outlive it.
+    `expires_at` is when the log-in ends: a stream opened with it must not outlive it. Who comes
+    with an API key has that key's id and may do what its `scopes` say; a log-in has neither.
     """
 
     user_id: UUID
@@ -53,6 +54,8 @@ class Principal(Struct, frozen=True, kw_only=True):
     workspace_role: str | None = None
     session_id: UUID | None = None
     expires_at: datetime | None = None
+    api_key_id: UUID | None = None
+    scopes: frozenset[str] | None = None
 
     @property
     def is_admin(self) -> bool:
@@ -231,6 +234,18 @@ def token_of(credentials: HTTPAuthorizationCredentials | None) -> str:
     if credentials is None or not credentials.credentials:
         raise Unauthorized("Unauthorized: send a bearer token.")
     return credentials.credentials
+
+
+def bearer_of(header: str | None) -> str:
+    """The token in the value of an `Authorization` header.
+
+    Raises:
+        Unauthorized: there is none.
+    """
+    scheme, _, token = (header or "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthorized("Unauthorized: send a bearer token.")
+    return token.strip()
 
 
 def require_principal(verify: Verify) -> RequirePrincipal:

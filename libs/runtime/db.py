@@ -127,10 +127,15 @@ class Transaction:
 
     async def flush(self) -> None:
         """Write the queued events: the last statement, because it takes the locks of their keys."""
-        if self._outbox:
-            rows, self._outbox = self._outbox, []
+        if rows := self.take_outbox():
             await append(self.connection, rows)
+
+    def take_outbox(self) -> list[OutboxRow]:
+        """The queued events, for a last statement that writes them together with something else."""
+        rows, self._outbox = self._outbox, []
+        if rows:
             self.wake(RELAY_CHANNEL)
+        return rows
 
     def committed(self, wakeups: Wakeups) -> None:
         """Tell everybody who waits for what this transaction has changed."""

@@ -45,8 +45,12 @@ async def append(
     connection: "Connection[Record] | PoolConnectionProxy[Record]", rows: Sequence[OutboxRow]
 ) -> None:
     """Write rows, in one statement; call it last, since it takes the locks of the rows' keys."""
-    await connection.execute(
-        APPEND,
+    await connection.execute(APPEND, *columns(rows))
+
+
+def columns(rows: Sequence[OutboxRow]) -> tuple[list[object], ...]:
+    """The arguments of `append_to_outbox`."""
+    return (
         [row.event_id for row in rows],
         [row.topic for row in rows],
         [row.key for row in rows],

@@ -23,12 +23,13 @@ _SECRET_WORDS: Final = frozenset(
 )
 _SECRET_NAMES: Final = frozenset({"access_key", "api_key", "private_key", "signing_key"})
 _WORD: Final = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
-# What gives a secret away inside a text: a header, a query, a DSN, a bare JWT.
+# What gives a secret away inside a text: a header, a query, a DSN, a bare JWT or API key.
 _SECRET_TEXT: Final = re.compile(
     r"(?P<scheme>\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}"
     r"|(?P<query>\b(?:ticket|token|password|secret|api_key)=)[^\s&\"',;]+"
     r"|(?P<userinfo>://[^/@:\s]*:)[^/@\s]+(?=@)"
-    r"|\beyJ[\w-]+\.[\w-]+\.[\w-]*",
+    r"|\beyJ[\w-]+\.[\w-]+\.[\w-]*"
+    r"|\bdg_[0-9a-f]{8,}_[\w-]+",
     re.IGNORECASE,
 )
 _LIBRARIES: Final = (
@@ -177,6 +178,8 @@ def is_secret(name: str) -> bool:
 
 def scrub(text: str) -> str:
     """A text without the credentials in it."""
+    if text.replace("-", "").isalnum():  # an id or a word: each secret has a sign beside these
+        return text
     return _SECRET_TEXT.sub(
         lambda found: f"{found['scheme'] or found['query'] or found['userinfo'] or ''}{_HIDDEN}",
         text,

@@ -63,11 +63,14 @@ def current_traceparent() -> str | None:
 
 
 @contextmanager
-def tracing(trace: Traceparent) -> Iterator[None]:
-    """Everything inside belongs to `trace`: its id is on the log lines, and events inherit it."""
+def tracing(trace: Traceparent, **bound: str) -> Iterator[None]:
+    """Everything inside belongs to `trace`: its id is on the log lines, and events inherit it.
+
+    `bound` is put on the log lines with it.
+    """
     token = _current.set(trace)
     try:
-        with bound_contextvars(trace_id=trace.trace_id):
+        with bound_contextvars(trace_id=trace.trace_id, **bound):
             yield
     finally:
         _current.reset(token)

@@ -13,16 +13,24 @@ from services.gateway import consumers, projections
 from services.gateway.adapters.owners import HttpOwners
 from services.gateway.adapters.passwords import Argon2Passwords
 from services.gateway.api import accounts as accounts_api
+from services.gateway.api import api_keys as api_keys_api
 from services.gateway.api import dead_letters, documentation, forwarding, jobs, users
 from services.gateway.api import generations as generations_api
-from services.gateway.api.callers import create_callers
+from services.gateway.api import prices as prices_api
+from services.gateway.api import sanctions as sanctions_api
+from services.gateway.api.callers import Bearers, Callers, create_callers
+from services.gateway.api.rate_limits import install_rate_limit_handler
 from services.gateway.api.views import JobViews
-from services.gateway.domain.limits import Limit
+from services.gateway.domain.limits import Kind, Limit, Policy
 from services.gateway.handlers import discards
 from services.gateway.handlers.accounts import Accounts
+from services.gateway.handlers.admissions import Admissions
+from services.gateway.handlers.api_keys import ApiKeys, KeyUse
 from services.gateway.handlers.flood import FloodGate
 from services.gateway.handlers.generations import Generations
 from services.gateway.handlers.holds import HoldWatch
+from services.gateway.handlers.prices import PriceBooks
+from services.gateway.handlers.sanctions import Sanctions
 from services.gateway.handlers.streams import Streams
 from services.gateway.rebuild import PROJECTION
 from services.gateway.settings import Settings
@@ -85,29 +93,64 @@ def _add_routes(
     app: FastAPI, settings: Settings, runtime: Runtime, accounts: Accounts, owners: HttpOwners
 ) -> None:
     tokens = UserTokens(settings.jwt_secret, runtime.clock)
-    gate = FloodGate(runtime.clock, Limit(per_minute=settings.flood_limit_per_minute))
-    callers = create_callers(tokens, accounts, gate)
+    keys = ApiKeys(database=runtime.database, ids=runtime.ids, clock=runtime.clock)
+    callers = _callers(settings, runtime, tokens, keys, accounts)
     views = JobViews(settings.assets_at)
+    defaults = _default_limits(settings)
     generations = Generations(
         database=runtime.database,
         ids=runtime.ids,
         clock=runtime.clock,
         wakeups=runtime.wakeups,
-        limit=Limit(per_minute=settings.rate_limit_per_minute),
-        deadline=settings.job_deadline,
+        admissions=Admissions(
+            database=runtime.database, defaults=defaults, deadline=settings.job_deadline
+        ),
     )
     streams = Streams(database=runtime.database, wakeups=runtime.wakeups, clock=runtime.clock)
     desk = generations_api.Desk(
         generations=generations, owners=owners, views=views, patience=settings.patience
     )
     internal = InternalTokens(settings.internal_secret, runtime.clock)
+    app.include_router(generations_api.create_router(desk, callers))
+    # What is asked for most stands first: routes are tried one after the other.
+    app.router.routes.insert(0, app.router.routes.pop())
     app.include_router(accounts_api.create_router(accounts, tokens, runtime.ids, callers))
     app.include_router(users.create_router(accounts, callers))
-    app.include_router(generations_api.create_router(desk, callers))
+    app.include_router(api_keys_api.create_router(keys, callers))
+    app.include_router(prices_api.create_router(PriceBooks(runtime.database), desk, callers))
+    sanctions = Sanctions(database=runtime.database, clock=runtime.clock, defaults=defaults)
+    app.include_router(sanctions_api.create_router(sanctions, callers))
+    install_rate_limit_handler(app)
     app.include_router(jobs.create_router(generations, streams, views, callers))
     letters = runtime.dead_letters(consumers.EVENT_TYPES, projections.project, discards.settle)
     app.include_router(dead_letters.create_router(letters, owners, internal, callers))
     app.include_router(forwarding.create_router(owners, internal, callers))
+
+
+def _callers(
+    settings: Settings, runtime: Runtime, tokens: UserTokens, keys: ApiKeys, accounts: Accounts
+) -> Callers:
+    gate = FloodGate(runtime.clock, Limit(per_minute=settings.flood_limit_per_minute))
+    use = KeyUse(database=runtime.database, clock=runtime.clock)
+    runtime.background("key use", use.run)
+    return create_callers(Bearers(tokens, keys, gate, use.note), accounts)
+
+
+def _default_limits(settings: Settings) -> dict[Kind, Policy]:
+    """What holds where nothing else is set. Providers have no caps: nobody acts or pays there."""
+    usual = Policy(
+        per_minute=settings.rate_limit_per_minute,
+        credits_per_day=settings.credits_per_day,
+        tokens_per_day=settings.tokens_per_day,
+    )
+    of_key = Policy(per_minute=settings.rate_limit_per_minute)
+    of_provider = Policy(per_minute=settings.provider_rate_limit_per_minute)
+    return {
+        Kind.USER: usual,
+        Kind.WORKSPACE: usual,
+        Kind.KEY: of_key,
+        Kind.PROVIDER: of_provider,
+    }
 
 
 async def _ensure_admin(settings: Settings, accounts: Accounts) -> None:

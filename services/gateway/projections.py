@@ -9,7 +9,7 @@ from libs.events.payload import Payload
 from libs.runtime.db import Connection, Transaction
 from services.gateway.domain.books import Books
 from services.gateway.store import books as store
-from services.gateway.store import feed
+from services.gateway.store import feed, limits
 
 
 async def project(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
@@ -18,10 +18,14 @@ async def project(transaction: Transaction, events: Sequence[Event[Payload]]) ->
     Raises:
         UnknownSubjectError: an event is about an account or a job that was never opened here.
     """
-    if entries := (await fold(transaction.connection, events)).feed():
-        await feed.append(transaction.connection, entries)
+    connection = transaction.connection
+    books = await fold(connection, events)
+    if entries := books.feed():
+        await feed.append(connection, entries)
         for user_id in {entry.user_id for entry in entries}:
             transaction.wake(feed.FEED_CHANNEL, str(user_id))
+    if settlements := books.settlements():
+        await limits.settle(connection, settlements)
 
 
 async def fold(connection: Connection, events: Sequence[Event[Payload]]) -> Books:

@@ -1,22 +1,18 @@
 """Look at the messages that consumers have parked; redrive or discard them."""
 
 import argparse
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-import aiohttp
-
-from infra.local import state
 from infra.local.problem import Problem
 from libs.events.names import Service
+from tools.admin_session import run_as_admin
 from tools.api_client import ApiClient, ApiError, Json
-from tools.places import add_home, home_of
+from tools.places import add_home
 
 ADDRESS = "/api/admin/dead-letters"
 EXIT_STILL_PARKED = 1
@@ -62,43 +58,13 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 1 if something is parked still although it was to be redriven or discarded."""
-    home = home_of(arguments)
-    now = asyncio.run(state.load(home))
-    if not now["services"][Service.GATEWAY.value]["ready"]:
-        up = home.command("up")
-        raise Problem(f"The gateway of {home.root} does not answer: start it with `{up}`.")
     work: Mapping[str, Callable[[ApiClient, argparse.Namespace], Awaitable[int]]] = {
         "list": _list,
         "show": _show,
         "redrive": _act,
         "discard": _act,
     }
-    try:
-        return asyncio.run(_as_admin(now, work[arguments.subcommand], arguments))
-    except ApiError as error:
-        raise Problem(str(error)) from error
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise Problem(f"The gateway at {now['gateway_url']} does not answer: {error}.") from error
-
-
-async def _as_admin(
-    now: state.State,
-    work: Callable[[ApiClient, argparse.Namespace], Awaitable[int]],
-    arguments: argparse.Namespace,
-) -> int:
-    admin = now["admin"]
-    password = _password(Path(admin["password_file"]))
-    async with ApiClient(now["gateway_url"]) as client:
-        await client.log_in(admin["email"], password)
-        return await work(client, arguments)
-
-
-def _password(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        text = f"The administrator's password cannot be read from {file}: restore it."
-        raise Problem(text) from error
+    return run_as_admin(arguments, work[arguments.subcommand])
 
 
 async def _list(client: ApiClient, arguments: argparse.Namespace) -> int:

@@ -43,9 +43,6 @@ _EXPOSED_HEADERS: Final = (
     REQUEST_ID_HEADER,
     "RateLimit",
     "RateLimit-Policy",
-    "RateLimit-Limit",
-    "RateLimit-Remaining",
-    "RateLimit-Reset",
 )
 _PREFLIGHT_AGE_SECONDS: Final = 600
 

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bound_contextvars, unbind_contextvars
+from structlog.contextvars import unbind_contextvars
 
 from libs.runtime.clock import Clock
 from libs.runtime.http.problems import problem_response
@@ -46,6 +46,20 @@ class HttpMetrics:
             buckets=LATENCY_BUCKETS_SECONDS,
             registry=registry,
         )
+        # The library looks a child up under a lock; routes, methods and statuses are few.
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        """One request more."""
+        children = self._children.get((method, route, status))
+        if children is None:
+            children = (
+                self.requests.labels(method, route, str(status)),
+                self.seconds.labels(method, route),
+            )
+            self._children[method, route, status] = children
+        children[0].inc()
+        children[1].observe(seconds)
 
 
 class RequestContext:
@@ -77,13 +91,13 @@ class RequestContext:
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
             await send(message)
 
-        with bound_contextvars(request_id=request_id), tracing(self._trace(headers)):
+        with tracing(self._trace(headers), request_id=request_id):
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
                 self._tell(scope, status, self._clock.monotonic() - started)
                 # Bound by whoever authenticated the caller; connections are reused.
-                unbind_contextvars("user_id", "workspace_id")
+                unbind_contextvars("user_id", "workspace_id", "api_key_id")
 
     def _request_id(self, headers: Headers) -> str:
         sent = headers.get(REQUEST_ID_HEADER, "")
@@ -96,8 +110,7 @@ class RequestContext:
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         route = route_template(scope)
-        self._metrics.requests.labels(method, route, str(status)).inc()
-        self._metrics.seconds.labels(method, route).observe(seconds)
+        self._metrics.count(method, route, status, seconds)
         # Probes and scrapes come every few seconds for ever; only their failures are news.
         is_quiet = route.startswith(_QUIET_ROUTES) and status < 400
         log = logger.debug if is_quiet else logger.error if status >= 500 else logger.info

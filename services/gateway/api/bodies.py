@@ -70,6 +70,9 @@ class JobRequest(GenerationBody):
 
     provider: str | None = None
     operation: str | None = None
+    price_book_version: int | None = Field(
+        default=None, description="Admit at the prices of this book alone: 409 if it has changed."
+    )
 
 
 class AcceptedBody(Body):

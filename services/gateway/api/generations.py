@@ -10,13 +10,17 @@ from libs.runtime.auth import Principal
 from libs.runtime.http import JsonResponse
 from services.gateway.api.bodies import AcceptedBody, GeneratedBody, GenerationBody, JobRequest
 from services.gateway.api.callers import Callers
+from services.gateway.api.costing import CostingRoute
+from services.gateway.api.rate_limits import headers_of
 from services.gateway.api.views import JobViews
+from services.gateway.domain.admission import Payer
 from services.gateway.domain.catalogue import PROVIDERS
 from services.gateway.domain.orders import Draft, place
 from services.gateway.domain.text import InvalidRequestError, is_storable
+from services.gateway.handlers.admissions import Accepted
 from services.gateway.handlers.assets import inline
 from services.gateway.handlers.errors import InvalidRequest
-from services.gateway.handlers.generations import Accepted, Generations, Payer
+from services.gateway.handlers.generations import Generations, Quote
 from services.gateway.ports import Owners
 
 KEY_CHARS_MAX: Final = 255
@@ -43,15 +47,33 @@ class Desk(Struct, frozen=True, kw_only=True):
     patience: timedelta
 
     async def submit(
-        self, caller: Principal, draft: Draft, route: str, key: str | None, *, needs_model: bool
+        self,
+        caller: Principal,
+        draft: Draft,
+        route: str,
+        key: str | None,
+        *,
+        needs_model: bool = False,
+        book_version: int | None = None,
     ) -> Accepted:
         """The job of a request."""
         try:
             order, checked_key = place(draft, needs_model=needs_model), _checked(key)
         except InvalidRequestError as error:
             raise InvalidRequest(error) from None
-        payer = Payer(user_id=caller.user_id, account_id=caller.account_id)
-        return await self.generations.submit(payer, order, route=route, key=checked_key)
+        return await self.generations.submit(
+            _payer(caller), order, route=route, key=checked_key, book_version=book_version
+        )
+
+    async def quote(self, caller: Principal, body: JobRequest) -> Quote:
+        """What a request would cost, and whether it would be admitted."""
+        try:
+            order = place(body.draft(provider=body.provider, operation=body.operation))
+        except InvalidRequestError as error:
+            raise InvalidRequest(error) from None
+        return await self.generations.quote(
+            _payer(caller), order, book_version=body.price_book_version
+        )
 
     async def answer(self, caller: Principal, accepted: Accepted, prefer: str | None) -> Response:
         """The picture once it is there, unless the client would rather not wait."""
@@ -63,14 +85,14 @@ class Desk(Struct, frozen=True, kw_only=True):
         images = job.state.shown_images
         wants_base64 = images and PROVIDERS[job.provider].answers_base64
         content = await inline(self.owners, images[0].key) if wants_base64 else None
-        return JsonResponse(self.views.generated(job, content))
+        return JsonResponse(self.views.generated(job, content), headers=_limits(accepted))
 
 
 def create_router(desk: Desk, callers: Callers) -> APIRouter:
     """The routes that cost."""
-    router = APIRouter(prefix="/api", tags=["generations"])
+    router = APIRouter(prefix="/api", tags=["generations"], route_class=CostingRoute)
     # The admission itself finds out whether the user exists.
-    Caller = Annotated[Principal, Depends(callers.signed)]  # noqa: N806  # a type, made at start
+    Caller = Annotated[Principal, Depends(callers.costing)]  # noqa: N806  # a type, made at start
 
     @router.post(
         "/jobs", status_code=status.HTTP_202_ACCEPTED, response_model=AcceptedBody, tags=["jobs"]
@@ -78,7 +100,10 @@ def create_router(desk: Desk, callers: Callers) -> APIRouter:
     async def create_job(caller: Caller, body: JobRequest, key: IdempotencyKey = None) -> Response:
         """Start a generation and answer at once; follow it by its id."""
         draft = body.draft(provider=body.provider, operation=body.operation)
-        return _accepted(await desk.submit(caller, draft, "/api/jobs", key, needs_model=False))
+        accepted = await desk.submit(
+            caller, draft, "/api/jobs", key, book_version=body.price_book_version
+        )
+        return _accepted(accepted)
 
     @router.post("/unified-generate", response_model=GeneratedBody, responses=_ASYNC)
     async def generate(
@@ -100,7 +125,7 @@ def create_router(desk: Desk, callers: Callers) -> APIRouter:
     ) -> Response:
         """Generate with a provider, and wait for the picture."""
         draft = body.draft(provider=provider)
-        accepted = await desk.submit(caller, draft, "/api/image/{provider}", key, needs_model=False)
+        accepted = await desk.submit(caller, draft, "/api/image/{provider}", key)
         return await desk.answer(caller, accepted, prefer)
 
     return router
@@ -110,7 +135,27 @@ def _accepted(accepted: Accepted, headers: dict[str, str] | None = None) -> Resp
     return JsonResponse(
         {"jobId": accepted.job_id, "status": accepted.status.value},
         status_code=status.HTTP_202_ACCEPTED,
-        headers={"Location": f"/api/jobs/{accepted.job_id}", **(headers or {})},
+        headers={
+            "Location": f"/api/jobs/{accepted.job_id}",
+            **_limits(accepted),
+            **(headers or {}),
+        },
+    )
+
+
+def _limits(accepted: Accepted) -> dict[str, str]:
+    """What the limits leave after an admission; a repeat took nothing."""
+    if accepted.admitted is None or accepted.at is None:
+        return {}
+    return headers_of(accepted.admitted.allowances, accepted.at)
+
+
+def _payer(caller: Principal) -> Payer:
+    return Payer(
+        user_id=caller.user_id,
+        account_id=caller.account_id,
+        workspace_id=caller.workspace_id,
+        api_key_id=caller.api_key_id,
     )
 
 

@@ -16,6 +16,7 @@ from services.gateway.api.views import JobViews
 from services.gateway.handlers.errors import JobNotFound
 from services.gateway.handlers.generations import Generations
 from services.gateway.handlers.streams import Stream, Streams, Told
+from services.gateway.store.feed import Listener
 
 _RECONNECT_MS: Final = 2_000
 _HEARTBEAT: Final = b": still here\n\n"
@@ -59,9 +60,8 @@ def create_router(
     ) -> Response:
         """What happens to a job, as it happens: a snapshot first, or what came after an event."""
         after = _position(last_event_id or last_event_id_in_query)
-        stream = await streams.open(
-            _job_id(job_id), caller.user_id, after=after, until=caller.expires_at
-        )
+        listener = Listener(user_id=caller.user_id, api_key_id=caller.api_key_id)
+        stream = await streams.open(_job_id(job_id), listener, after=after, until=caller.expires_at)
         if stream is None:
             return Response(status_code=204)  # tells a browser not to come back
         return StreamingResponse(

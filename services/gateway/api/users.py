@@ -13,7 +13,7 @@ from services.gateway.handlers.accounts import Accounts
 def create_router(accounts: Accounts, callers: Callers) -> APIRouter:
     """The routes that erase a person."""
     router = APIRouter(prefix="/api", tags=["accounts"])
-    Caller = Annotated[Principal, Depends(callers.known)]  # noqa: N806  # a type, made at start
+    Caller = Annotated[Principal, Depends(callers.person)]  # noqa: N806  # a type, made at start
     Admin = Annotated[Principal, Depends(require_admin(callers.known))]  # noqa: N806  # as above
 
     @router.delete("/users/me", status_code=status.HTTP_204_NO_CONTENT)

@@ -1,18 +1,52 @@
-"""Whether a request is admitted, from what the database says under its locks.
+"""Whether requests are admitted, from what the database says under its locks.
 
-The order is fixed: ban, repeat, credit, limit.
+The order is fixed: user, ban, repeat, price, credit, limit.
 """
 
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from services.gateway.domain.credits import AccountCopy
-from services.gateway.domain.limits import Exceeded, Limit, spend
-from services.gateway.domain.orders import Order
-from services.gateway.domain.pricing import PriceBook, unit_credits
+from services.gateway.domain.limits import Allowance, Demand, Kind, Subject, TooMany, take_all
+from services.gateway.domain.orders import Order, estimated_tokens
+from services.gateway.domain.pricing import PriceBook, UnpricedOperationError, price
+
+
+class Payer(Struct, frozen=True, kw_only=True):
+    """Who acts, by which key, and whose credits pay."""
+
+    user_id: UUID
+    account_id: UUID
+    workspace_id: UUID | None = None
+    api_key_id: UUID | None = None
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """An order that somebody wants admitted, as the job that it would become."""
+
+    job_id: UUID
+    payer: Payer
+    order: Order
+    fingerprint: bytes
+    route: str
+    key: str | None = None  # of idempotency
+    book_version: int | None = None  # the only book whose price is agreed to
+
+    @property
+    def subjects(self) -> list[Subject]:
+        """Whose limits bind the request, in the order of their locks."""
+        payer = self.payer
+        found = [Subject(Kind.USER, str(payer.user_id))]
+        if payer.workspace_id is not None:
+            found.append(Subject(Kind.WORKSPACE, str(payer.workspace_id)))
+        if payer.api_key_id is not None:
+            found.append(Subject(Kind.KEY, str(payer.api_key_id)))
+        return [*found, Subject(Kind.PROVIDER, self.order.provider)]
 
 
 class Earlier(Struct, frozen=True, kw_only=True, gc=False):
@@ -22,25 +56,40 @@ class Earlier(Struct, frozen=True, kw_only=True, gc=False):
     fingerprint: bytes
 
 
+class Standing(Struct, frozen=True, kw_only=True):
+    """What is known of the one who asks."""
+
+    is_banned: bool
+    is_key_revoked: bool
+    account: AccountCopy
+    earlier: Earlier | None
+
+
+class BookInForce(Struct, frozen=True, kw_only=True):
+    """The price book that holds at an instant of the database's clock."""
+
+    version: int
+    book: PriceBook
+
+
 class Terms(Struct, frozen=True, kw_only=True):
     """The state that an admission depends on, at one instant of the database's clock."""
 
     now: datetime
-    is_banned: bool
-    account: AccountCopy
-    limit_drained_at: datetime
-    book: PriceBook
-    book_version: int
-    earlier: Earlier | None
+    standing: Standing | None
+    allowances: tuple[Allowance, ...]
+    book: BookInForce | None
 
 
 class Admitted(Struct, frozen=True, kw_only=True):
-    """The job may start at this price."""
+    """The job may start at this price; `allowances` are what is left after it."""
 
     unit_credits: int
     units: int
+    tokens: int  # estimated
     book_version: int
-    limit_drained_at: datetime
+    rule: str
+    allowances: tuple[Allowance, ...]
 
     @property
     def credits(self) -> int:
@@ -57,8 +106,25 @@ class KeyReused(Struct, frozen=True):
     """Another request was accepted under the same key."""
 
 
+class NotKnown(Struct, frozen=True):
+    """There is no such user, or their API key was revoked."""
+
+
 class Banned(Struct, frozen=True):
     """The user may not generate."""
+
+
+class NotPriced(Struct, frozen=True):
+    """No book is in force, or the one in force has no price for the operation."""
+
+    operation: str
+
+
+class PriceChanged(Struct, frozen=True, kw_only=True):
+    """Another book is in force than the one whose price was agreed to."""
+
+    agreed: int
+    in_force: int
 
 
 class CreditsShort(Struct, frozen=True, kw_only=True):
@@ -68,34 +134,112 @@ class CreditsShort(Struct, frozen=True, kw_only=True):
     available: int
 
 
-class TooMany(Struct, frozen=True):
-    """The user's allowance is used up for this long."""
-
-    retry_after: timedelta
-
-
-Refusal: TypeAlias = KeyReused | Banned | CreditsShort | TooMany
+Refusal: TypeAlias = (
+    NotKnown | KeyReused | Banned | NotPriced | PriceChanged | CreditsShort | TooMany
+)
 Decision: TypeAlias = Admitted | Repeated | Refusal
 
 
-def decide(order: Order, fingerprint: bytes, terms: Terms, limit: Limit) -> Decision:
+def decide(request: Request, terms: Terms) -> Decision:
     """Admit, join the job of an earlier equal request, or refuse."""
-    if terms.is_banned:
+    standing = terms.standing
+    if standing is None or standing.is_key_revoked:
+        return NotKnown()
+    if standing.is_banned:
         return Banned()
-    if terms.earlier is not None:
-        same = terms.earlier.fingerprint == fingerprint
-        return Repeated(terms.earlier.job_id) if same else KeyReused()
-    price = unit_credits(terms.book, order.operation)
-    needed = price * order.units
+    if standing.earlier is not None:
+        same = standing.earlier.fingerprint == request.fingerprint
+        return Repeated(standing.earlier.job_id) if same else KeyReused()
+    return _decide_on_offer(request, standing, terms)
+
+
+def _decide_on_offer(request: Request, standing: Standing, terms: Terms) -> Admitted | Refusal:
+    offer = offered(request.order, terms.book)
+    if isinstance(offer, NotPriced):
+        return offer
+    if request.book_version not in {None, offer.book_version}:
+        return PriceChanged(agreed=request.book_version or 0, in_force=offer.book_version)
     # A job that costs nothing is refused too while the account is in debt.
-    if terms.account.available < needed:
-        return CreditsShort(needed=needed, available=terms.account.available)
-    spent = spend(limit, terms.limit_drained_at, terms.now)
-    if isinstance(spent, Exceeded):
-        return TooMany(spent.retry_after)
+    if standing.account.available < offer.credits:
+        return CreditsShort(needed=offer.credits, available=standing.account.available)
+    demand = Demand(credits=offer.credits, tokens=offer.tokens)
+    taken = take_all(terms.allowances, demand, terms.now)
+    if isinstance(taken, TooMany):
+        return taken
+    return replace(offer, allowances=taken)
+
+
+def offered(order: Order, in_force: BookInForce | None) -> Admitted | NotPriced:
+    """What an order costs, before anybody has asked whether it is admitted."""
+    if in_force is None:
+        return NotPriced(order.operation)
+    try:
+        priced = price(in_force.book, order)
+    except UnpricedOperationError:
+        return NotPriced(order.operation)
     return Admitted(
-        unit_credits=price,
+        unit_credits=priced.unit_credits,
         units=order.units,
-        book_version=terms.book_version,
-        limit_drained_at=spent.drained_at,
+        tokens=estimated_tokens(order),
+        book_version=in_force.version,
+        rule=priced.rule,
+        allowances=(),
     )
+
+
+class Counter:
+    """Decides requests one after the other: each sees what those before it have taken."""
+
+    def __init__(
+        self, *, now: datetime, book: BookInForce | None, allowances: Iterable[Allowance]
+    ) -> None:
+        self.now = now
+        self._book = book
+        self._allowances = {each.subject: each for each in allowances}
+        self._accounts: dict[UUID, AccountCopy] = {}
+        self._accepted: dict[tuple[UUID, str, str], Earlier] = {}
+
+    def decide(self, request: Request, standing: Standing | None) -> Decision:
+        """The decision on the next request; `standing` is what the database says of it."""
+        terms = Terms(
+            now=self.now,
+            standing=standing and self._now_standing(request, standing),
+            allowances=tuple(
+                self._allowances[subject] for subject in request.subjects if standing is not None
+            ),
+            book=self._book,
+        )
+        decision = decide(request, terms)
+        if isinstance(decision, Admitted) and terms.standing is not None:
+            self._accept(request, terms.standing.account, decision)
+        return decision
+
+    def offer(self, order: Order) -> Admitted | NotPriced:
+        """What an order costs now."""
+        return offered(order, self._book)
+
+    def _now_standing(self, request: Request, stored: Standing) -> Standing:
+        account = self._accounts.get(request.payer.account_id, stored.account)
+        earlier = stored.earlier
+        if request.key is not None:
+            accepted = self._accepted.get((request.payer.user_id, request.route, request.key))
+            earlier = accepted or earlier
+        return replace(stored, account=account, earlier=earlier)
+
+    def _accept(self, request: Request, account: AccountCopy, admitted: Admitted) -> None:
+        held = replace(account, held=account.held + admitted.credits)
+        self._accounts[request.payer.account_id] = held
+        for allowance in admitted.allowances:
+            self._allowances[allowance.subject] = allowance
+        if request.key is not None:
+            name = (request.payer.user_id, request.route, request.key)
+            self._accepted[name] = Earlier(job_id=request.job_id, fingerprint=request.fingerprint)
+
+    def changed_accounts(self) -> Mapping[UUID, AccountCopy]:
+        """The accounts that holds were taken on, as they are after that."""
+        return self._accounts
+
+    def allowances_of(self, requests: Iterable[Request]) -> list[Allowance]:
+        """What is left to the subjects of these requests, in the order of their locks."""
+        subjects = {subject for request in requests for subject in request.subjects}
+        return [self._allowances[each] for each in sorted(subjects, key=lambda s: s.lock_order)]

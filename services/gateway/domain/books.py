@@ -1,7 +1,7 @@
 """A batch of events folded into account copies, holds and jobs: loaded rows in, changes out."""
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime
 from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
@@ -14,6 +14,7 @@ from libs.events.generation import JobEvent
 from libs.events.payload import Payload
 from services.gateway.domain.credits import AccountCopy, catch_up, let_go
 from services.gateway.domain.jobs import JobState, evolve
+from services.gateway.domain.limits import Settlement, Subject, added_up
 
 
 class Hold(Struct, frozen=True, kw_only=True, gc=False):
@@ -24,13 +25,34 @@ class Hold(Struct, frozen=True, kw_only=True, gc=False):
     closed_at: datetime | None = None
 
 
+class Metered(Struct, frozen=True, kw_only=True, gc=False):
+    """What admission counted against the caps of a day, for whom."""
+
+    subjects: tuple[Subject, ...]
+    day: date
+    tokens: int
+
+
 class Job(Struct, frozen=True, kw_only=True):
     """A job with its hold."""
 
     job_id: UUID
     user_id: UUID
     hold: Hold
+    metered: Metered
     state: JobState
+
+    def settled(self, before: JobState) -> Iterator[Settlement]:
+        """What is to be corrected in the day's sums, since more is known now than before."""
+        answer, charge, metered = self.state.answer, self.state.charge, self.metered
+        tokens = charged = 0
+        if answer is not None and before.answer is None:
+            tokens = answer.tokens - metered.tokens
+        if charge is not None and before.charge is None:
+            charged = charge.credits - self.hold.credits
+        if tokens or charged:
+            for subject in metered.subjects:
+                yield Settlement(subject=subject, day=metered.day, credits=charged, tokens=tokens)
 
 
 class FeedKind(StrEnum):
@@ -145,6 +167,14 @@ class Books:
         return [
             job for job_id, job in self.jobs.items() if job.hold != self._loaded_jobs[job_id].hold
         ]
+
+    def settlements(self) -> list[Settlement]:
+        """What the batch tells of the true use of jobs, in the order of the rows' locks."""
+        return added_up(
+            settlement
+            for job_id, job in self.jobs.items()
+            for settlement in job.settled(self._loaded_jobs[job_id].state)
+        )
 
     def feed(self) -> list[FeedEntry]:
         """What the batch has to tell the users, one job after the other."""

@@ -21,6 +21,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     default_model: str
     prompt_chars_max: int
     answers_base64: bool  # the waiting route answers the picture itself, besides its address
+    output_tokens_per_unit: int = 0  # what the provider is expected to report for one
 
 
 PROVIDERS: Final[Mapping[str, Provider]] = {

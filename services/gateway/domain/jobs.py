@@ -62,6 +62,7 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     images: tuple[StoredImage, ...] = ()
     texts: tuple[str, ...] = ()
     delivered_units: int = 0
+    tokens: int = 0
     seed: int | None = None
     failure_code: FailureCode | None = None
     failure_message: str | None = None
@@ -159,6 +160,7 @@ def answer_of(event: GenerationCompleted | GenerationFailed, at: datetime) -> An
             images=event.images,
             texts=event.texts,
             delivered_units=event.delivered_units,
+            tokens=event.input_tokens + event.output_tokens,
             seed=event.seed,
         )
     cancelled = event.code is FailureCode.CANCELLED

@@ -15,6 +15,7 @@ UNITS_MAX: Final = 8
 OPTIONS_BYTES_MAX: Final = 16_384
 OPTIONS_DEPTH_MAX: Final = 6
 INTEGER_MAX: Final = 2**53 - 1
+CHARACTERS_PER_TOKEN: Final = 4
 
 _COUNTS: Final = ("n", "num_images")
 _INPUT_IMAGES: Final = ("imageBase64", "references")
@@ -44,6 +45,12 @@ class Order(Struct, frozen=True, kw_only=True):
     def fingerprint(self) -> bytes:
         """Equal for equal orders, however their JSON was written."""
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).digest()
+
+
+def estimated_tokens(order: Order) -> int:
+    """What an order may use, as long as nobody knows: its provider says it at the end."""
+    output = PROVIDERS[order.provider].output_tokens_per_unit
+    return -(-len(order.prompt) // CHARACTERS_PER_TOKEN) + output * order.units
 
 
 def place(draft: Draft, *, needs_model: bool = False) -> Order:
@@ -117,6 +124,8 @@ def _units(options: dict[str, Any]) -> int:
 
 
 def _check_options(options: dict[str, Any]) -> None:
+    if not options:
+        return
     for depth, value in _walk(options):
         if depth > OPTIONS_DEPTH_MAX:
             text = f"Options may be nested at most {OPTIONS_DEPTH_MAX} deep"

@@ -8,7 +8,7 @@ import structlog
 from libs.events.identity import AccountErased, UserRegistered
 from libs.runtime import erasure
 from libs.runtime.clock import Clock
-from libs.runtime.db import Database
+from libs.runtime.db import Database, Transaction
 from libs.runtime.ids import Ids
 from services.gateway.domain.identity import (
     PASSWORD_BYTES_MAX,
@@ -18,6 +18,7 @@ from services.gateway.domain.identity import (
     check_password,
     normalise_email,
 )
+from services.gateway.domain.pricing import NewAccounts
 from services.gateway.domain.text import InvalidRequestError, is_storable
 from services.gateway.handlers.errors import (
     EmailTaken,
@@ -29,6 +30,7 @@ from services.gateway.handlers.errors import (
 from services.gateway.ports import Passwords
 from services.gateway.store import accounts as store
 from services.gateway.store import erasure as erasure_store
+from services.gateway.store import prices
 from services.gateway.store.accounts import NewUser, User
 from services.gateway.store.feed import FEED_CHANNEL
 
@@ -106,14 +108,14 @@ class Accounts:
             raise UnknownUser
         return user
 
-    async def role(self, user_id: UUID) -> Role:
+    async def role(self, user_id: UUID, api_key_id: UUID | None = None) -> Role:
         """What a user may do now, whatever their token says.
 
         Raises:
-            UnknownUser: nobody has this id.
+            UnknownUser: nobody has this id, or they come with a key that was revoked.
         """
         async with self._database.read() as connection:
-            role = await store.find_role(connection, user_id)
+            role = await store.find_role(connection, user_id, api_key_id)
         if role is None:
             raise UnknownUser
         return role
@@ -148,17 +150,19 @@ class Accounts:
         async with self._database.read() as connection:
             if await store.is_registered(connection, email):  # saves the hashing, decides nothing
                 raise EmailTaken
-        user = NewUser(
-            user_id=self._ids.new(),
-            email=email,
-            password_hash=await self._passwords.hash(password),
-            display_name=name,
-            role=role,
-            created_at=self._clock.now(),
-            signup_credits=self._signup_credits,
-            grace=self._grace,
-        )
+        password_hash = await self._passwords.hash(password)
         async with self._database.transaction() as transaction:
+            begins_with = await self._beginning(transaction)
+            user = NewUser(
+                user_id=self._ids.new(),
+                email=email,
+                password_hash=password_hash,
+                display_name=name,
+                role=role,
+                created_at=self._clock.now(),
+                signup_credits=begins_with.signup_credits,
+                grace=begins_with.grace,
+            )
             if not await store.add_user(transaction.connection, user):
                 raise EmailTaken
             transaction.publish(
@@ -171,3 +175,9 @@ class Accounts:
                 )
             )
         return await self.user(user.user_id)
+
+    async def _beginning(self, transaction: Transaction) -> NewAccounts:
+        """What a new user begins with: what the price book in force says, else the settings."""
+        book = await prices.book_in_force(transaction.connection)
+        settings = NewAccounts(signup_credits=self._signup_credits, grace=self._grace)
+        return settings if book is None else book.accounts or settings

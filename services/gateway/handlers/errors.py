@@ -1,19 +1,20 @@
 """What the gateway refuses, and how it says so.
 
 BadRequest          InvalidRequest
-Unauthorized        InvalidCredentials, UnknownUser
+Unauthorized        InvalidCredentials, UnknownUser, InvalidApiKey
 PaymentRequired     InsufficientCredits
-Forbidden           UserBanned
-NotFound            JobNotFound
-Conflict            EmailTaken, GenerationCancelled
-Unprocessable       IdempotencyKeyReused, GenerationRefused
+Forbidden           UserBanned, ScopeMissing, LogInNeeded
+NotFound            JobNotFound, PriceBookNotFound, ApiKeyNotFound, SubjectNotFound
+Conflict            EmailTaken, GenerationCancelled, PriceBookExpired, TooManyApiKeys, BanOfOneself
+Unprocessable       IdempotencyKeyReused, GenerationRefused, InvalidPriceBook, EffectiveInThePast
 TooManyRequests     RateLimited, Flooded
 BadGateway          GenerationFailure
-Unavailable         OwnerUnavailable
+Unavailable         OwnerUnavailable, NoPrice
 GatewayTimeout      StillRunning, DeadlineMissed
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -33,8 +34,19 @@ from libs.runtime.errors import (
     Unavailable,
     Unprocessable,
 )
-from services.gateway.domain.admission import Banned, CreditsShort, KeyReused, Refusal, TooMany
+from services.gateway.domain.admission import (
+    Admitted,
+    Banned,
+    CreditsShort,
+    KeyReused,
+    NotKnown,
+    NotPriced,
+    PriceChanged,
+    Refusal,
+    Repeated,
+)
 from services.gateway.domain.jobs import Answer
+from services.gateway.domain.limits import Measure, TooMany
 from services.gateway.domain.text import InvalidRequestError
 
 
@@ -61,6 +73,15 @@ class UnknownUser(Unauthorized):
         super().__init__("Not authenticated: log in again")
 
 
+class InvalidApiKey(Unauthorized):
+    """Never made by us, or revoked: one answer for both."""
+
+    code = "invalid_api_key"
+
+    def __init__(self) -> None:
+        super().__init__("Unauthorized: this API key is not valid")
+
+
 class InsufficientCredits(PaymentRequired):
     code = "insufficient_credits"
 
@@ -78,6 +99,22 @@ class UserBanned(Forbidden):
         super().__init__("This account may not generate: contact support")
 
 
+class ScopeMissing(Forbidden):
+    code = "scope_missing"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This API key may not do this: it lacks the scope {scope}")
+
+
+class LogInNeeded(Forbidden):
+    """For people: a key must not be able to make, or free, others."""
+
+    code = "log_in_needed"
+
+    def __init__(self) -> None:
+        super().__init__("An API key may not do this: log in")
+
+
 class JobNotFound(NotFound):
     code = "job_not_found"
 
@@ -90,6 +127,51 @@ class UserNotFound(NotFound):
 
     def __init__(self) -> None:
         super().__init__("User not found")
+
+
+class PriceBookNotFound(NotFound):
+    code = "price_book_not_found"
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"There is no price book {version}: list them to see which there are")
+
+
+class ApiKeyNotFound(NotFound):
+    code = "api_key_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("API key not found")
+
+
+class SubjectNotFound(NotFound):
+    code = "subject_not_found"
+
+    def __init__(self, kind: str, subject: str) -> None:
+        super().__init__(f"There is no {kind} {subject}")
+
+
+class PriceBookExpired(Conflict):
+    code = "price_book_expired"
+
+    def __init__(self, changed: PriceChanged) -> None:
+        super().__init__(
+            f"Price book {changed.in_force} is in force, not {changed.agreed}: ask for a new quote",
+            details={"priceBookVersion": changed.in_force},
+        )
+
+
+class TooManyApiKeys(Conflict):
+    code = "too_many_api_keys"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"There are {most} API keys already: revoke one first")
+
+
+class BanOfOneself(Conflict):
+    code = "ban_of_oneself"
+
+    def __init__(self) -> None:
+        super().__init__("Nobody can ban themselves: ask another administrator")
 
 
 class EmailTaken(Conflict):
@@ -108,14 +190,40 @@ class IdempotencyKeyReused(Unprocessable):
         )
 
 
+class InvalidPriceBook(Unprocessable):
+    code = "invalid_price_book"
+
+
+class EffectiveInThePast(Unprocessable):
+    code = "effective_in_the_past"
+
+    def __init__(self) -> None:
+        super().__init__("A price book cannot be in force from an instant that has passed")
+
+
+class NoPrice(Unavailable):
+    code = "no_price"
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(f"No price book in force has a price for {operation}: try again later")
+
+
 class RateLimited(TooManyRequests):
+    """`allowances` are what is left at `at`: the answer's headers tell of them."""
+
     code = "rate_limited"
 
-    def __init__(self, retry_after_seconds: float) -> None:
+    def __init__(self, refusal: TooMany, at: datetime) -> None:
+        text = "Too many generations: wait a moment and try again"
+        if refusal.measure is not Measure.REQUESTS:
+            text = f"The day's {refusal.measure.value} are used up: try again tomorrow"
         super().__init__(
-            "Too many generations: wait a moment and try again",
-            retry_after_seconds=retry_after_seconds,
+            text,
+            retry_after_seconds=refusal.retry_after.total_seconds(),
+            details={"limit": refusal.subject.kind.value, "measure": refusal.measure.value},
         )
+        self.allowances = refusal.allowances
+        self.at = at
 
 
 class Flooded(TooManyRequests):
@@ -189,14 +297,24 @@ def failure_of(job_id: UUID, answer: Answer) -> DomainError:
     return kind(answer.failure_message or "Generation failed", details=details)
 
 
-def refusal_of(refusal: Refusal) -> DomainError:
+def refusal_of(  # noqa: PLR0911  # one for each kind
+    refusal: Refusal | Repeated | Admitted, at: datetime
+) -> DomainError:
     """What a client is told of a request that is not admitted."""
     match refusal:
+        case NotKnown():
+            return UnknownUser()
         case Banned():
             return UserBanned()
         case KeyReused():
             return IdempotencyKeyReused()
+        case NotPriced(operation):
+            return NoPrice(operation)
+        case PriceChanged():
+            return PriceBookExpired(refusal)
         case CreditsShort():
             return InsufficientCredits(refusal)
         case TooMany():
-            return RateLimited(refusal.retry_after.total_seconds())
+            return RateLimited(refusal, at)
+        case _:
+            raise TypeError(f"{type(refusal).__name__} is no refusal")

@@ -1,21 +1,22 @@
 """Generations: admission of a request, its job, and the wait for the job's end."""
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
 
-from libs.events.generation import GenerationRequested, RequestFacts
 from libs.runtime.clock import Clock
-from libs.runtime.db import Database, DatabaseUnavailable, Transaction
+from libs.runtime.db import Database, DatabaseUnavailable
+from libs.runtime.errors import DomainError
 from libs.runtime.ids import Ids
-from libs.runtime.tracing import current_traceparent
 from libs.runtime.wakeups import Wakeups
-from services.gateway.domain.admission import Admitted, Repeated, Terms, decide
+from services.gateway.domain.admission import Admitted, NotPriced, Payer, Request
 from services.gateway.domain.jobs import Status
-from services.gateway.domain.limits import Limit
+from services.gateway.domain.limits import Allowance
 from services.gateway.domain.orders import Order
+from services.gateway.handlers.admissions import Accepted, Admissions
 from services.gateway.handlers.errors import (
     JobNotFound,
     StillRunning,
@@ -24,27 +25,21 @@ from services.gateway.handlers.errors import (
     refusal_of,
 )
 from services.gateway.handlers.streams import SAFETY_SECONDS
-from services.gateway.store import admission as store
 from services.gateway.store import jobs
-from services.gateway.store.admission import Claim
 from services.gateway.store.feed import FEED_CHANNEL
 from services.gateway.store.jobs import OwnJob
 
 OUTAGE_SECONDS: Final = 0.5  # between two looks while the database is away
 
 
-class Payer(Struct, frozen=True, kw_only=True):
-    """Who acts, and whose credits pay."""
+class Quote(Struct, frozen=True, kw_only=True):
+    """What a request would cost at one instant; without a refusal it would be admitted."""
 
-    user_id: UUID
-    account_id: UUID
-
-
-class Accepted(Struct, frozen=True, kw_only=True):
-    """A job that will end, one way or another."""
-
-    job_id: UUID
-    status: Status
+    offer: Admitted
+    refusal: DomainError | None
+    available: int
+    allowances: Sequence[Allowance]
+    at: datetime
 
 
 class Generations:
@@ -57,44 +52,51 @@ class Generations:
         ids: Ids,
         clock: Clock,
         wakeups: Wakeups,
-        limit: Limit,
-        deadline: timedelta,
+        admissions: Admissions,
     ) -> None:
         self._database = database
         self._ids = ids
         self._clock = clock
         self._wakeups = wakeups
-        self._limit = limit
-        self._deadline = deadline
+        self._admissions = admissions
 
-    async def submit(self, payer: Payer, order: Order, *, route: str, key: str | None) -> Accepted:
+    async def submit(
+        self,
+        payer: Payer,
+        order: Order,
+        *,
+        route: str,
+        key: str | None,
+        book_version: int | None = None,
+    ) -> Accepted:
         """Admit an order, or join the job of the same request.
 
         Raises:
-            UnknownUser, UserBanned, IdempotencyKeyReused, InsufficientCredits, RateLimited: it is
-                refused, and nothing of it is kept.
+            DomainError: it is refused, and nothing of it is kept.
         """
-        claim = Claim(route=route, key=key, fingerprint=order.fingerprint())
-        async with self._database.transaction() as transaction:
-            terms = await store.admission_terms(
-                transaction.connection,
-                account_id=payer.account_id,
-                user_id=payer.user_id,
-                claim=claim,
-            )
-            if terms is None:
-                raise UnknownUser
-            decision = decide(order, claim.fingerprint, terms, self._limit)
-            match decision:
-                case Repeated(job_id):
-                    state = await jobs.find_state(transaction.connection, job_id)
-                    return Accepted(job_id=job_id, status=state.status if state else Status.PENDING)
-                case Admitted():
-                    facts = self._facts(payer, order, decision, terms)
-                    await self._write(transaction, facts, claim, decision)
-                    return Accepted(job_id=facts.job_id, status=Status.PENDING)
-                case _:
-                    raise refusal_of(decision)
+        request = self._request(payer, order, route=route, key=key, book_version=book_version)
+        return await self._admissions.admit(request)
+
+    async def quote(self, payer: Payer, order: Order, *, book_version: int | None) -> Quote:
+        """What an order would cost, and whether it would be admitted. Nothing is changed.
+
+        Raises:
+            DomainError: nobody can say what it costs, or who asks is nobody.
+        """
+        request = self._request(payer, order, route="", key=None, book_version=book_version)
+        view = await self._admissions.look(request)
+        if view.standing is None or view.standing.is_key_revoked:
+            raise UnknownUser
+        if isinstance(view.offer, NotPriced):
+            raise refusal_of(view.offer, view.at)
+        is_admitted = isinstance(view.decision, Admitted)
+        return Quote(
+            offer=view.offer,
+            refusal=None if is_admitted else refusal_of(view.decision, view.at),
+            available=view.standing.account.available,
+            allowances=view.allowances,
+            at=view.at,
+        )
 
     async def find(self, job_id: UUID, user_id: UUID) -> OwnJob:
         """A user's job.
@@ -133,36 +135,15 @@ class Generations:
         except DatabaseUnavailable:
             return None
 
-    def _facts(self, payer: Payer, order: Order, admitted: Admitted, terms: Terms) -> RequestFacts:
-        return RequestFacts(
+    def _request(
+        self, payer: Payer, order: Order, *, route: str, key: str | None, book_version: int | None
+    ) -> Request:
+        return Request(
             job_id=self._ids.new(),
-            account_id=payer.account_id,
-            user_id=payer.user_id,
-            operation=order.operation,
-            provider=order.provider,
-            model=order.model,
-            prompt=order.prompt,
-            options=order.options,
-            unit_credits=admitted.unit_credits,
-            units=admitted.units,
-            price_book_version=admitted.book_version,
-            requested_at=terms.now,
-            deadline_at=terms.now + self._deadline,
-        )
-
-    @staticmethod
-    async def _write(
-        transaction: Transaction, facts: RequestFacts, claim: Claim, admitted: Admitted
-    ) -> None:
-        await store.write_admission(
-            transaction.connection,
-            facts,
-            claim=claim,
-            limit_drained_at=admitted.limit_drained_at,
-        )
-        # The job's id correlates everything that it causes: from one follows the other.
-        transaction.publish(
-            GenerationRequested(job_id=facts.job_id, account_id=facts.account_id, request=facts),
-            correlation_id=facts.job_id,
-            traceparent=current_traceparent(),
+            payer=payer,
+            order=order,
+            fingerprint=order.fingerprint(),
+            route=route,
+            key=key,
+            book_version=book_version,
         )

@@ -11,9 +11,9 @@ from libs.runtime.clock import Clock
 from libs.runtime.db import Database
 from libs.runtime.wakeups import Wakeup, Wakeups
 from services.gateway.domain.jobs import JobState
-from services.gateway.handlers.errors import JobNotFound
+from services.gateway.handlers.errors import JobNotFound, UserBanned
 from services.gateway.store import feed as store
-from services.gateway.store.feed import FEED_CHANNEL, Snapshot
+from services.gateway.store.feed import FEED_CHANNEL, Listener, NoListenerError, Snapshot
 from services.gateway.store.jobs import OwnJob
 
 # A process may die between its commit and its wake-up call to the others: so every listener
@@ -42,7 +42,7 @@ class Streams:
         self._clock = clock
 
     async def open(
-        self, job_id: UUID, user_id: UUID, *, after: int | None, until: datetime | None
+        self, job_id: UUID, listener: Listener, *, after: int | None, until: datetime | None
     ) -> "Stream | None":
         """A stream of a job from behind a position on, or from now; it ends with the log-in.
 
@@ -50,20 +50,25 @@ class Streams:
 
         Raises:
             JobNotFound: there is no such job, or it is somebody else's.
+            UserBanned: the user is banned, or their key was revoked just now.
         """
         async with self._database.read() as connection:
-            start = await store.snapshot(connection, job_id, user_id)
+            start = await store.snapshot(connection, job_id, listener.user_id)
             if start is None:
                 raise JobNotFound
-            if after is not None and start.job.state.is_final and start.can_resume(after):
-                rows = await store.rows_after(connection, user_id, after, job_id)
-                if not rows:
-                    return None
+            try:
+                rows = await store.rows_after(
+                    connection, listener, start.head if after is None else after, job_id
+                )
+            except NoListenerError:
+                raise UserBanned from None
+        if after is not None and start.job.state.is_final and start.can_resume(after) and not rows:
+            return None
         return Stream(
             database=self._database,
             wakeups=self._wakeups,
             clock=self._clock,
-            user_id=user_id,
+            listener=listener,
             start=start,
             after=after,
             until=until,
@@ -79,7 +84,7 @@ class Stream:
         database: Database,
         wakeups: Wakeups,
         clock: Clock,
-        user_id: UUID,
+        listener: Listener,
         start: Snapshot,
         after: int | None,
         until: datetime | None,
@@ -88,14 +93,14 @@ class Stream:
         self._wakeups = wakeups
         self._clock = clock
         self._until = until
-        self._user_id = user_id
+        self._listener = listener
         self._start = start
         self._after = after
 
     async def events(self) -> AsyncIterator[Told | None]:
         """Events as they come; None where nothing came for a while."""
         start, position = self._start, self._after
-        with self._wakeups.listen(FEED_CHANNEL, str(self._user_id)) as wakeup:
+        with self._wakeups.listen(FEED_CHANNEL, str(self._listener.user_id)) as wakeup:
             if position is None or not start.can_resume(position):
                 kind = SNAPSHOT if position is None else RESYNC
                 position = start.head
@@ -107,12 +112,13 @@ class Stream:
 
     async def _follow(self, wakeup: Wakeup, position: int) -> AsyncIterator[Told | None]:
         while self._until is None or self._clock.now() < self._until:
-            async with self._database.read() as connection:
-                rows = await store.rows_after(
-                    connection, self._user_id, position, self._start.job.job_id
-                )
-                if not rows and not await store.has_user(connection, self._user_id):
-                    return
+            try:
+                async with self._database.read() as connection:
+                    rows = await store.rows_after(
+                        connection, self._listener, position, self._start.job.job_id
+                    )
+            except NoListenerError:
+                return  # banned, or the key was revoked: coming back is refused
             for row in rows:
                 position = row.position
                 yield Told(

@@ -1,4 +1,4 @@
--- Who may use the system, and how much of it: users, the copies of their credit accounts, their rate limits.
+-- Who may use the system, and how much of it: users, and the copies of their credit accounts.
 CREATE TABLE users (
     user_id       uuid PRIMARY KEY,
     email         text NOT NULL,
@@ -21,10 +21,4 @@ CREATE TABLE credit_account (
     settled    bigint NOT NULL,
     grace      bigint NOT NULL CHECK (grace >= 0),
     held       bigint NOT NULL CHECK (held >= 0)
-);
-
--- A leaky bucket per principal, kept as the instant at which it will be empty.
-CREATE TABLE rate_limit (
-    principal_id uuid PRIMARY KEY,
-    drained_at   timestamptz NOT NULL
 );

@@ -13,6 +13,10 @@ CREATE TABLE job (
     price_book_version bigint      NOT NULL REFERENCES price_book,
     created_at         timestamptz NOT NULL,
     deadline_at        timestamptz NOT NULL,
+    workspace_id       uuid,                   -- where it was ordered, if in one
+    api_key_id         uuid,                   -- by which key, if by one
+    tokens_estimated   bigint      NOT NULL,   -- counted against the caps of the day until the true figure is known
+    metered_on         date        NOT NULL,   -- that day, by the database's clock
     status             text        NOT NULL DEFAULT 'PENDING'
                        CHECK (status IN ('PENDING', 'PROCESSING', 'COMPLETED', 'FAILED', 'CANCELLED')),
     stage              text        NOT NULL DEFAULT 'queued',
@@ -53,26 +57,3 @@ CREATE TABLE idempotency (
     accepted_at  timestamptz NOT NULL,
     PRIMARY KEY (principal_id, route, key)
 );
-
--- What an admission depends on, in one round trip. Each statement of a function sees what was committed before it began:
--- so what is read after the account's lock includes everything that the lock's last holder has written.
-CREATE FUNCTION admission_terms(
-    the_account uuid, the_user uuid, the_route text, the_key text, remembered interval,
-    OUT at timestamptz, OUT banned_at timestamptz, OUT version bigint, OUT settled bigint, OUT grace bigint, OUT held bigint,
-    OUT drained_at timestamptz, OUT book_version bigint, OUT book text, OUT earlier_job uuid, OUT earlier_fingerprint bytea
-) RETURNS SETOF record LANGUAGE plpgsql AS $$
-BEGIN
-    SELECT a.version, a.settled, a.grace, a.held INTO version, settled, grace, held
-      FROM credit_account a WHERE a.account_id = the_account FOR UPDATE;
-    IF NOT FOUND THEN RETURN; END IF;
-    SELECT u.banned_at INTO banned_at FROM users u WHERE u.user_id = the_user;
-    IF NOT FOUND THEN RETURN; END IF;
-    SELECT r.drained_at INTO drained_at FROM rate_limit r WHERE r.principal_id = the_user FOR UPDATE;
-    at := clock_timestamp();
-    SELECT p.version, p.body INTO book_version, book
-      FROM price_book p WHERE p.effective_from <= at ORDER BY p.effective_from DESC, p.version DESC LIMIT 1;
-    SELECT i.job_id, i.fingerprint INTO earlier_job, earlier_fingerprint
-      FROM idempotency i
-     WHERE i.principal_id = the_user AND i.route = the_route AND i.key = the_key AND i.accepted_at > at - remembered;
-    RETURN NEXT;
-END $$;

@@ -16,11 +16,8 @@ INSERT_USER = """
     RETURNING user_id
 """
 OPEN_ACCOUNT = """
-    WITH opened AS (
-        INSERT INTO credit_account (account_id, version, settled, grace, held)
-        VALUES ($1, 0, $2, $3, 0)
-    )
-    INSERT INTO rate_limit (principal_id, drained_at) VALUES ($1, to_timestamp(0))
+    INSERT INTO credit_account (account_id, version, settled, grace, held)
+    VALUES ($1, 0, $2, $3, 0)
 """
 SELECT_USER = """
     SELECT u.user_id, u.email, u.display_name, u.role, u.profile_image,
@@ -31,7 +28,14 @@ SELECT_USER = """
 SELECT_CREDENTIALS = """
     SELECT user_id, password_hash FROM users WHERE lower(btrim(email)) = lower(btrim($1))
 """
-SELECT_ROLE = "SELECT role FROM users WHERE user_id = $1"
+# No row comes back where the caller's API key is good no more.
+SELECT_ROLE = """
+    SELECT role FROM users
+     WHERE user_id = $1 AND ($2::uuid IS NULL OR EXISTS (
+           SELECT FROM api_key k WHERE k.key_id = $2 AND k.user_id = $1 AND k.revoked_at IS NULL))
+"""
+LOCK_BAN = "SELECT banned_at FROM users WHERE user_id = $1 FOR UPDATE"
+WRITE_BAN = "UPDATE users SET banned_at = $2, ban_reason = $3 WHERE user_id = $1"
 EMAIL_EXISTS = "SELECT EXISTS (SELECT FROM users WHERE lower(btrim(email)) = lower(btrim($1)))"
 
 
@@ -111,10 +115,28 @@ async def find_credentials(connection: Connection, email: str) -> Credentials | 
     return None if row is None else Credentials(**row)
 
 
-async def find_role(connection: Connection, user_id: UUID) -> Role | None:
-    """The user's role now; none when there is no such user."""
-    role = await connection.fetchval(SELECT_ROLE, user_id)
+async def find_role(connection: Connection, user_id: UUID, api_key_id: UUID | None) -> Role | None:
+    """The user's role now; none when there is no such user, or they come with a revoked key."""
+    role = await connection.fetchval(SELECT_ROLE, user_id, api_key_id)
     return None if role is None else Role(role)
+
+
+class Ban(Struct, frozen=True, kw_only=True):
+    """Since when a user may not generate; none: they may."""
+
+    banned_at: datetime | None
+
+
+async def lock_ban(connection: Connection, user_id: UUID) -> Ban | None:
+    """Lock a user; none when there is no such user."""
+    row = await connection.fetchrow(LOCK_BAN, user_id)
+    return None if row is None else Ban(banned_at=row["banned_at"])
+
+
+async def write_ban(
+    connection: Connection, user_id: UUID, banned_at: datetime | None, reason: str | None
+) -> None:
+    await connection.execute(WRITE_BAN, user_id, banned_at, reason)
 
 
 async def is_registered(connection: Connection, email: str) -> bool:

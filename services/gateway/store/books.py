@@ -3,9 +3,12 @@
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
+from asyncpg import Record
+
 from libs.runtime.db import Connection
-from services.gateway.domain.books import Hold, Job
+from services.gateway.domain.books import Hold, Job, Metered
 from services.gateway.domain.credits import AccountCopy
+from services.gateway.domain.limits import Kind, Subject
 from services.gateway.store.jobs import STATE_COLUMNS, encoded, state_of
 
 LOCK_ACCOUNTS = """
@@ -13,7 +16,8 @@ LOCK_ACCOUNTS = """
      WHERE account_id = ANY($1::uuid[]) ORDER BY account_id FOR UPDATE
 """
 LOCK_JOBS = f"""
-    SELECT j.job_id, j.user_id, {STATE_COLUMNS}, h.account_id, h.credits, h.closed_at
+    SELECT j.job_id, j.user_id, j.workspace_id, j.api_key_id, j.tokens_estimated, j.metered_on,
+           {STATE_COLUMNS}, h.account_id, h.credits, h.closed_at
       FROM job j JOIN hold h ON h.subject_id = j.job_id
      WHERE j.job_id = ANY($1::uuid[]) ORDER BY j.job_id FOR UPDATE OF j
 """  # noqa: S608  -- put together from constants alone
@@ -66,10 +70,24 @@ async def lock_jobs(connection: Connection, job_ids: Collection[UUID]) -> list[J
             hold=Hold(
                 account_id=row["account_id"], credits=row["credits"], closed_at=row["closed_at"]
             ),
+            metered=_metered(row),
             state=state_of(row),
         )
         for row in rows
     ]
+
+
+def _metered(row: Record) -> Metered:
+    found = (
+        (Kind.USER, row["user_id"]),
+        (Kind.WORKSPACE, row["workspace_id"]),
+        (Kind.KEY, row["api_key_id"]),
+    )
+    return Metered(
+        subjects=tuple(Subject(kind, str(each)) for kind, each in found if each is not None),
+        day=row["metered_on"],
+        tokens=row["tokens_estimated"],
+    )
 
 
 async def write_accounts(connection: Connection, copies: Mapping[UUID, AccountCopy]) -> None:

@@ -8,6 +8,14 @@ from libs.runtime.db import Connection
 LOCK_ACCOUNTS = """
     SELECT FROM credit_account WHERE account_id = ANY($1::uuid[]) ORDER BY account_id FOR UPDATE
 """
+DELETE_KEYS = """
+    WITH gone AS (
+        DELETE FROM api_key WHERE user_id = ANY($1::uuid[]) RETURNING key_id
+    )
+    DELETE FROM allowance
+     WHERE (kind = 'key' AND subject IN (SELECT key_id::text FROM gone))
+        OR (kind = 'user' AND subject = ANY($1::uuid[]::text[]))
+"""
 DELETE_USERS = "DELETE FROM users WHERE user_id = ANY($1::uuid[]) RETURNING user_id"
 LOCK_JOBS = "SELECT FROM job WHERE user_id = ANY($1::uuid[]) ORDER BY job_id FOR UPDATE"
 BLANK_JOBS = """
@@ -21,10 +29,8 @@ DELETE_TRACES = """
         DELETE FROM feed WHERE user_id = ANY($1::uuid[])
     ), heads AS (
         DELETE FROM feed_head WHERE user_id = ANY($1::uuid[])
-    ), keys AS (
-        DELETE FROM idempotency WHERE principal_id = ANY($1::uuid[])
     )
-    DELETE FROM rate_limit WHERE principal_id = ANY($1::uuid[])
+    DELETE FROM idempotency WHERE principal_id = ANY($1::uuid[])
 """
 
 
@@ -34,6 +40,7 @@ async def forget_users(connection: Connection, user_ids: Sequence[UUID]) -> list
     Their accounts are locked first, as an admission does: none is accepted from here on.
     """
     await connection.execute(LOCK_ACCOUNTS, user_ids)
+    await connection.execute(DELETE_KEYS, user_ids)
     rows = await connection.fetch(DELETE_USERS, user_ids)
     await connection.execute(LOCK_JOBS, user_ids)
     await connection.execute(BLANK_JOBS, user_ids)

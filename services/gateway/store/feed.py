@@ -36,11 +36,17 @@ SELECT_SNAPSHOT = f"""
            (SELECT min(f.position) FROM feed f WHERE f.user_id = $2) AS first
       FROM job WHERE job_id = $1 AND user_id = $2
 """  # noqa: S608  -- put together from constants alone
-HAS_USER = "SELECT EXISTS (SELECT FROM users WHERE user_id = $1)"
+# A row without a position says that there is nothing new; no row, that nobody may listen any more.
 SELECT_AFTER = """
-    SELECT position, kind, state FROM feed
-     WHERE user_id = $1 AND position > $2 AND job_id = $3
-     ORDER BY position LIMIT 500
+    SELECT f.position, f.kind, f.state
+      FROM users u
+      LEFT JOIN LATERAL (
+           SELECT position, kind, state FROM feed
+            WHERE user_id = u.user_id AND position > $2 AND job_id = $3
+            ORDER BY position LIMIT 500) f ON true
+     WHERE u.user_id = $1 AND u.banned_at IS NULL AND ($4::uuid IS NULL OR EXISTS (
+           SELECT FROM api_key k WHERE k.key_id = $4 AND k.revoked_at IS NULL))
+     ORDER BY f.position
 """
 
 
@@ -54,6 +60,13 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     def can_resume(self, position: int) -> bool:
         """Whether the position was given out, and everything behind it is still there."""
         return self.first - 1 <= position <= self.head
+
+
+class Listener(Struct, frozen=True, kw_only=True):
+    """Whose jobs are followed, and by which API key, if by one."""
+
+    user_id: UUID
+    api_key_id: UUID | None = None
 
 
 class FeedRow(Struct, frozen=True, kw_only=True):
@@ -98,11 +111,23 @@ async def snapshot(connection: Connection, job_id: UUID, user_id: UUID) -> Snaps
     return Snapshot(job=own_job(row), head=head, first=first)
 
 
+class NoListenerError(Exception):
+    """The user is banned, or their key revoked: they are told nothing more."""
+
+
 async def rows_after(
-    connection: Connection, user_id: UUID, position: int, job_id: UUID
+    connection: Connection, listener: Listener, position: int, job_id: UUID
 ) -> list[FeedRow]:
-    """What was told about a job behind a position."""
-    rows = await connection.fetch(SELECT_AFTER, user_id, position, job_id)
+    """What was told about a job behind a position.
+
+    Raises:
+        NoListenerError: the listener may not listen, or no more.
+    """
+    rows = await connection.fetch(
+        SELECT_AFTER, listener.user_id, position, job_id, listener.api_key_id
+    )
+    if not rows:
+        raise NoListenerError
     return [
         FeedRow(
             position=row["position"],
@@ -110,9 +135,5 @@ async def rows_after(
             state=msgspec.json.decode(row["state"], type=JobState),
         )
         for row in rows
+        if row["position"] is not None
     ]
-
-
-async def has_user(connection: Connection, user_id: UUID) -> bool:
-    """Whether anybody is there to be told."""
-    return bool(await connection.fetchval(HAS_USER, user_id))

@@ -12,12 +12,14 @@ from libs.events.gallery import GalleryItemsAdded
 from libs.events.generation import FailureCode, GenerationStarted
 from libs.events.payload import Payload
 from libs.events.testing import NOW, completed, failed, request_facts
-from services.gateway.domain.books import Books, Hold, Job
+from services.gateway.domain.books import Books, Hold, Job, Metered
 from services.gateway.domain.credits import AccountCopy
 from services.gateway.domain.jobs import JobState
+from services.gateway.domain.limits import Kind, Subject
 
 SIGNUP = 20
 PRICE = 3
+TOKENS = 5
 
 
 class Said(Struct, frozen=True):
@@ -45,6 +47,11 @@ class Account(Struct, frozen=True, kw_only=True):
                 job_id=job_id,
                 user_id=self.account_id,
                 hold=Hold(account_id=self.account_id, credits=PRICE),
+                metered=Metered(
+                    subjects=(Subject(Kind.USER, str(self.account_id)),),
+                    day=NOW.date(),
+                    tokens=TOKENS,
+                ),
                 state=JobState(),
             )
             for job_id in self.jobs

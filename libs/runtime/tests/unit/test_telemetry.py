@@ -128,6 +128,7 @@ def test_harmless_names_are_kept(name: str) -> None:
         "GET /api/stream?a=1&ticket=opensesame HTTP/1.1",
         "cannot connect to postgresql://ledger:opensesame@db/daygen",
         "got eyJopensesame.eyJopensesame.opensesame",
+        "dg_0199000000007000800000000000000f_opensesame",
     ],
 )
 def test_credentials_inside_a_text_are_hidden(logs: Logs, text: str) -> None:

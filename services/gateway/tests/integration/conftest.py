@@ -52,6 +52,12 @@ class Person(Struct):
     async def post(self, path: str, body: Any, **headers: str) -> httpx2.Response:
         return await self.client.post(path, json=body, headers={**self.headers, **headers})
 
+    async def put(self, path: str, body: Any) -> httpx2.Response:
+        return await self.client.put(path, json=body, headers=self.headers)
+
+    async def delete(self, path: str) -> httpx2.Response:
+        return await self.client.delete(path, headers=self.headers)
+
     async def credits(self) -> int:
         return int((await self.get("/api/auth/me")).json()["credits"])
 
@@ -78,6 +84,11 @@ class RunningGateway(Struct):
         assert answer.status_code == 201, answer.text
         session = answer.json()
         return Person(UUID(session["user"]["id"]), session["accessToken"], self.client)
+
+    async def admin(self) -> Person:
+        person = await self.sign_up()
+        await self.run("UPDATE users SET role = 'ADMIN' WHERE user_id = $1", person.user_id)
+        return person
 
     async def tell(self, *payloads: Payload) -> None:
         """What other services publish, each on its own topic."""

@@ -13,23 +13,36 @@ from libs.events.testing import NOW
 from services.gateway.domain.admission import (
     Admitted,
     Banned,
+    BookInForce,
+    Counter,
     CreditsShort,
     Earlier,
     KeyReused,
+    NotKnown,
+    NotPriced,
+    Payer,
+    PriceChanged,
     Repeated,
+    Request,
+    Standing,
     Terms,
-    TooMany,
     decide,
 )
 from services.gateway.domain.credits import AccountCopy
-from services.gateway.domain.limits import Exceeded, Limit, Passed, spend
-from services.gateway.domain.orders import Order
-from services.gateway.domain.pricing import (
-    PriceBook,
-    UnpricedOperationError,
-    read_book,
-    unit_credits,
+from services.gateway.domain.limits import (
+    Allowance,
+    Exceeded,
+    Kind,
+    Limit,
+    Meter,
+    Passed,
+    Policy,
+    Subject,
+    TooMany,
+    spend,
 )
+from services.gateway.domain.orders import Order
+from services.gateway.domain.pricing import PriceBook
 
 LIMIT = Limit(per_minute=60)
 ORDER = Order(
@@ -37,24 +50,55 @@ ORDER = Order(
 )
 
 
-def terms(*, settled: int = 20, grace: int = 0, held: int = 0, **changes: Any) -> Terms:
-    usual = Terms(
-        now=NOW,
+USER = uuid4()
+SUBJECTS = (Subject(Kind.USER, str(USER)), Subject(Kind.PROVIDER, "local"))
+
+
+def request(fingerprint: bytes = b"1", **changes: Any) -> Request:
+    usual = Request(
+        job_id=uuid4(),
+        payer=Payer(user_id=USER, account_id=USER),
+        order=ORDER,
+        fingerprint=fingerprint,
+        route="/api/jobs",
+    )
+    return replace(usual, **changes)
+
+
+def standing(*, settled: int = 20, grace: int = 0, held: int = 0, **changes: Any) -> Standing:
+    usual = Standing(
         is_banned=False,
+        is_key_revoked=False,
         account=AccountCopy(version=3, settled=settled, grace=grace, held=held),
-        limit_drained_at=NOW - timedelta(days=1),
-        book=PriceBook(operations={"image": 3}),
-        book_version=7,
         earlier=None,
     )
     return replace(usual, **changes)
 
 
+def allowances(*, per_minute: int = 60, **meter: Any) -> tuple[Allowance, ...]:
+    policy = Policy(per_minute=per_minute, credits_per_day=100, tokens_per_day=1_000)
+    return tuple(
+        Allowance(subject=subject, policy=policy, meter=Meter(**meter)) for subject in SUBJECTS
+    )
+
+
+BOOK = PriceBook(operations={"image": 3})
+
+
+def terms(of: Standing | None, book: PriceBook | None = BOOK, **meter: Any) -> Terms:
+    return Terms(
+        now=NOW,
+        standing=of,
+        allowances=allowances(**meter),
+        book=None if book is None else BookInForce(version=7, book=book),
+    )
+
+
 def test_an_admitted_request_is_priced_by_the_book_in_force() -> None:
-    decision = decide(ORDER, b"1", terms(), LIMIT)
+    decision = decide(request(), terms(standing()))
     assert isinstance(decision, Admitted)
     assert (decision.unit_credits, decision.units, decision.credits) == (3, 2, 6)
-    assert decision.book_version == 7
+    assert (decision.book_version, decision.rule) == (7, "default")
 
 
 @pytest.mark.parametrize(
@@ -62,42 +106,82 @@ def test_an_admitted_request_is_priced_by_the_book_in_force() -> None:
     [(6, 0, 0, True), (5, 0, 0, False), (5, 1, 0, True), (7, 0, 1, True), (7, 0, 2, False)],
 )
 def test_what_is_available_decides(settled: int, grace: int, held: int, is_admitted: bool) -> None:
-    decision = decide(ORDER, b"1", terms(settled=settled, grace=grace, held=held), LIMIT)
-    assert isinstance(decision, Admitted) is is_admitted
+    of = standing(settled=settled, grace=grace, held=held)
+    assert isinstance(decide(request(), terms(of)), Admitted) is is_admitted
 
 
 def test_debt_blocks_even_what_costs_nothing() -> None:
     free = PriceBook(operations={"image": 0})
-    assert isinstance(decide(ORDER, b"1", terms(settled=0, book=free), LIMIT), Admitted)
-    short = decide(ORDER, b"1", terms(settled=-1, book=free), LIMIT)
+    assert isinstance(decide(request(), terms(standing(settled=0), free)), Admitted)
+    short = decide(request(), terms(standing(settled=-1), free))
     assert short == CreditsShort(needed=0, available=-1)
 
 
 def test_refusals_come_in_their_order() -> None:
     earlier = Earlier(job_id=uuid4(), fingerprint=b"1")
     full = NOW + timedelta(minutes=2)
-    all_at_once = terms(settled=0, is_banned=True, earlier=earlier, limit_drained_at=full)
-    assert decide(ORDER, b"1", all_at_once, LIMIT) == Banned()
-    allowed = replace(all_at_once, is_banned=False)
-    assert decide(ORDER, b"1", allowed, LIMIT) == Repeated(earlier.job_id)
-    assert decide(ORDER, b"2", allowed, LIMIT) == KeyReused()
+    all_at_once = standing(settled=0, is_banned=True, is_key_revoked=True, earlier=earlier)
+    agreed = request(book_version=6)
+
+    def decided(of: Standing | None, **changes: Any) -> object:
+        return decide(agreed, terms(of, drained_at=full, **changes))
+
+    assert decided(None) == NotKnown()
+    assert decided(all_at_once) == NotKnown()
+    known = replace(all_at_once, is_key_revoked=False)
+    assert decided(known) == Banned()
+    allowed = replace(known, is_banned=False)
+    assert decided(allowed) == Repeated(earlier.job_id)
+    other = replace(earlier, fingerprint=b"2")
+    assert decided(replace(allowed, earlier=other)) == KeyReused()
     first = replace(allowed, earlier=None)
-    assert isinstance(decide(ORDER, b"1", first, LIMIT), CreditsShort)
-    funded = terms(limit_drained_at=full)
-    assert isinstance(decide(ORDER, b"1", funded, LIMIT), TooMany)
+    assert decided(first, book=None) == NotPriced("image")
+    assert decided(first, book=PriceBook(operations={})) == NotPriced("image")
+    assert decided(first) == PriceChanged(agreed=6, in_force=7)
+    agreed = request(book_version=7)
+    assert isinstance(decided(first), CreditsShort)
+    assert isinstance(decided(standing()), TooMany)
 
 
-def test_a_price_that_the_book_lacks_is_an_error_not_a_gift() -> None:
-    with pytest.raises(UnpricedOperationError):
-        unit_credits(PriceBook(operations={}), "image")
+def test_each_request_of_a_batch_sees_what_those_before_it_took() -> None:
+    counter = Counter(
+        now=NOW,
+        book=BookInForce(version=7, book=BOOK),
+        allowances=allowances(per_minute=3),
+    )
+    one, again = request(key="one"), request(key="one")
+    decisions = [
+        counter.decide(each, standing(settled=13))
+        for each in (one, again, request(b"2", key="one"), request(), request())
+    ]
+    assert isinstance(decisions[0], Admitted)
+    assert decisions[1:3] == [Repeated(one.job_id), KeyReused()]
+    assert isinstance(decisions[3], Admitted)
+    assert decisions[4] == CreditsShort(needed=6, available=1)
+    assert [counter.changed_accounts()[USER].held] == [12]
+    full = [counter.decide(request(), standing(settled=99)) for _ in range(2)]
+    assert [type(each) for each in full] == [CreditsShort, CreditsShort]
 
 
-@pytest.mark.parametrize(
-    "body", ["", "{}", '{"operations":{"image":-1}}', '{"operations":{"image":1.5}}']
-)
-def test_a_broken_price_book_is_refused(body: str) -> None:
-    with pytest.raises(ValueError, match=r".+"):
-        read_book(body)
+def test_a_batch_shares_one_providers_limit() -> None:
+    others = [uuid4() for _ in range(4)]
+    everybody = [
+        Allowance(
+            subject=Subject(Kind.USER, str(each)), policy=Policy(per_minute=60), meter=Meter()
+        )
+        for each in others
+    ]
+    provider = Allowance(subject=SUBJECTS[1], policy=Policy(per_minute=3), meter=Meter())
+    counter = Counter(
+        now=NOW,
+        book=BookInForce(version=7, book=BOOK),
+        allowances=[*everybody, provider],
+    )
+    decisions = [
+        counter.decide(request(payer=Payer(user_id=each, account_id=each)), standing())
+        for each in others
+    ]
+    assert [type(each) for each in decisions] == [Admitted, Admitted, Admitted, TooMany]
 
 
 def test_a_quiet_minute_buys_a_burst_of_one_minute() -> None:

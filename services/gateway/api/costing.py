@@ -1,0 +1,100 @@
+"""The short way from a request to the arguments of a route that costs.
+
+The framework's own way is general, and was measured at a quarter of all that such a request takes
+at the edge. What a route declares stays its documentation; here the same is done in the same words:
+dependency, body, headers, path, each looked up in the signature once.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Annotated, Any, Final, TypeAlias, get_args, get_origin, get_type_hints
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.params import Depends, Header
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+
+_JSON: Final = "application/json"
+
+Argument: TypeAlias = Callable[[Request], Awaitable[Any]]
+
+
+class CostingRoute(APIRoute):
+    """A route whose arguments are one caller, one JSON body, text headers and text in its path."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What the framework asks for when a route is included."""
+        endpoint = self.endpoint
+        arguments = _arguments(endpoint)
+
+        async def handle(request: Request) -> Response:
+            values = {name: await value_of(request) for name, value_of in arguments}
+            response: Response = await endpoint(**values)
+            return response
+
+        return handle
+
+
+def _arguments(endpoint: Callable[..., Any]) -> list[tuple[str, Argument]]:
+    """How to get each argument, the caller first: a stranger's body is not even read."""
+    hints = get_type_hints(endpoint, include_extras=True)
+    names = inspect.signature(endpoint).parameters
+    found = [(name, *_argument(name, hints[name])) for name in names]
+    return [(name, argument) for name, _, argument in sorted(found, key=lambda each: each[1])]
+
+
+def _argument(name: str, hint: Any) -> tuple[int, Argument]:
+    """The place in the order, and the way to the value."""
+    marks = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+    for mark in marks:
+        if isinstance(mark, Depends) and mark.dependency is not None:
+            return 0, mark.dependency
+        if isinstance(mark, Header):
+            return 1, _header(mark.alias or name)
+    if isinstance(hint, type) and issubclass(hint, BaseModel):
+        return 3, _body(hint)
+    return 2, _path(name)
+
+
+def _header(name: str) -> Argument:
+    async def value_of(request: Request) -> str | None:
+        return request.headers.get(name)
+
+    return value_of
+
+
+def _path(name: str) -> Argument:
+    async def value_of(request: Request) -> Any:
+        return request.path_params[name]
+
+    return value_of
+
+
+def _body(model: type[BaseModel]) -> Argument:
+    async def value_of(request: Request) -> BaseModel:
+        raw = await request.body()
+        if not raw:
+            raise _invalid("missing")
+        if not _is_json(request.headers.get("content-type", "")):
+            raise _invalid("model_attributes_type")
+        try:
+            return model.model_validate_json(raw)
+        except ValidationError as error:
+            raise RequestValidationError(
+                [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
+            ) from None
+
+    return value_of
+
+
+def _is_json(content_type: str) -> bool:
+    if content_type == _JSON:
+        return True
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == _JSON or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def _invalid(kind: str) -> RequestValidationError:
+    """A finding about the whole body, as the framework words it."""
+    return RequestValidationError([{"type": kind, "loc": ("body",), "msg": "", "input": None}])
