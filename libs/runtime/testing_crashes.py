@@ -63,11 +63,19 @@ class Mortals(Struct, frozen=True):
             async with asyncio.timeout(START_SECONDS):
                 url = await self._address(process)
             async with httpx2.AsyncClient(base_url=url, timeout=30) as client:
+                await self._ready(client)
                 yield Mortal(process, client)
         finally:
             if process.returncode is None:
                 process.kill()
             await process.communicate()
+
+    @staticmethod
+    async def _ready(client: httpx2.AsyncClient) -> None:
+        async with asyncio.timeout(START_SECONDS):
+            # It reads its own history first.
+            while (await client.get("/health/ready")).is_error:  # noqa: ASYNC110  # another process
+                await asyncio.sleep(0.05)
 
     @staticmethod
     async def _address(process: asyncio.subprocess.Process) -> str:

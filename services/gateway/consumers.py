@@ -20,5 +20,7 @@ EVENT_TYPES: Final = (
     EventType.USAGE_RECORDED,
 )
 
-# Accounts before what they have asked for.
-HISTORY: Final = History(own=(Topic.IDENTITY, Topic.GENERATION), fold=history.remember)
+# Prices and accounts before what was asked for at them and by them.
+HISTORY: Final = History(
+    own=(Topic.OPERATIONS, Topic.IDENTITY, Topic.GENERATION), fold=history.remember
+)

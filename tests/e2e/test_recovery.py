@@ -153,7 +153,7 @@ async def test_empty_databases_come_back_from_kafka_and_a_backup(
         await all_is_well(system)
         # The feed tells its readers that something has changed: a new reader begins anew.
         told = {
-            Service.GATEWAY: ("feed", "feed_head", "users", "idempotency", "rate_limit", "inbox"),
+            Service.GATEWAY: ("feed", "feed_head", "users", "idempotency", "allowance", "inbox"),
             Service.GENERATION: ("provider", "share", "inbox"),
         }
         before = {

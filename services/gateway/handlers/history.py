@@ -1,14 +1,24 @@
 """What a gateway that comes from a backup finds of itself on the streams."""
 
 from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
 
 import structlog
 
 from libs.events.envelope import Event
 from libs.events.generation import GenerationRequested
-from libs.events.identity import AccountErased, UserRegistered
+from libs.events.identity import (
+    AccountErased,
+    ApiKeyRevoked,
+    LimitChanged,
+    UserBanned,
+    UserRegistered,
+    UserUnbanned,
+)
+from libs.events.operations import PriceBookAdded
 from libs.events.payload import Payload
-from libs.runtime.db import Transaction
+from libs.runtime.db import Connection, Transaction
 from services.gateway.store import erasure
 from services.gateway.store import history as store
 
@@ -16,10 +26,12 @@ logger = structlog.get_logger(__name__)
 
 
 async def remember(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
-    """Bring back accounts and jobs that were announced after the backup.
+    """Bring back what was announced after the backup: accounts, jobs, prices, bans and limits.
 
-    E-mails, passwords and idempotency keys never were on a stream: those are lost.
+    E-mails, passwords, API keys and idempotency keys never were on a stream: those are lost.
     """
+    await _remember_rules(transaction.connection, events)
+    await _remember_refusals(transaction.connection, events)
     users = [(event.data, event.time) for event in events if isinstance(event.data, UserRegistered)]
     gone = [event.data.user_id for event in events if isinstance(event.data, AccountErased)]
     requests = [
@@ -31,3 +43,31 @@ async def remember(transaction: Transaction, events: Sequence[Event[Payload]]) -
         await erasure.forget_users(transaction.connection, sorted(gone))
     if requests and (accepted := await store.add_jobs(transaction.connection, requests)):
         logger.info("jobs_brought_back", jobs=len(accepted))
+
+
+async def _remember_rules(connection: Connection, events: Sequence[Event[Payload]]) -> None:
+    """Prices and limits: of several about one subject the last one holds."""
+    books = [event.data for event in events if isinstance(event.data, PriceBookAdded)]
+    limits = {e.data.subject: e.data for e in events if isinstance(e.data, LimitChanged)}
+    if books:
+        await store.add_price_books(connection, books)
+    if limits:
+        await store.write_limits(connection, list(limits.values()))
+
+
+async def _remember_refusals(connection: Connection, events: Sequence[Event[Payload]]) -> None:
+    """Bans and revoked keys: a backup may still let them in."""
+    bans: dict[UUID, tuple[datetime | None, str | None]] = {}
+    for event in events:
+        match event.data:
+            case UserBanned() as ban:
+                bans[ban.user_id] = event.time, ban.reason
+            case UserUnbanned() as ban:
+                bans[ban.user_id] = None, None
+            case _:
+                continue
+    revoked = {e.data.key_id: e.time for e in events if isinstance(e.data, ApiKeyRevoked)}
+    if bans:
+        await store.write_bans(connection, bans)
+    if revoked:
+        await store.revoke_keys(connection, revoked)

@@ -341,7 +341,8 @@ async def test_until_a_time_folds_no_later_event(gallery: RunningGallery) -> Non
 
 
 async def test_until_a_position_folds_up_to_it(gallery: RunningGallery) -> None:
-    events = [event(completed()) for _ in range(5)]
+    account_id = uuid4()  # of one, so that all are on one partition
+    events = [event(completed(request_facts(account_id=account_id))) for _ in range(5)]
     await gallery.tell(*events)
     await until_listed(gallery, events)
     async with gallery.bus.log() as log:

@@ -82,7 +82,6 @@ async def test_a_gateway_from_a_backup_finds_its_accounts_and_jobs_on_kafka(
     await gateway.run("TRUNCATE hold, job, idempotency, recovery, erased_account")
     for table, column in (
         ("users", "user_id"),
-        ("rate_limit", "principal_id"),
         ("credit_account", "account_id"),
     ):
         await gateway.run(f"DELETE FROM {table} WHERE {column} <> $1", old.user_id)
