@@ -15,6 +15,7 @@ from libs.events.log import KafkaLog
 from libs.events.sending import send_topic
 from libs.events.subscription import KafkaSubscription
 from libs.events.topic_ids import TopicIds
+from libs.events.touch import is_out_of_touch
 from libs.events.transport import (
     Assigned,
     BusError,
@@ -130,6 +131,8 @@ class KafkaBus:
 
     async def _started_producer(self) -> AIOKafkaProducer:
         async with self._starting:
+            if self._producer is not None and is_out_of_touch(self._producer.client):
+                self._retire(self._producer)
             if self._producer is None:
                 producer = AIOKafkaProducer(
                     bootstrap_servers=self._bootstrap,

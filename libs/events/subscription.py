@@ -21,6 +21,7 @@ from faststream.kafka import KafkaBroker
 from faststream.middlewares import AckPolicy
 
 from libs.events.topic_ids import TopicIds
+from libs.events.touch import is_out_of_touch
 from libs.events.transport import Assigned, BusError, IncomingMessage, Partition
 
 FETCH_BYTES_MAX = 8_000_000
@@ -30,6 +31,7 @@ HEARTBEAT_INTERVAL_MS = 2_000
 # fetching would be let in again once it fetches, which it does only once it has partitions.
 POLL_INTERVAL_MS_MAX = 2**31 - 1
 PLACE_AGAIN_SECONDS = 0.2
+STOP_SECONDS = 10.0
 LOOK_SECONDS = 5.0  # at the ids of the topics that are read
 
 logger = structlog.get_logger(__name__)
@@ -105,13 +107,18 @@ class KafkaSubscription:
         for task in (self._placing, self._looking):
             if task is not None:
                 task.cancel()
-        await self._broker.stop()
+        # Parts of a client that is out of touch wait for ever; cut off, they end.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._broker.stop()
         await self._topic_ids.close()
 
     async def fetch(self, *, records_max: int, timeout_seconds: float) -> Sequence[IncomingMessage]:
         """The next messages; see `Subscription.fetch`."""
         if self._gone:
             raise BusError(f"{sorted(self._gone)} is another log now, or none: begin with that one")
+        if is_out_of_touch(self._consumer._client):  # noqa: SLF001  # as there
+            raise BusError("the client has lost touch with Kafka: begin with another one")
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self._is_placed.wait()

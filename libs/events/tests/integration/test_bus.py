@@ -15,8 +15,9 @@ from aiokafka.protocol.produce import ProduceRequest
 
 from infra.local.cluster import LocalCluster
 from libs.events import bus as bus_module
+from libs.events import subscription as subscription_module
 from libs.events.bus import KafkaBus
-from libs.events.transport import OutgoingMessage, Partition
+from libs.events.transport import BusError, OutgoingMessage, Partition
 
 NARROW = "narrow"  # a topic whose broker takes small messages only
 
@@ -160,4 +161,38 @@ async def test_a_partition_that_is_not_to_be_read_is_not_read_after_a_rest_eithe
         await bus.publish([OutgoingMessage(NARROW, b"k", b"1")])
         assert await subscription.fetch(records_max=10, timeout_seconds=1) == []
     finally:
+        await subscription.close()
+
+
+async def die(client: AIOKafkaClient) -> None:
+    client._sync_task.cancel()
+    await asyncio.wait({client._sync_task})
+
+
+async def test_a_producer_that_is_out_of_touch_is_replaced(bus: KafkaBus) -> None:
+    message = OutgoingMessage(NARROW, b"k", b"small")
+    assert await bus.publish([message]) == [None]
+    before = bus._producer
+    assert before is not None
+    await die(before.client)
+    assert await bus.publish([message]) == [None]
+    assert bus._producer is not before
+
+
+async def test_a_subscription_that_is_out_of_touch_says_so_and_can_be_closed(
+    bus: KafkaBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscription_module, "STOP_SECONDS", 1.0)
+
+    async def from_the_start(logs: Mapping[Partition, range]) -> Mapping[Partition, int]:
+        return {partition: log.start for partition, log in logs.items()}
+
+    subscription = await bus.subscribe(group="test", topics=[NARROW], assigned=from_the_start)
+    await subscription.fetch(records_max=1, timeout_seconds=1)
+    client = subscription._consumer._client
+    await die(client)
+    client.force_metadata_update()  # never answered
+    with pytest.raises(BusError, match="lost touch"):
+        await subscription.fetch(records_max=1, timeout_seconds=1)
+    async with asyncio.timeout(10):
         await subscription.close()
