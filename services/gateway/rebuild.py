@@ -17,6 +17,7 @@ from libs.runtime.db import Connection
 from libs.runtime.rebuild.projection import Pass, Projection, Reach, Table
 from services.gateway import consumers, projections
 from services.gateway.store import rebuild as store
+from services.gateway.store.jobs import STATE_COLUMNS
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -46,10 +47,16 @@ PROJECTION: Final = Projection(
             compared=("account_id", "version", "settled", "grace"),
             where="version > 0",
         ),
-        # A job of which nothing is heard yet may be queued or, by a passing signal, generating.
+        # A job of which nothing is heard yet may be queued or, by a passing signal, generating. By
+        # which key it came and what was metered for it, no event says.
         Table(
             name="job",
             key=("job_id",),
+            compared=(
+                *("job_id", "account_id", "user_id", "operation", "provider", "model", "prompt"),
+                *("options", "units", "unit_credits", "price_book_version", "created_at"),
+                *("deadline_at", *STATE_COLUMNS.split(", ")),
+            ),
             where="num_nonnulls(answer, charge, listing, recorded_at) > 0",
         ),
         Table(name="hold", key=("subject_id",), where="closed_at IS NOT NULL"),
