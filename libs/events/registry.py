@@ -5,8 +5,20 @@ from typing import Any
 
 import msgspec
 
-from libs.events.billing import UsageRecorded
-from libs.events.credits import CreditsCaptured, CreditsGranted, CreditsReleased, CreditsReserved
+from libs.events.billing import PaymentReceived, PaymentRefunded, UsageRecorded
+from libs.events.credits import (
+    CreditsCaptured,
+    CreditsDebited,
+    CreditsDeducted,
+    CreditsExpired,
+    CreditsForfeited,
+    CreditsGranted,
+    CreditsReclaimed,
+    CreditsReleased,
+    CreditsReserved,
+    CreditsReversed,
+    GraceChanged,
+)
 from libs.events.envelope import SPECVERSION, Envelope, Event, decode_envelope
 from libs.events.gallery import GalleryItemsAdded
 from libs.events.generation import (
@@ -16,7 +28,7 @@ from libs.events.generation import (
     GenerationRequested,
     GenerationStarted,
 )
-from libs.events.identity import UserRegistered
+from libs.events.identity import DeductionRequested, UserRegistered, WorkspaceCreated
 from libs.events.names import EventType
 from libs.events.operations import MessageDiscarded, MessageParked, MessageRedriven
 from libs.events.payload import Payload
@@ -24,6 +36,8 @@ from libs.events.upcasters import UPCASTERS, Upcaster, lift
 
 EVENTS: tuple[type[Payload], ...] = (
     UserRegistered,
+    WorkspaceCreated,
+    DeductionRequested,
     GenerationRequested,
     GenerationCancelRequested,
     GenerationStarted,
@@ -33,8 +47,17 @@ EVENTS: tuple[type[Payload], ...] = (
     CreditsReserved,
     CreditsCaptured,
     CreditsReleased,
+    CreditsReclaimed,
+    CreditsExpired,
+    CreditsForfeited,
+    CreditsDebited,
+    CreditsDeducted,
+    CreditsReversed,
+    GraceChanged,
     GalleryItemsAdded,
     UsageRecorded,
+    PaymentReceived,
+    PaymentRefunded,
     MessageParked,
     MessageRedriven,
     MessageDiscarded,

@@ -13,6 +13,7 @@ from libs.runtime.emitter import Emitter
 from libs.runtime.objects import ObjectStore
 from libs.runtime.objects_s3 import S3ObjectStore, S3Options
 from libs.runtime.service import Parts, Runtime
+from libs.runtime.timer import TimedWork, Timer
 from services.generation import consumers
 from services.generation.adapters.local import LocalProvider, drawing_threads
 from services.generation.api import create_router
@@ -23,9 +24,8 @@ from services.generation.handlers.metrics import Metrics
 from services.generation.handlers.overdue import Overdue
 from services.generation.handlers.progress import Progress
 from services.generation.handlers.requests import DUE_CHANNEL, Requests
-from services.generation.handlers.sweeping import Sweeping
+from services.generation.handlers.sweeping import SWEEP_CHANNEL, Sweeping
 from services.generation.ports import Provider
-from services.generation.scheduler import SWEEP_CHANNEL, TimedWork, Timer
 from services.generation.settings import Settings
 from services.generation.store import queue
 from services.generation.worker import Limits, Worker

@@ -13,7 +13,8 @@ from libs.events.credits import Wallet
 from libs.runtime.auth import Principal, RequirePrincipal
 from libs.runtime.db import Database
 from services.ledger import store
-from services.ledger.domain.account import Account, Lot
+from services.ledger.domain.account import Account
+from services.ledger.domain.lots import Lot
 from services.ledger.domain.postings import Book, Transaction, TransactionKind
 
 LIMIT_DEFAULT = 50

@@ -8,11 +8,17 @@ from libs.events.names import Service
 from libs.runtime import deadletters, deadletters_http
 from libs.runtime.auth import InternalTokens, require_principal
 from libs.runtime.service import Parts, Runtime
+from libs.runtime.timer import Timer
 from services.ledger import consumers
 from services.ledger.api import create_router
+from services.ledger.handlers.booking import EXPIRY_CHANNEL
+from services.ledger.handlers.expiry import Expiry
 from services.ledger.settings import Settings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+
+# How late a lot may be ended whose wake-up was lost; nothing is burnt of it meanwhile.
+EXPIRY_HORIZON_SECONDS = 30.0
 
 
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
@@ -20,6 +26,14 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     runtime = Runtime(Service.LEDGER, settings, parts, migrations=MIGRATIONS)
     handler = consumers.create_handler(runtime.clock, runtime.ids)
     runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, handler)
+    expiry = Timer(
+        channel=EXPIRY_CHANNEL,
+        work=Expiry(runtime.database, runtime.clock),
+        wakeups=runtime.wakeups,
+        clock=runtime.clock,
+        horizon_seconds=EXPIRY_HORIZON_SECONDS,
+    )
+    runtime.background("expiry", expiry.run)
     letters = runtime.dead_letters(
         consumers.EVENT_TYPES, handler, deadletters.refuse(consumers.NEVER_DISCARDED)
     )

@@ -1,4 +1,4 @@
-"""What the ledger hears: accounts that open, and jobs that are asked for and answered."""
+"""What the ledger hears: accounts that open, jobs, deductions and payments."""
 
 from functools import partial
 
@@ -6,19 +6,29 @@ from libs.events.names import EventType, Topic
 from libs.runtime.clock import Clock
 from libs.runtime.consumer import Handler
 from libs.runtime.ids import Ids
-from services.ledger import handlers
+from services.ledger.handlers import booking
 
-TOPICS = (Topic.IDENTITY, Topic.GENERATION)
+TOPICS = (Topic.IDENTITY, Topic.GENERATION, Topic.BILLING)
 EVENT_TYPES = (
     EventType.USER_REGISTERED,
+    EventType.WORKSPACE_CREATED,
+    EventType.DEDUCTION_REQUESTED,
     EventType.GENERATION_REQUESTED,
     EventType.GENERATION_COMPLETED,
     EventType.GENERATION_FAILED,
+    EventType.PAYMENT_RECEIVED,
+    EventType.PAYMENT_REFUNDED,
 )
+_OPENING = "Everything else of an account waits for its opening: correct the cause and redrive."
+_PAID = "Money has moved, and its credits must follow: correct the cause and redrive."
 
 NEVER_DISCARDED = {
-    EventType.USER_REGISTERED: (
-        "Everything else of an account waits for its opening: correct the cause and redrive."
+    EventType.USER_REGISTERED: _OPENING,
+    EventType.WORKSPACE_CREATED: _OPENING,
+    EventType.PAYMENT_RECEIVED: _PAID,
+    EventType.PAYMENT_REFUNDED: _PAID,
+    EventType.DEDUCTION_REQUESTED: (
+        "The gateway holds its credits until it is booked: correct the cause and redrive."
     ),
     # Without the reservation the job's answer would wait for ever, and its hold stay open.
     EventType.GENERATION_REQUESTED: (
@@ -37,4 +47,4 @@ NEVER_DISCARDED = {
 
 def create_handler(clock: Clock, ids: Ids) -> Handler:
     """Books a batch of these events."""
-    return partial(handlers.book, clock=clock, ids=ids)
+    return partial(booking.book, clock=clock, ids=ids)

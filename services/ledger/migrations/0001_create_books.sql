@@ -9,6 +9,12 @@ CREATE TABLE account (
     grace     bigint NOT NULL DEFAULT 0 CHECK (grace >= 0),
     overdraft bigint NOT NULL DEFAULT 0 CHECK (overdraft <= 0),
     reserved  bigint NOT NULL DEFAULT 0 CHECK (reserved >= 0),
+    -- Of the overdraft, what is set aside for jobs that run: it is owed once they are charged.
+    overdraft_reserved bigint NOT NULL DEFAULT 0
+        CHECK (overdraft_reserved >= 0 AND overdraft_reserved <= reserved),
+    -- Of the last renewal or forfeit: subscription lots of lower versions have ended with it.
+    renewed_version    bigint NOT NULL DEFAULT 0 CHECK (renewed_version BETWEEN 0 AND version),
+    CHECK (overdraft + overdraft_reserved <= 0),
     CHECK (version > 0 OR (grace = 0 AND overdraft = 0 AND reserved = 0))
 ) WITH (fillfactor = 70);
 
@@ -23,14 +29,23 @@ CREATE TABLE lot (
     remaining      bigint NOT NULL CHECK (remaining BETWEEN 0 AND credits),
     source         text   NOT NULL,
     expires_at     timestamptz,
-    opened_version bigint NOT NULL CHECK (opened_version > 0)
+    opened_version bigint NOT NULL CHECK (opened_version > 0),
+    priority       integer NOT NULL,  -- of lots that end together, lower ones burn first
+    ended_at       timestamptz,       -- when it was ended, in its time or by a renewal
+    -- Unspent when it ended: for requests that were admitted before that.
+    reclaimable    bigint NOT NULL CHECK (reclaimable BETWEEN 0 AND credits),
+    -- An index over `remaining` itself would be rewritten by every change of it.
+    is_spendable   boolean NOT NULL GENERATED ALWAYS AS (remaining > 0) STORED,
+    is_reclaimable boolean NOT NULL GENERATED ALWAYS AS (reclaimable > 0) STORED,
+    CHECK (ended_at IS NULL OR remaining = 0),
+    CHECK (ended_at IS NOT NULL OR reclaimable = 0)
 ) WITH (fillfactor = 70);
 
 COMMENT ON TABLE lot IS 'Credits that came together; `remaining` are neither spent nor reserved.';
 
--- All lots of an account: an index on the open ones alone would be rewritten by every change of
--- `remaining`.
-CREATE INDEX lot_by_account ON lot (account_id);
+CREATE INDEX lot_to_spend ON lot (account_id) WHERE is_spendable;
+CREATE INDEX lot_to_reclaim ON lot (account_id, ended_at) WHERE is_reclaimable;
+CREATE INDEX lot_to_end ON lot (expires_at, id) WHERE is_spendable AND expires_at IS NOT NULL;
 
 CREATE TABLE reservation (
     job_id           uuid   PRIMARY KEY,
@@ -50,7 +65,9 @@ CREATE TABLE transaction (
     account_id      uuid   NOT NULL,
     account_version bigint NOT NULL CHECK (account_version > 0),
     id              uuid   NOT NULL UNIQUE,
-    kind            text   NOT NULL CHECK (kind IN ('grant', 'reserve', 'capture', 'release')),
+    kind            text   NOT NULL CHECK (kind IN (
+        'grant', 'reserve', 'capture', 'release', 'reclaim', 'expire', 'forfeit', 'debit', 'deduct',
+        'reverse', 'grace')),
     job_id          uuid,
     settled_after   bigint NOT NULL,
     grace_after     bigint NOT NULL,
@@ -67,6 +84,21 @@ COMMENT ON TABLE transaction IS 'One row per credits event; its entries sum to z
 -- A job is reserved once and closed once, whatever ids its messages come under.
 CREATE UNIQUE INDEX transaction_once_per_job ON transaction (job_id, (kind = 'reserve'))
     WHERE job_id IS NOT NULL;
+
+-- What had been booked by some time.
+CREATE INDEX transaction_by_time ON transaction (account_id, occurred_at, account_version);
+
+CREATE TABLE remark (
+    transaction_id uuid PRIMARY KEY,
+    source         text NOT NULL,
+    reference      text NOT NULL,
+    actor_id       uuid,
+    reason         text NOT NULL,
+    -- The transaction that this one is the opposite of: each is reversed once.
+    reverses_id    uuid UNIQUE
+);
+
+COMMENT ON TABLE remark IS 'Who or what asked for a transaction that no job has caused, and why.';
 
 CREATE TABLE entry (
     account_id      uuid     NOT NULL,
@@ -156,4 +188,6 @@ END $$;
 CREATE TRIGGER transaction_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON transaction
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER entry_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON entry
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER remark_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON remark
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

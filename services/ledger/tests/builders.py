@@ -57,7 +57,8 @@ def failed(
 
 def inputs_of(*data: Payload) -> Sequence[Input]:
     """Inputs under fresh event ids: others each time, as from a sender that tries again."""
-    return [Input(cause=event_of(each), command=command_of(each)) for each in data]
+    events = [event_of(each) for each in data]
+    return [Input(cause=each, command=command_of(each)) for each in events]
 
 
 def published(data: CreditsEvent) -> Event[CreditsEvent]:

@@ -25,6 +25,7 @@ from libs.events.testing import event, request_facts
 from libs.events.transport import BusError, OutgoingMessage
 from libs.runtime.objects import ObjectStore
 from libs.runtime.testing import Streams
+from libs.runtime.timer import TimedWork, Timer
 from services.generation.consumers import take_in
 from services.generation.domain.capabilities import Capabilities
 from services.generation.domain.jobs import Claim
@@ -34,9 +35,8 @@ from services.generation.handlers.metrics import Metrics
 from services.generation.handlers.overdue import Overdue
 from services.generation.handlers.progress import Progress
 from services.generation.handlers.requests import DUE_CHANNEL, Requests
-from services.generation.handlers.sweeping import Sweeping
+from services.generation.handlers.sweeping import SWEEP_CHANNEL, Sweeping
 from services.generation.ports import Provider, ProviderRequest, ProviderResult
-from services.generation.scheduler import SWEEP_CHANNEL, TimedWork, Timer
 from services.generation.store import queue
 from services.generation.worker import Limits, Worker
 

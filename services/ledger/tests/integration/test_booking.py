@@ -178,7 +178,9 @@ async def test_the_tables_hold_what_the_rules_say(ledger: Ledger) -> None:
             account = await store.find_account(connection, account_id)
             assert account is not None
             assert account.settled == expected.accounts[account_id].settled
-        books, is_awaited = await store.load(connection, accounts, expected.reservations)
+        books, is_awaited = await store.load(
+            connection, store.Needed(account_ids=accounts, job_ids=expected.reservations)
+        )
     assert books.reservations == expected.reservations
     assert not is_awaited
 

@@ -17,7 +17,7 @@ from services.ledger.tests.integration.audit import audit
 from services.ledger.tests.integration.conftest import Ledger
 from services.ledger.tests.integration.test_booking import history
 
-TABLES = ("account", "lot", "reservation", "transaction", "entry")
+TABLES = ("account", "lot", "reservation", "transaction", "remark", "entry")
 
 
 async def dump(connection: Connection) -> dict[str, list[str]]:
