@@ -10,9 +10,10 @@ from libs.runtime.auth import InternalTokens, require_principal
 from libs.runtime.service import Parts, Runtime
 from libs.runtime.timer import Timer
 from services.ledger import consumers
-from services.ledger.api import create_router
+from services.ledger.api import balances, orders
 from services.ledger.handlers.booking import EXPIRY_CHANNEL
 from services.ledger.handlers.expiry import Expiry
+from services.ledger.handlers.orders import Orders
 from services.ledger.settings import Settings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -40,6 +41,8 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     tokens = InternalTokens(settings.internal_secret, runtime.clock)
     app = runtime.http_app()
     principal_of = require_principal(tokens.verifier(Service.LEDGER))
-    app.include_router(create_router(runtime.database, principal_of))
+    app.include_router(balances.create_router(runtime.database, principal_of))
+    desk = Orders(runtime.database, runtime.clock, runtime.ids)
+    app.include_router(orders.create_router(desk, runtime.clock, principal_of))
     app.include_router(deadletters_http.create_router(letters, principal_of))
     return app

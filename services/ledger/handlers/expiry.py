@@ -4,11 +4,11 @@ from datetime import datetime
 
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database
-from services.ledger import store
 from services.ledger.domain.commands import ExpireLot
 from services.ledger.domain.fold import Input
 from services.ledger.domain.ids import expiry_id
 from services.ledger.handlers.booking import carry_out
+from services.ledger.store import expiry as store
 
 BATCH = 200
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
+from typing import Any
 
 import httpx2
 import pytest
@@ -17,13 +18,14 @@ from libs.events.payload import Payload
 from libs.events.registry import REGISTRY
 from libs.events.testing import event as event_of
 from libs.events.transport import OutgoingMessage
-from libs.runtime.auth import InternalTokens, Principal
+from libs.runtime.auth import InternalTokens, Principal, Role
 from libs.runtime.clock import SystemClock
 from libs.runtime.testing import Streams, open_streams
 from libs.runtime.testing_http import reached
 from services.ledger.app import MIGRATIONS, create_app
 from services.ledger.consumers import create_handler
 from services.ledger.settings import Settings
+from services.ledger.tests.builders import ADMIN
 
 SECRET = SecretStr("between the gateway and the ledger: 32 bytes")
 
@@ -96,6 +98,24 @@ class RunningLedger(Struct):
     ) -> httpx2.Response:
         token = self.tokens.issue(principal, audience)
         return await self.client.get(path, headers={"Authorization": f"Bearer {token}"})
+
+    def admin(self) -> Principal:
+        return Principal(user_id=ADMIN, role="ADMIN", account_id=ADMIN)
+
+    def user(self) -> Principal:
+        return Principal(user_id=ADMIN, role="USER", account_id=ADMIN)
+
+    async def order(
+        self, path: str, body: Any, key: str | None = None, *, role: Role = "ADMIN"
+    ) -> httpx2.Response:
+        """What an administrator orders: `PUT` the grace, `POST` the rest."""
+        admin = Principal(user_id=ADMIN, role=role, account_id=ADMIN)
+        headers = {"Authorization": f"Bearer {self.tokens.issue(admin, Service.LEDGER)}"}
+        headers |= {} if key is None else {"Idempotency-Key": key}
+        method = "PUT" if path.endswith("grace") else "POST"
+        return await self.client.request(
+            method, f"/api/admin/accounts/{path}", json=body, headers=headers
+        )
 
 
 @pytest.fixture

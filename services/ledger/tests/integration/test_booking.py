@@ -13,6 +13,7 @@ from libs.events.testing import event as event_of
 from services.ledger import store
 from services.ledger.domain.errors import InvalidInputError
 from services.ledger.domain.fold import Books, fold
+from services.ledger.store.history import find_account
 from services.ledger.tests.builders import (
     completed,
     facts,
@@ -33,7 +34,7 @@ def account_id() -> UUID:
 async def settled(ledger: Ledger, account_id: UUID) -> int:
     async with ledger.streams.database.read() as connection:
         await audit(connection)
-        account = await store.find_account(connection, account_id)
+        account = await find_account(connection, account_id)
     assert account is not None
     return account.settled
 
@@ -175,7 +176,7 @@ async def test_the_tables_hold_what_the_rules_say(ledger: Ledger) -> None:
     async with ledger.streams.database.read() as connection:
         await audit(connection)
         for account_id in accounts:
-            account = await store.find_account(connection, account_id)
+            account = await find_account(connection, account_id)
             assert account is not None
             assert account.settled == expected.accounts[account_id].settled
         books, is_awaited = await store.load(
@@ -197,7 +198,7 @@ async def test_parallel_batches_over_the_same_accounts_keep_the_books(ledger: Le
     async with ledger.streams.database.read() as connection:
         await audit(connection)
         for account_id in accounts:
-            account = await store.find_account(connection, account_id)
+            account = await find_account(connection, account_id)
             assert account is not None
             assert account.settled == expected.accounts[account_id].settled
     assert len(await ledger.told()) == len(booked)

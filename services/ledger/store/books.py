@@ -1,4 +1,4 @@
-"""Every SQL statement of the ledger. Each takes a whole batch; none is run once per event."""
+"""The books: locked and loaded for a batch, and written back, in one statement each."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import msgspec
-from asyncpg import Record
 from msgspec.structs import replace
 
 from libs.runtime.db import Connection
@@ -15,7 +14,7 @@ from services.ledger.domain.account import Account, Reservation
 from services.ledger.domain.corrections import Past
 from services.ledger.domain.fold import Books
 from services.ledger.domain.lots import NEVER, Lot, in_burn_order
-from services.ledger.domain.postings import Book, Entry, Transaction, TransactionKind
+from services.ledger.domain.postings import Transaction
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -70,46 +69,6 @@ WRITE_REMARKS = """
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::uuid[])
 """
 
-NEXT_END = """
-    SELECT expires_at FROM lot WHERE is_spendable AND expires_at IS NOT NULL
-     ORDER BY expires_at, id LIMIT 1
-"""
-FIND_ENDED = """
-    SELECT account_id, id FROM lot
-     WHERE is_spendable AND expires_at IS NOT NULL AND expires_at <= $1
-     ORDER BY expires_at, id LIMIT $2
-"""
-
-FIND_ACCOUNT = """
-    SELECT row_to_json(found) FROM (
-        SELECT id AS account_id, version, grace, overdraft, overdraft_reserved, reserved,
-               renewed_version, (
-            SELECT coalesce(json_agg(held), '[]') FROM (
-                SELECT id AS lot_id, wallet, credits, remaining, source, expires_at, opened_version,
-                       priority
-                  FROM lot WHERE account_id = account.id AND is_spendable
-            ) AS held) AS lots
-          FROM account WHERE id = $1
-    ) AS found
-"""
-
-_TRANSACTIONS = """
-    SELECT account_id, account_version, id, kind, job_id, settled_after, grace_after,
-           event_id, causation_id, correlation_id, occurred_at,
-           lines.books, lines.lot_ids, lines.amounts
-      FROM transaction CROSS JOIN LATERAL (
-        SELECT array_agg(book ORDER BY line) AS books,
-               array_agg(lot_id ORDER BY line) AS lot_ids,
-               array_agg(credits ORDER BY line) AS amounts
-          FROM entry
-         WHERE entry.account_id = transaction.account_id
-           AND entry.account_version = transaction.account_version
-      ) AS lines
-     WHERE account_id = $1 AND account_version < $2
-"""
-LIST_TRANSACTIONS = f"{_TRANSACTIONS} ORDER BY account_version DESC LIMIT $3"
-LIST_TRANSACTIONS_OF_JOB = f"{_TRANSACTIONS} AND job_id = $4 ORDER BY account_version DESC LIMIT $3"
-
 
 class OwnedLot(msgspec.Struct, frozen=True, gc=False):
     """A lot, and whose it is."""
@@ -128,7 +87,6 @@ class Needed(msgspec.Struct, frozen=True, kw_only=True):
     admitted_from: datetime = NEVER  # when the earliest request was admitted
 
 
-_read_account = msgspec.json.Decoder(Account).decode
 _read_accounts = msgspec.json.Decoder(list[Account]).decode
 _read_lots = msgspec.json.Decoder(list[OwnedLot]).decode
 _read_known = msgspec.json.Decoder(dict[UUID, UUID]).decode
@@ -207,50 +165,8 @@ async def write(
             await connection.execute(WRITE_REMARKS, *_columns(remarks, 6))
 
 
-async def next_end(connection: Connection) -> datetime | None:
-    """When the next lot with something left ends."""
-    found: datetime | None = await connection.fetchval(NEXT_END)
-    return found
-
-
-async def find_ended(connection: Connection, now: datetime, limit: int) -> list[tuple[UUID, UUID]]:
-    """(account, lot) of lots that have something left after their end. Nothing is locked."""
-    rows = await connection.fetch(FIND_ENDED, now, limit)
-    return [(row["account_id"], row["id"]) for row in rows]
-
-
-async def find_account(connection: Connection, account_id: UUID) -> Account | None:
-    """An account with the lots that it can spend from."""
-    found = await connection.fetchval(FIND_ACCOUNT, account_id)
-    return None if found is None else _ordered(_read_account(found))
-
-
-async def list_transactions(
-    connection: Connection,
-    account_id: UUID,
-    *,
-    job_id: UUID | None,
-    before_version: int,
-    limit: int,
-) -> list[Transaction]:
-    """An account's transactions, newest first: all, or what one job did to it."""
-    if job_id is None:
-        rows = await connection.fetch(LIST_TRANSACTIONS, account_id, before_version, limit)
-    else:
-        rows = await connection.fetch(
-            LIST_TRANSACTIONS_OF_JOB, account_id, before_version, limit, job_id
-        )
-    return [_transaction(row) for row in rows]
-
-
 def _columns(rows: Iterable[Row], width: int) -> Iterable[Row]:
     return tuple(zip(*rows, strict=True)) or ((),) * width
-
-
-def _ordered(account: Account) -> Account:
-    if len(account.lots) < 2:
-        return account
-    return replace(account, lots=in_burn_order(account.lots))
 
 
 def _lots(books: Books, account_id: UUID) -> Sequence[Lot]:
@@ -330,21 +246,3 @@ def _entry_rows(transaction: Transaction) -> Iterator[Row]:
     account_id, version = transaction.account_id, transaction.account_version
     for line, entry in enumerate(transaction.entries):
         yield (account_id, version, line, entry.book.value, entry.lot_id, entry.credits)
-
-
-def _transaction(row: Record) -> Transaction:
-    lines = zip(row["books"], row["amounts"], row["lot_ids"], strict=True)
-    return Transaction(
-        account_id=row["account_id"],
-        account_version=row["account_version"],
-        transaction_id=row["id"],
-        kind=TransactionKind(row["kind"]),
-        job_id=row["job_id"],
-        settled_after=row["settled_after"],
-        grace_after=row["grace_after"],
-        event_id=row["event_id"],
-        causation_id=row["causation_id"],
-        correlation_id=row["correlation_id"],
-        occurred_at=row["occurred_at"],
-        entries=tuple(Entry(Book(book), amount, lot_id) for book, amount, lot_id in lines),
-    )
