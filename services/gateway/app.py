@@ -14,6 +14,7 @@ from services.gateway import consumers, projections
 from services.gateway.adapters.owners import HttpOwners
 from services.gateway.adapters.passwords import Argon2Passwords
 from services.gateway.api import accounts as accounts_api
+from services.gateway.api import credit_orders as credit_orders_api
 from services.gateway.api import dead_letters, documentation, forwarding, jobs
 from services.gateway.api import generations as generations_api
 from services.gateway.api.callers import create_callers
@@ -21,6 +22,8 @@ from services.gateway.api.views import JobViews
 from services.gateway.domain.limits import Limit
 from services.gateway.handlers import discards
 from services.gateway.handlers.accounts import Accounts
+from services.gateway.handlers.copies import Copies
+from services.gateway.handlers.deductions import Deductions
 from services.gateway.handlers.flood import FloodGate
 from services.gateway.handlers.generations import Generations
 from services.gateway.handlers.streams import Streams
@@ -102,6 +105,12 @@ def _add_routes(
     letters = runtime.dead_letters(consumers.EVENT_TYPES, projections.project, discards.settle)
     app.include_router(dead_letters.create_router(letters, owners, internal, callers))
     app.include_router(forwarding.create_router(owners, internal, callers))
+    copies = Copies(database=runtime.database, wakeups=runtime.wakeups, clock=runtime.clock)
+    ledger = credit_orders_api.Ledger(owners=owners, tokens=internal, copies=copies)
+    deductions = Deductions(
+        database=runtime.database, copies=copies, clock=runtime.clock, ids=runtime.ids
+    )
+    app.include_router(credit_orders_api.create_router(ledger, deductions, callers))
 
 
 async def _ensure_admin(settings: Settings, accounts: Accounts) -> None:

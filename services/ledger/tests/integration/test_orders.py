@@ -121,7 +121,10 @@ async def test_the_grace_is_set_and_told(running: RunningLedger, account_id: UUI
 @pytest.mark.parametrize(
     ("what", "body"),
     [
-        *(("grants", {"credits": bad, "reason": "x"}) for bad in (0, -1, 1.5, 2.0, "3", None, True)),
+        *(
+            ("grants", {"credits": bad, "reason": "x"})
+            for bad in (0, -1, 1.5, 2.0, "3", None, True)
+        ),
         ("grants", {"credits": CREDITS_MAX + 1, "reason": "x"}),
         ("grants", {"credits": CREDITS_MAX, "reason": "x"}),  # the account holds some already
         ("grants", {"credits": 10**400, "reason": "x"}),
