@@ -10,7 +10,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from libs.events.generation import FailureCode
+from libs.events.generation import CostSource, FailureCode
 from services.generation.domain.capabilities import Capabilities, Failure
 
 ByteStream = AsyncIterator[bytes]
@@ -39,6 +39,7 @@ class ProviderResult(Struct, frozen=True, kw_only=True):
     input_tokens: int = 0
     output_tokens: int = 0
     cost_microusd: int = 0
+    cost_source: CostSource = CostSource.UNKNOWN
 
 
 class ProviderError(Exception):

@@ -60,6 +60,7 @@ class Execution:
                 spent = Spent(
                     provider_ms=self._elapsed_ms(started),
                     provider_cost_microusd=result.cost_microusd,
+                    provider_cost_source=result.cost_source,
                 )
                 return await self._deliver(claim, result, spent)
         except StorageUnavailable:

@@ -1,6 +1,6 @@
 """The state of an account and of a job's reservation, and how each credits event changes them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -48,7 +48,10 @@ class Account(Struct, frozen=True, kw_only=True):
     @property
     def settled(self) -> int:
         """All credits of the account, reserved ones included."""
-        return sum(lot.remaining for lot in self.lots) + self.overdraft + self.reserved
+        settled = self.overdraft + self.reserved
+        for lot in self.lots:
+            settled += lot.remaining
+        return settled
 
     @property
     def owed(self) -> int:
@@ -121,7 +124,7 @@ def moved(account: Account, event: CreditsEvent) -> Account:  # noqa: C901, PLR0
         case CreditsReserved():
             return _set_aside(account, event)
         case CreditsCaptured():
-            borrowed = total(each for each in event.lots if each.lot_id is None)
+            borrowed = _borrowed(event.lots)
             kept = replace(
                 account,
                 reserved=account.reserved - event.credits,
@@ -192,7 +195,7 @@ def _with_lot(account: Account, lot: Lot) -> Account:
 
 
 def _set_aside(account: Account, event: CreditsReserved) -> Account:
-    borrowed = total(each for each in event.lots if each.lot_id is None)
+    borrowed = _borrowed(event.lots)
     taken = _taken(account, event.lots, event.credits)
     return replace(
         taken,
@@ -204,7 +207,7 @@ def _set_aside(account: Account, event: CreditsReserved) -> Account:
 def _given_back(account: Account, event: CreditsCaptured | CreditsReleased) -> Account:
     """Freed credits return to where they came from, save those of lots that have ended."""
     freed = event.released_credits
-    borrowed = total(each for each in event.released_lots if each.lot_id is None)
+    borrowed = _borrowed(event.released_lots)
     expected = freed - total(event.forfeited_lots)
     lots, overdraft = _changed(account, event.released_lots, sign=1, expected=expected)
     return replace(
@@ -214,6 +217,15 @@ def _given_back(account: Account, event: CreditsCaptured | CreditsReleased) -> A
         reserved=account.reserved - freed,
         overdraft_reserved=account.overdraft_reserved - borrowed,
     )
+
+
+def _borrowed(amounts: Sequence[LotAmount]) -> int:
+    """What of some amounts came out of the overdraft."""
+    found = 0
+    for amount in amounts:
+        if amount.lot_id is None:
+            found += amount.credits
+    return found
 
 
 def _taken(account: Account, amounts: Sequence[LotAmount], expected: int) -> Account:
@@ -250,9 +262,11 @@ def _reclaimed(account: Account, event: CreditsReclaimed) -> Account:
 
 
 def _changed(
-    account: Account, amounts: Iterable[LotAmount], *, sign: int, expected: int
+    account: Account, amounts: Sequence[LotAmount], *, sign: int, expected: int
 ) -> tuple[tuple[Lot, ...], int]:
     """Lots and overdraft after moving amounts out of them (sign -1) or back (sign 1)."""
+    if not amounts and not expected:
+        return account.lots, account.overdraft
     change: dict[UUID | None, int] = {}
     for amount in amounts:
         change[amount.lot_id] = change.get(amount.lot_id, 0) + sign * amount.credits

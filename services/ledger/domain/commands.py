@@ -1,7 +1,7 @@
 """What the ledger can be asked to do, and how the events of others ask for it."""
 
 from datetime import datetime
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard, get_args
 from uuid import UUID
 
 from msgspec import Struct
@@ -152,6 +152,18 @@ KeyedCommand: TypeAlias = (
     | SetGrace
 )
 Command: TypeAlias = OpenAccount | JobCommand | KeyedCommand
+
+# Looking a type up is several times cheaper than asking a union of structs for its instances.
+_JOB_COMMANDS = frozenset(get_args(JobCommand))
+_KEYED_COMMANDS = frozenset(get_args(KeyedCommand))
+
+
+def is_about_job(command: Command) -> TypeGuard[JobCommand]:
+    return type(command) in _JOB_COMMANDS
+
+
+def is_keyed(command: Command) -> TypeGuard[KeyedCommand]:
+    return type(command) in _KEYED_COMMANDS
 
 
 def command_of(event: Event[Payload]) -> Command:  # noqa: PLR0911  # one a type

@@ -59,10 +59,8 @@ def job_key(account_id: UUID, job_id: UUID) -> str:
 
 def needs(account: Account, reservation: Reservation | None, command: Command) -> str | None:
     """The key of what must come before a command, or None if it can be decided now."""
-    if isinstance(command, OpenAccount):
-        return None
     if not account.is_open:
-        return account_key(account.account_id)
+        return None if type(command) is OpenAccount else account_key(account.account_id)
     if reservation is None and isinstance(command, CaptureCredits | ReleaseCredits):
         return job_key(account.account_id, command.job_id)
     return None

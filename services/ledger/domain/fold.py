@@ -11,10 +11,10 @@ from libs.events.payload import Payload
 from services.ledger.domain.account import Account, Reservation, evolve, evolve_reservation
 from services.ledger.domain.commands import (
     Command,
-    JobCommand,
-    KeyedCommand,
     OpenAccount,
     ReserveCredits,
+    is_about_job,
+    is_keyed,
 )
 from services.ledger.domain.corrections import NOTHING, Past
 from services.ledger.domain.decide import account_key, decide, job_key, needs
@@ -123,16 +123,16 @@ class _Run:
         if not events:
             return
         self.accounts[account.account_id] = account  # after all that may refuse
-        if isinstance(command, KeyedCommand):
+        if is_keyed(command):
             self.known[command.transaction_id] = account.account_id
         self.booked.extend(Booked(each.cause, event) for event in events)
 
     def _released(self, command: Command) -> list[Input]:
         match command:
-            case OpenAccount():
-                return self.waiting.pop(account_key(command.account_id), [])
-            case ReserveCredits():
+            case ReserveCredits() if self.waiting:
                 return self.waiting.pop(job_key(command.account_id, command.job_id), [])
+            case OpenAccount() if self.waiting:
+                return self.waiting.pop(account_key(command.account_id), [])
             case _:
                 return []
 
@@ -140,6 +140,6 @@ class _Run:
         return self.accounts.get(command.account_id) or Account(account_id=command.account_id)
 
     def _reservation(self, command: Command) -> Reservation | None:
-        if isinstance(command, JobCommand):
+        if is_about_job(command):
             return self.reservations.get(command.job_id)
         return None

@@ -89,7 +89,10 @@ def take_back(lots: Sequence[Lot], wanted: int, at: datetime, first: UUID | None
 
 
 def total(amounts: Iterable[LotAmount]) -> int:
-    return sum(amount.credits for amount in amounts)
+    found = 0
+    for amount in amounts:
+        found += amount.credits
+    return found
 
 
 def split(

@@ -20,7 +20,6 @@ from libs.events.credits import (
     CreditsReserved,
     CreditsReversed,
     GraceChanged,
-    JobCreditsEvent,
     LotAmount,
 )
 from libs.events.envelope import Event
@@ -113,15 +112,16 @@ def transaction_of(event: Event[CreditsEvent]) -> Transaction:
         BrokenBooksError: the entries do not sum to zero.
     """
     data = event.data
+    job_id = getattr(data, "job_id", None)
     kind, entries = _posted(data)
-    if sum(entry.credits for entry in entries):
+    if sum([entry.credits for entry in entries]):
         raise BrokenBooksError(f"Transaction {data.transaction_id} must sum to zero: {entries}.")
     return Transaction(
         account_id=data.account_id,
         account_version=data.account_version,
         transaction_id=data.transaction_id,
         kind=kind,
-        job_id=data.job_id if isinstance(data, JobCreditsEvent) else None,
+        job_id=job_id,
         settled_after=data.settled_after,
         grace_after=data.grace_after,
         event_id=event.id,
@@ -129,7 +129,7 @@ def transaction_of(event: Event[CreditsEvent]) -> Transaction:
         correlation_id=event.correlation_id,
         occurred_at=event.time,
         entries=entries,
-        remark=None if isinstance(data, JobCreditsEvent) else _remark(data),
+        remark=None if job_id is not None else _remark(data),
     )
 
 

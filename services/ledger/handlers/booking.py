@@ -16,11 +16,11 @@ from services.ledger import store
 from services.ledger.domain.account import Account
 from services.ledger.domain.commands import (
     DeductCredits,
-    JobCommand,
-    KeyedCommand,
     OpenAccount,
     ReserveCredits,
     command_of,
+    is_about_job,
+    is_keyed,
 )
 from services.ledger.domain.corrections import Past, Posted
 from services.ledger.domain.decide import account_key, job_key
@@ -121,16 +121,17 @@ def _needed(inputs: Iterable[Input]) -> store.Needed:
     for each in inputs:
         command = each.command
         accounts.add(command.account_id)
-        if isinstance(command, JobCommand):
+        if is_about_job(command):
             jobs.add(command.job_id)
-        elif isinstance(command, KeyedCommand):
+            if type(command) is ReserveCredits:
+                keys.add(job_key(command.account_id, command.job_id))
+                admitted_from = min(admitted_from, command.at)
+        elif is_keyed(command):
             transactions.add(command.transaction_id)
-        if isinstance(command, ReserveCredits):
-            keys.add(job_key(command.account_id, command.job_id))
-        elif isinstance(command, OpenAccount):
+            if type(command) is DeductCredits:
+                admitted_from = min(admitted_from, command.at)
+        elif type(command) is OpenAccount:
             keys.add(account_key(command.account_id))
-        if isinstance(command, ReserveCredits | DeductCredits):
-            admitted_from = min(admitted_from, command.at)
     return store.Needed(
         account_ids=accounts,
         job_ids=jobs,

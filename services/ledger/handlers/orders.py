@@ -108,7 +108,7 @@ class Orders:
             command = order.command(given)
             posted = None
             if isinstance(command, ReverseTransaction):
-                posted = await store.find_posted(connection, command.reverses)
+                posted = await store.find_posted(connection, order.account_id, command.reverses)
             try:
                 folded = await carry_out(
                     transaction,

@@ -58,6 +58,6 @@ BEGIN
     ) AS listed;
 
     SELECT coalesce(json_object_agg(id, account_id), '{}') INTO known
-      FROM transaction WHERE id = ANY(transaction_ids);
+      FROM transaction WHERE id = ANY(transaction_ids) AND job_id IS NULL;
     is_awaited := EXISTS (SELECT FROM waiting WHERE needed_key = ANY(needed_keys));
 END $$;

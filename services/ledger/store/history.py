@@ -56,9 +56,7 @@ _AS_OF = """
     ) AS listed
 """
 FIND_AT_VERSION = _AS_OF.format(condition="account_version <= $2 ORDER BY account_version DESC")
-FIND_AT_TIME = _AS_OF.format(
-    condition="occurred_at <= $2 ORDER BY occurred_at DESC, account_version DESC"
-)
+FIND_AT_TIME = _AS_OF.format(condition="occurred_at <= $2 ORDER BY account_version DESC")
 
 _TRANSACTIONS = """
     SELECT account_id, account_version, id, kind, job_id, settled_after, grace_after,

@@ -26,7 +26,7 @@ FIND_POSTED = """
            coalesce(sum(credits) FILTER (WHERE book = 'revenue'), 0)::bigint AS revenue,
            coalesce(sum(credits) FILTER (WHERE book = 'breakage'), 0)::bigint AS breakage
       FROM transaction JOIN entry USING (account_id, account_version)
-     WHERE id = $1 GROUP BY account_id, kind
+     WHERE account_id = $1 AND id = $2 GROUP BY account_id, kind
 """
 
 
@@ -72,9 +72,11 @@ async def lock_account(connection: Connection, account_id: UUID) -> bool:
     return await connection.fetchval(LOCK_ACCOUNT, account_id) is not None
 
 
-async def find_posted(connection: Connection, transaction_id: UUID) -> Posted | None:
-    """What a transaction has given the house's books."""
-    row = await connection.fetchrow(FIND_POSTED, transaction_id)
+async def find_posted(
+    connection: Connection, account_id: UUID, transaction_id: UUID
+) -> Posted | None:
+    """What a transaction of an account has given the house's books."""
+    row = await connection.fetchrow(FIND_POSTED, account_id, transaction_id)
     if row is None:
         return None
     return Posted(
