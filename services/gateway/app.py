@@ -14,6 +14,7 @@ from services.gateway import consumers, projections
 from services.gateway.adapters.owners import HttpOwners
 from services.gateway.adapters.passwords import Argon2Passwords
 from services.gateway.api import accounts as accounts_api
+from services.gateway.api import balances as balances_api
 from services.gateway.api import credit_orders as credit_orders_api
 from services.gateway.api import dead_letters, documentation, forwarding, jobs
 from services.gateway.api import generations as generations_api
@@ -111,6 +112,7 @@ def _add_routes(
         database=runtime.database, copies=copies, clock=runtime.clock, ids=runtime.ids
     )
     app.include_router(credit_orders_api.create_router(ledger, deductions, callers))
+    app.include_router(balances_api.create_router(runtime.database, callers))
 
 
 async def _ensure_admin(settings: Settings, accounts: Accounts) -> None:

@@ -11,3 +11,6 @@ CREATE TABLE deduction (
     fingerprint  bytea       NOT NULL,
     UNIQUE (actor_id, key)
 );
+
+-- All users, the newest first, for administrators.
+CREATE INDEX users_by_time ON users (created_at DESC, user_id DESC);

@@ -215,3 +215,23 @@ async def test_nothing_is_deducted_from_nobody(admin: Person) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "account_not_found")
     answer = await admin.get(f"/api/admin/deductions/{uuid4()}")
     assert (answer.status_code, answer.json()["code"]) == (404, "deduction_not_found")
+
+
+async def test_an_administrator_sees_everybodys_balance_page_by_page(
+    gateway: RunningGateway, ada: Person, admin: Person
+) -> None:
+    assert (await ada.get("/api/users/balances")).status_code == 403
+    await gateway.tell(granted(ada.user_id, version=3, settled=50))
+    async with asyncio.timeout(10):
+        while await ada.credits() != 50:
+            await asyncio.sleep(0.02)
+    first = (await admin.get("/api/users/balances?limit=1")).json()
+    path = f"/api/users/balances?limit=1&cursor={first['nextCursor']}"
+    second = (await admin.get(path)).json()
+    assert second["nextCursor"] is None
+    rows = {each["userId"]: each for each in (*first["items"], *second["items"])}
+    assert set(rows) == {str(ada.user_id), str(admin.user_id)}
+    row = rows[str(ada.user_id)]
+    shown = (row["credits"], row["settled"], row["held"], row["available"], row["version"])
+    assert shown == (50, 50, 0, 50, 3)
+    assert (await admin.get("/api/users/balances?limit=0")).status_code == 400

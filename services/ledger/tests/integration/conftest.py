@@ -1,6 +1,7 @@
 """The ledger on real parts: its books alone, or the whole service."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -73,6 +74,16 @@ class Ledger(Struct):
 @pytest.fixture
 def ledger(streams: Streams) -> Ledger:
     return Ledger(streams)
+
+
+class SetClock(SystemClock):
+    """Says the time that it was set to."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+
+    def now(self) -> datetime:
+        return self.at
 
 
 class RunningLedger(Struct):
