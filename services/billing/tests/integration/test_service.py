@@ -177,16 +177,16 @@ async def test_an_admin_asks_for_what_they_want_and_exports_it(billing: RunningB
             await asyncio.sleep(0.05)
     account = wanted.account_id
     for query, found in (
-        ("provider=flux", {wanted, lost}),
-        ("provider=flux&outcome=completed", {wanted}),
-        ("outcome=failed", {lost}),
-        ("model=%3D1%2B1", {wanted}),
-        ("operation=edit", {wanted}),
-        (f"userId={wanted.request.user_id}", {wanted}),
-        (f"accountId={account}&operation=image", set()),
-        ("since=2030-01-01T00:00:00Z", set()),
-        ("until=2030-01-01T00:00:00Z", {wanted, other, lost}),
-        (f"jobId={other.job_id}", {other}),
+        ("provider=flux", [wanted, lost]),
+        ("provider=flux&outcome=completed", [wanted]),
+        ("outcome=failed", [lost]),
+        ("model=%3D1%2B1", [wanted]),
+        ("operation=edit", [wanted]),
+        (f"userId={wanted.request.user_id}", [wanted]),
+        (f"accountId={account}&operation=image", []),
+        ("since=2030-01-01T00:00:00Z", []),
+        ("until=2030-01-01T00:00:00Z", [wanted, other, lost]),
+        (f"jobId={other.job_id}", [other]),
     ):
         assert await jobs(query) == {str(each.job_id) for each in found}, query
     whole = await billing.get("/api/usage/events/export?format=json&provider=flux", admin)
