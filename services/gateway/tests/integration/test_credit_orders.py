@@ -142,6 +142,7 @@ async def test_a_deduction_is_held_at_once_and_its_hold_ends_with_the_ledgers_wo
         while await ada.credits() != 16:
             await asyncio.sleep(0.02)
     assert await gateway.value("SELECT sum(held) FROM credit_account") == 0
+    assert await gateway.value("SELECT count(*) FROM parked") == 0
 
 
 async def test_the_hold_ends_though_the_copy_is_already_newer(

@@ -1,7 +1,7 @@
 """Lots end in their time: by whoever comes first, once, and what is due is never forgotten."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -10,6 +10,9 @@ import pytest
 from libs.events.credits import CreditsExpired
 from libs.events.testing import NOW
 from libs.events.testing import event as event_of
+from libs.runtime.db import Transaction
+from services.ledger.domain.errors import BrokenBooksError
+from services.ledger.domain.fold import Input
 from services.ledger.handlers import booking, expiry
 from services.ledger.handlers.expiry import Expiry
 from services.ledger.tests.builders import facts, failed, paid, registered, requested
@@ -72,6 +75,23 @@ async def test_a_crash_before_the_commit_leaves_the_lot_to_be_ended(
     assert await work.next_at() == END
     await work.work()
     assert len(await expired(ledger)) == 1
+
+
+async def test_broken_books_of_one_account_keep_nobody_elses_lots_alive(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, sound = await opened(ledger), await opened(ledger)
+    work = Expiry(ledger.streams.database, SetClock(END))
+
+    async def refuses(transaction: Transaction, inputs: Sequence[Input]) -> None:
+        if any(each.command.account_id == broken for each in inputs):
+            raise BrokenBooksError("no")
+        await booking.carry_out(transaction, inputs)
+
+    monkeypatch.setattr(expiry, "carry_out", refuses)
+    with pytest.raises(BrokenBooksError):
+        await work.work()
+    assert [each.account_id for each in await expired(ledger)] == [sound]
 
 
 async def test_what_comes_back_after_the_end_goes_to_breakage_at_once(ledger: Ledger) -> None:
