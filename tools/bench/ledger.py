@@ -127,7 +127,7 @@ async def measure(plan: Plan, scratch: Path, report: Report) -> Figures:
             for name, rate in [each async for each in _round(plan, dsn, ledgers, accounts)]:
                 rates.setdefault(name, []).append(rate)
                 report(f"round {number + 1}, {name}: {rate:,.0f} a second")
-    return _figures(rates)
+    return figures_of(rates)
 
 
 async def _round(
@@ -154,7 +154,8 @@ async def _together(
     return sum(map(len, messages)) / (time.perf_counter() - began)
 
 
-def _figures(rates: Rates) -> Figures:
+def figures_of(rates: Rates) -> Figures:
+    """Spreads and ratios of what was measured in each round."""
     found: dict[str, tuple[Spread, float | None]] = {}
     for size in BATCHES:
         ours, name = rates[batched(size)], batched(size)
