@@ -6,17 +6,17 @@ import structlog
 
 from libs.events.envelope import Event
 from libs.events.generation import GenerationRequested
-from libs.events.identity import AccountErased, UserRegistered
+from libs.events.identity import AccountErased, DeductionRequested, UserRegistered
 from libs.events.payload import Payload
 from libs.runtime.db import Transaction
-from services.gateway.store import erasure
+from services.gateway.store import deductions, erasure
 from services.gateway.store import history as store
 
 logger = structlog.get_logger(__name__)
 
 
 async def remember(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
-    """Bring back accounts and jobs that were announced after the backup.
+    """Bring back accounts, deductions and jobs that were announced after the backup.
 
     E-mails, passwords and idempotency keys never were on a stream: those are lost.
     """
@@ -29,5 +29,8 @@ async def remember(transaction: Transaction, events: Sequence[Event[Payload]]) -
         logger.warning("accounts_without_log_in", user_ids=[str(each) for each in added])
     if gone:  # a backup may still know them
         await erasure.forget_users(transaction.connection, sorted(gone))
+    deducted = [event.data for event in events if isinstance(event.data, DeductionRequested)]
+    if deducted and (restored := await deductions.restore(transaction.connection, deducted)):
+        logger.info("deductions_brought_back", deductions=len(restored))
     if requests and (accepted := await store.add_jobs(transaction.connection, requests)):
         logger.info("jobs_brought_back", jobs=len(accepted))
