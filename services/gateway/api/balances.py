@@ -50,7 +50,7 @@ def create_router(database: Database, callers: Callers) -> APIRouter:
     """The list of balances."""
     router = APIRouter(tags=["credits"])
 
-    @router.get("/api/users/balances", dependencies=[Depends(require_admin(callers.known))])
+    @router.get("/api/users/balances", dependencies=[Depends(require_admin(callers.person))])
     async def list_balances(
         limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT,
         cursor: Annotated[str | None, Query()] = None,

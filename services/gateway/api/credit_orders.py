@@ -85,7 +85,7 @@ class DeductionBody(BaseModel):
 def create_router(ledger: Ledger, deductions: Deductions, callers: Callers) -> APIRouter:
     """The routes of accounts and deductions, for administrators."""
     router = APIRouter(tags=["credits"])
-    Admin = Annotated[Principal, Depends(require_admin(callers.known))]  # noqa: N806  # a type
+    Admin = Annotated[Principal, Depends(require_admin(callers.person))]  # noqa: N806  # a type
 
     async def pass_on(account_id: UUID, request: Request, admin: Admin) -> Response:
         return await _order(ledger, account_id, request, admin)

@@ -15,6 +15,7 @@ from tools.projections.report import as_json, table_of
 
 GALLERY = projection_of(Service.GALLERY)
 GATEWAY = projection_of(Service.GATEWAY)
+LEDGER = projection_of(Service.LEDGER)
 
 
 @pytest.mark.parametrize("service", Service)
@@ -36,9 +37,9 @@ def test_an_age_and_a_time_are_moments() -> None:
 
 
 def test_positions_name_a_partition_and_where_needed_a_topic() -> None:
-    assert _until("3:1200, 4:0", GALLERY).positions == {
-        ("daygen.generation", 3): 1200,
-        ("daygen.generation", 4): 0,
+    assert _until("3:1200, 4:0", LEDGER).positions == {
+        ("daygen.credits", 3): 1200,
+        ("daygen.credits", 4): 0,
     }
     assert _until("daygen.credits/3:12", GATEWAY).positions == {("daygen.credits", 3): 12}
 
