@@ -172,7 +172,7 @@ def history(random: Random, accounts: Sequence[UUID]) -> list[Payload]:
         payment_id = f"pi_{random.randrange(20)}_{account}"
         messages += [
             paid(account, amount, f"pi_{number}_{account}"),
-            refunded(account, amount, payment_id=payment_id, refund_id=f"re_{number}"),
+            refunded(account, amount, payment_id=payment_id, refund_id=f"re_{number}_{account}"),
             deduction(account, amount, deduction_id=UUID(int=random.getrandbits(128))),
         ]
     messages += random.choices(messages, k=60)
