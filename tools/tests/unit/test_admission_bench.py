@@ -2,7 +2,8 @@
 
 import asyncio
 import dataclasses
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
 
 from tools.bench import http_load
 from tools.bench.admission import Figures
@@ -35,11 +36,15 @@ def test_medians_at_their_targets_reach_them_and_a_refusal_spoils_all() -> None:
     assert "admissions over rows" in figures().as_text()
 
 
-async def serve(statuses: list[int]) -> asyncio.Server:
-    """Answers requests with these statuses in turns."""
+@asynccontextmanager
+async def serving(statuses: list[int]) -> AsyncIterator[int]:
+    """Answers requests with these statuses in turns, on the port that it tells."""
+    answering: list[asyncio.Task[None]] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(asyncio.IncompleteReadError):  # the client has gone
+        answering.append(asyncio.current_task())  # type: ignore[arg-type]  # it is one
+        # Either way the client has gone.
+        with closing(writer), suppress(asyncio.IncompleteReadError, ConnectionError):
             while head := await reader.readuntil(b"\r\n\r\n"):
                 assert head.startswith(b"POST /x HTTP/1.1\r\n")
                 await reader.readexactly(2)
@@ -47,17 +52,18 @@ async def serve(statuses: list[int]) -> asyncio.Server:
                 line = f"HTTP/1.1 {statuses[-1]} Whatever\r\nContent-Length: 3\r\n\r\nyes"
                 writer.write(line.encode())
 
-    return await asyncio.start_server(answer, HOST, 0)
+    server = await asyncio.start_server(answer, HOST, 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+    await asyncio.gather(*answering)
 
 
 async def test_every_request_is_counted_once_by_its_status() -> None:
-    server = await serve([202, 202, 402])
-    port = server.sockets[0].getsockname()[1]
     encoded = [http_load.request(HOST, "/x", b"{}", {"Authorization": "Bearer x"})]
-    shots = await http_load.drive(HOST, port, encoded, [0.0, 0.01, 0.02, 0.03, 0.04, 0.05])
+    async with serving([202, 202, 402]) as port:
+        shots = await http_load.drive(HOST, port, encoded, [0.0, 0.01, 0.02, 0.03, 0.04, 0.05])
+        busy = await http_load.saturate(HOST, port, encoded, connections=3, seconds=0.1)
     assert (len(shots.seconds), shots.refused) == (4, [402, 402])
     assert all(each > 0 for each in shots.seconds)
-    busy = await http_load.saturate(HOST, port, encoded, connections=3, seconds=0.1)
     assert len(busy.seconds) > 6
     assert busy.per_second > 60
-    server.close()
