@@ -10,7 +10,7 @@ CREATE TABLE job (
     options            jsonb       NOT NULL,
     units              integer     NOT NULL CHECK (units > 0),
     unit_credits       bigint      NOT NULL CHECK (unit_credits >= 0),
-    price_book_version bigint      NOT NULL REFERENCES price_book,
+    price_book_version bigint      NOT NULL,   -- of a row that is never changed; not on the streams of jobs
     created_at         timestamptz NOT NULL,
     deadline_at        timestamptz NOT NULL,
     workspace_id       uuid,                   -- where it was ordered, if in one

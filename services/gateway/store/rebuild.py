@@ -18,8 +18,9 @@ OPEN_ACCOUNTS = """
 ACCEPT_JOBS = """
     WITH accepted AS (
         INSERT INTO job (job_id, account_id, user_id, operation, provider, model, prompt, options,
-                         units, unit_credits, price_book_version, created_at, deadline_at)
-        SELECT DISTINCT ON (job_id) *
+                         units, unit_credits, price_book_version, created_at, deadline_at,
+                         tokens_estimated, metered_on)
+        SELECT DISTINCT ON (job_id) *, 0, created_at::date
           FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[],
                       $7::text[], $8::jsonb[], $9::integer[], $10::bigint[], $11::bigint[],
                       $12::timestamptz[], $13::timestamptz[])
