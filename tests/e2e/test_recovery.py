@@ -36,6 +36,13 @@ GENERATION = {
     "job": "(id, account_id, provider, requested, state, attempt_id, deadline_at, failure_code)",
     "attempt": "(id, job_id, state, provider_ms, provider_cost_microusd)",
 }
+# All but what no event says: by which key a job came, and what was metered for it.
+GATEWAY = {
+    "job": "(job_id, account_id, user_id, operation, provider, model, prompt, options, units,"
+    " unit_credits, price_book_version, created_at, deadline_at, workspace_id, status, stage,"
+    " progress, answer, charge, listing, recorded_at)"
+}
+OF_SERVICE = {Service.GATEWAY: GATEWAY, Service.GENERATION: GENERATION}
 COLUMNS = {
     "outbox": "(topic, key, event_id, encoded)",  # order numbers are given anew
     "erased_account": "(account_id)",  # its own log is blanked in the background
@@ -60,8 +67,7 @@ async def tables(system: System, service: Service, *, without: tuple[str, ...] =
     async with system.database() as connection:
         names = await connection.fetch(TABLES, service.value, [*MACHINERY, *without])
         for name in sorted(row["name"] for row in names):
-            what = GENERATION.get(name, "row") if service is Service.GENERATION else "row"
-            what = COLUMNS.get(name, what)
+            what = {**COLUMNS, **OF_SERVICE.get(service, {})}.get(name, "row")
             rows = await connection.fetch(
                 f"SELECT {what}::text AS line FROM {service}.{name} AS row"
                 + (" WHERE event_id IS NOT NULL" if name == "outbox" else "")
