@@ -2,7 +2,8 @@
 
 Each carries the account's version and the absolute settled credits and grace after it, so that a
 reader's copy can jump to the newest version whatever it has missed. `settled` counts reserved
-credits too.
+credits too. `repaid_lots` are free credits that paid off debt, in the same event that made both
+be there at once.
 """
 
 from enum import StrEnum
@@ -62,15 +63,24 @@ class JobCreditsEvent(CreditsEvent, frozen=True, kw_only=True):
 
 
 class CreditsGranted(CreditsEvent, frozen=True, kw_only=True):
-    """A lot was opened. The first grant of an account opens the account."""
+    """A lot was opened, and debt paid off out of it. The first grant opens the account."""
 
     event_type: ClassVar[EventType] = EventType.CREDITS_GRANTED
+    event_version: ClassVar[int] = 2
 
     lot_id: UUID
     wallet: Wallet
     credits: int
     source: str
+    reference: str = ""  # what the source calls it: a payment's id
     expires_at: Moment | None = None
+    priority: int = 0  # of lots that end together, lower ones burn first
+    is_renewal: bool = False  # the wallet's earlier lots end with this
+    reset_at: Moment | None = None  # when they end
+    reset_lots: tuple[LotAmount, ...] = ()  # what they had left, forfeited
+    repaid_lots: tuple[LotAmount, ...] = ()
+    actor: UUID | None = None
+    reason: str = ""
 
 
 class CreditsReserved(JobCreditsEvent, frozen=True, kw_only=True):
@@ -86,17 +96,116 @@ class CreditsCaptured(JobCreditsEvent, frozen=True, kw_only=True):
     """A job was charged for what it delivered, and the rest of its reservation freed, at once."""
 
     event_type: ClassVar[EventType] = EventType.CREDITS_CAPTURED
+    event_version: ClassVar[int] = 2
 
     credits: int
     lots: tuple[LotAmount, ...]
     released_credits: int
     released_lots: tuple[LotAmount, ...]
+    forfeited_lots: tuple[LotAmount, ...] = ()  # freed too late: these lots have ended
+    repaid_lots: tuple[LotAmount, ...] = ()
 
 
 class CreditsReleased(JobCreditsEvent, frozen=True, kw_only=True):
     """A job's whole reservation was freed (voided): it cost nothing."""
 
     event_type: ClassVar[EventType] = EventType.CREDITS_RELEASED
+    event_version: ClassVar[int] = 2
 
     released_credits: int
     released_lots: tuple[LotAmount, ...]
+    forfeited_lots: tuple[LotAmount, ...] = ()  # freed too late: these lots have ended
+    repaid_lots: tuple[LotAmount, ...] = ()
+
+
+class CreditsReclaimed(CreditsEvent, frozen=True, kw_only=True):
+    """A request admitted before a lot's end takes of it what had ended unspent meanwhile."""
+
+    event_type: ClassVar[EventType] = EventType.CREDITS_RECLAIMED
+
+    credits: int
+    lots: tuple[LotAmount, ...]
+
+
+class CreditsExpired(CreditsEvent, frozen=True, kw_only=True):
+    """A lot has reached its end: what was neither spent nor reserved is gone."""
+
+    event_type: ClassVar[EventType] = EventType.CREDITS_EXPIRED
+
+    lot_id: UUID
+    wallet: Wallet
+    credits: int
+    ended_at: Moment
+
+
+class CreditsForfeited(CreditsEvent, frozen=True, kw_only=True):
+    """A wallet was ended before its time: what was neither spent nor reserved is gone."""
+
+    event_type: ClassVar[EventType] = EventType.CREDITS_FORFEITED
+
+    wallet: Wallet
+    credits: int
+    lots: tuple[LotAmount, ...]
+    ended_at: Moment
+    actor: UUID | None
+    reason: str
+
+
+class CreditsDebited(CreditsEvent, frozen=True, kw_only=True):
+    """Credits had to be taken back, whatever was left: what was missing is grace, then debt."""
+
+    event_type: ClassVar[EventType] = EventType.CREDITS_DEBITED
+
+    credits: int
+    lots: tuple[LotAmount, ...]
+    source: str
+    reference: str
+    actor: UUID | None
+    reason: str
+
+
+class CreditsDeducted(CreditsEvent, frozen=True, kw_only=True):
+    """A deduction that was held at the gateway is booked: its hold is over."""
+
+    event_type: ClassVar[EventType] = EventType.CREDITS_DEDUCTED
+
+    deduction_id: UUID
+    credits: int
+    lots: tuple[LotAmount, ...]
+    actor: UUID
+    reason: str
+
+    @property
+    def subject(self) -> str:
+        return str(self.deduction_id)
+
+
+class CreditsReversed(CreditsEvent, frozen=True, kw_only=True):
+    """An earlier transaction was answered by its opposite; it stays as it is, and is named here.
+
+    Credits that are given back open a lot; credits that are taken back may leave debt. The house's
+    books get the opposite of what the reversed transaction gave them.
+    """
+
+    event_type: ClassVar[EventType] = EventType.CREDITS_REVERSED
+
+    reverses: UUID
+    credits: int  # given to the owner, or taken if negative
+    lot_id: UUID | None  # the lot that was opened
+    lots: tuple[LotAmount, ...]  # taken from
+    to_world: int
+    to_revenue: int
+    to_breakage: int
+    repaid_lots: tuple[LotAmount, ...]
+    actor: UUID
+    reason: str
+
+
+class GraceChanged(CreditsEvent, frozen=True, kw_only=True):
+    """The account's overdraft limit is another one: `grace_after`."""
+
+    event_type: ClassVar[EventType] = EventType.GRACE_CHANGED
+
+    grace_before: int
+    actor: UUID
+    reason: str

@@ -29,6 +29,15 @@ class FailureCode(StrEnum):
     UNPROCESSABLE = "unprocessable"
 
 
+class CostSource(StrEnum):
+    """Where the figure of what a provider charges comes from."""
+
+    UNKNOWN = "unknown"  # nobody said: the figure is 0 and means nothing
+    NONE = "none"  # the provider charges nothing
+    LISTED = "listed"  # worked out from the provider's list of prices
+    REPORTED = "reported"  # the provider's answer said so
+
+
 class RequestFacts(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """What was asked and at what price. Every answer repeats it, so that no reader needs a join."""
 
@@ -114,6 +123,7 @@ class GenerationCompleted(JobEvent, frozen=True, kw_only=True):
     """The one answer to a request that delivered: pictures in storage, or text for `describe`."""
 
     event_type: ClassVar[EventType] = EventType.GENERATION_COMPLETED
+    event_version: ClassVar[int] = 2
     writers: ClassVar[tuple[Service, ...]] = (Service.GENERATION,)
 
     request: RequestFacts
@@ -128,12 +138,14 @@ class GenerationCompleted(JobEvent, frozen=True, kw_only=True):
     input_tokens: int = 0
     output_tokens: int = 0
     provider_cost_microusd: int = 0
+    provider_cost_source: CostSource = CostSource.UNKNOWN
 
 
 class GenerationFailed(JobEvent, frozen=True, kw_only=True):
     """The one answer to a request that delivered nothing; `request` is None if unreadable."""
 
     event_type: ClassVar[EventType] = EventType.GENERATION_FAILED
+    event_version: ClassVar[int] = 2
     writers: ClassVar[tuple[Service, ...]] = (Service.GENERATION,)
 
     request: RequestFacts | None
@@ -143,3 +155,4 @@ class GenerationFailed(JobEvent, frozen=True, kw_only=True):
     queued_ms: int = 0
     provider_ms: int = 0
     provider_cost_microusd: int = 0
+    provider_cost_source: CostSource = CostSource.UNKNOWN

@@ -49,6 +49,28 @@ class AccountErased(Payload, frozen=True, kw_only=True):
         return self.account_id
 
 
+class WorkspaceCreated(Payload, frozen=True, kw_only=True):
+    """A workspace exists, and a credit account of its own opened with these credits and limit."""
+
+    event_type: ClassVar[EventType] = EventType.WORKSPACE_CREATED
+    topic: ClassVar[Topic] = Topic.IDENTITY
+    writers: ClassVar[tuple[Service, ...]] = (Service.GATEWAY,)
+
+    workspace_id: UUID
+    account_id: UUID
+    created_by: UUID
+    signup_credits: int
+    grace: int
+
+    @property
+    def subject(self) -> str:
+        return str(self.workspace_id)
+
+    @property
+    def account(self) -> UUID:
+        return self.account_id
+
+
 class UserBanned(Payload, frozen=True, kw_only=True):
     """An administrator took from a user the right to generate."""
 
@@ -85,6 +107,29 @@ class UserUnbanned(Payload, frozen=True, kw_only=True):
     @property
     def subject(self) -> str:
         return str(self.user_id)
+
+    @property
+    def account(self) -> UUID:
+        return self.account_id
+
+
+class DeductionRequested(Payload, frozen=True, kw_only=True):
+    """An administrator takes credits that are there: they are held, the ledger books them."""
+
+    event_type: ClassVar[EventType] = EventType.DEDUCTION_REQUESTED
+    topic: ClassVar[Topic] = Topic.IDENTITY
+    writers: ClassVar[tuple[Service, ...]] = (Service.GATEWAY,)
+
+    deduction_id: UUID
+    account_id: UUID
+    credits: int
+    actor: UUID  # the administrator
+    reason: str  # the administrator's own words
+    requested_at: Moment
+
+    @property
+    def subject(self) -> str:
+        return str(self.deduction_id)
 
     @property
     def account(self) -> UUID:

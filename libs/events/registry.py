@@ -6,8 +6,20 @@ from typing import Any
 
 import msgspec
 
-from libs.events.billing import UsageRecorded
-from libs.events.credits import CreditsCaptured, CreditsGranted, CreditsReleased, CreditsReserved
+from libs.events.billing import PaymentReceived, PaymentRefunded, UsageRecorded
+from libs.events.credits import (
+    CreditsCaptured,
+    CreditsDebited,
+    CreditsDeducted,
+    CreditsExpired,
+    CreditsForfeited,
+    CreditsGranted,
+    CreditsReclaimed,
+    CreditsReleased,
+    CreditsReserved,
+    CreditsReversed,
+    GraceChanged,
+)
 from libs.events.envelope import (
     ENCODED_BYTES_MAX,
     SPECVERSION,
@@ -27,10 +39,12 @@ from libs.events.identity import (
     AccountErased,
     ApiKeyCreated,
     ApiKeyRevoked,
+    DeductionRequested,
     LimitChanged,
     UserBanned,
     UserRegistered,
     UserUnbanned,
+    WorkspaceCreated,
 )
 from libs.events.names import EventType
 from libs.events.operations import (
@@ -51,6 +65,8 @@ EVENTS: tuple[type[Payload], ...] = (
     ApiKeyCreated,
     ApiKeyRevoked,
     LimitChanged,
+    WorkspaceCreated,
+    DeductionRequested,
     GenerationRequested,
     GenerationCancelRequested,
     GenerationStarted,
@@ -60,9 +76,18 @@ EVENTS: tuple[type[Payload], ...] = (
     CreditsReserved,
     CreditsCaptured,
     CreditsReleased,
+    CreditsReclaimed,
+    CreditsExpired,
+    CreditsForfeited,
+    CreditsDebited,
+    CreditsDeducted,
+    CreditsReversed,
+    GraceChanged,
     GalleryItemsAdded,
     UsageRecorded,
     ProviderCircuitChanged,
+    PaymentReceived,
+    PaymentRefunded,
     MessageParked,
     MessageRedriven,
     MessageDiscarded,

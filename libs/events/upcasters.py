@@ -12,7 +12,19 @@ from libs.events.names import EventType
 Data = dict[str, Any]
 Upcaster = Callable[[Data], Data]
 
-UPCASTERS: Mapping[tuple[EventType, int], Upcaster] = {}
+
+def added_with_defaults(data: Data) -> Data:
+    """The step to a version whose new fields all have the defaults that the old one meant."""
+    return data
+
+
+UPCASTERS: Mapping[tuple[EventType, int], Upcaster] = {
+    (EventType.CREDITS_GRANTED, 1): added_with_defaults,
+    (EventType.CREDITS_CAPTURED, 1): added_with_defaults,
+    (EventType.CREDITS_RELEASED, 1): added_with_defaults,
+    (EventType.GENERATION_COMPLETED, 1): added_with_defaults,
+    (EventType.GENERATION_FAILED, 1): added_with_defaults,
+}
 """(event type, version it lifts from) -> the step."""
 
 

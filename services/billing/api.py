@@ -5,19 +5,36 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from msgspec.structs import asdict
-from pydantic import BaseModel, ConfigDict
+from msgspec.structs import asdict, replace
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
+from starlette.responses import StreamingResponse
 
+from libs.events.billing import UsageOutcome
+from libs.events.generation import CostSource
 from libs.runtime.auth import Principal, RequirePrincipal, require_admin
 from libs.runtime.db import Database
 from libs.runtime.paging import Page, Position, decode_cursor, page
 from services.billing import store
+from services.billing.domain.exports import MEDIA_TYPES, ExportForm
 from services.billing.domain.usage import Usage
+from services.billing.handlers import exported
+from services.billing.store import Filter
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
+NAME_CHARS_MAX = 200
 
+Provider = Annotated[str | None, Query(max_length=NAME_CHARS_MAX)]
+Model = Annotated[str | None, Query(max_length=NAME_CHARS_MAX)]
+Operation = Annotated[str | None, Query(max_length=NAME_CHARS_MAX)]
+Outcome = Annotated[UsageOutcome | None, Query()]
+Since = Annotated[AwareDatetime | None, Query(description="Ended at this time or later.")]
+Until = Annotated[AwareDatetime | None, Query(description="Ended before this time.")]
+UserId = Annotated[UUID | None, Query(alias="userId", description="Who acted.")]
+AccountId = Annotated[UUID | None, Query(alias="accountId", description="Who paid.")]
+WorkspaceId = Annotated[UUID | None, Query(alias="workspaceId")]
+Form = Annotated[ExportForm, Query(alias="format")]
 JobId = Annotated[UUID | None, Query(alias="jobId", description="Only the row of this job.")]
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
 Cursor = Annotated[str | None, Query(description="`nextCursor` of the page before.")]
@@ -63,6 +80,7 @@ class UsageEvent(UsageRow):
     """A finished job, as an admin sees it: with what the provider charges us."""
 
     provider_cost_microusd: int
+    provider_cost_source: CostSource
 
 
 class UsageRows(Body):
@@ -75,45 +93,80 @@ class UsageEvents(Body):
     next_cursor: str | None
 
 
+def own_filter(
+    job_id: JobId = None,
+    provider: Provider = None,
+    model: Model = None,
+    operation: Operation = None,
+    outcome: Outcome = None,
+    since: Since = None,
+    until: Until = None,
+) -> Filter:
+    """What everybody may ask for."""
+    return Filter(
+        job_id=job_id,
+        provider=provider,
+        model=model,
+        operation=operation,
+        outcome=outcome,
+        since=since,
+        until=until,
+    )
+
+
+def admin_filter(
+    own: Annotated[Filter, Depends(own_filter)],
+    user_id: UserId = None,
+    account_id: AccountId = None,
+    workspace_id: WorkspaceId = None,
+) -> Filter:
+    """What administrators may ask for besides."""
+    return replace(own, user_id=user_id, account_id=account_id, workspace_id=workspace_id)
+
+
 def create_router(database: Database, principal_of: RequirePrincipal) -> APIRouter:
     """The routes of `/api/usage`."""
     router = APIRouter(prefix="/api/usage", tags=["usage"])
+    Admin = Depends(require_admin(principal_of))  # noqa: N806  # a dependency, made at start
+
+    async def listed(wanted: Filter, limit: int, cursor: str | None) -> Page[Usage]:
+        after = decode_cursor(cursor)
+        async with database.read() as connection:
+            rows = await store.list_usage(connection, wanted, after, limit + 1)
+        return page(rows, limit, lambda usage: Position(usage.occurred_at, usage.id))
 
     @router.get("/mine")
     async def list_own_usage(
         caller: Annotated[Principal, Depends(principal_of)],
-        job_id: JobId = None,
+        own: Annotated[Filter, Depends(own_filter)],
         limit: Limit = LIMIT_DEFAULT,
         cursor: Cursor = None,
     ) -> UsageRows:
         """The caller's finished jobs, newest first."""
-        after = decode_cursor(cursor)
-        async with database.read() as connection:
-            if job_id is None:
-                rows = await store.list_own_usage(connection, caller.user_id, after, limit + 1)
-            else:
-                rows = await store.find_own_usage(connection, job_id, caller.user_id)
-        listed = _page(rows, limit)
-        items = [UsageRow(**asdict(usage)) for usage in listed.rows]
-        return UsageRows(items=items, next_cursor=listed.next_cursor)
+        found = await listed(replace(own, owner_id=caller.user_id), limit, cursor)
+        items = [UsageRow(**asdict(usage)) for usage in found.rows]
+        return UsageRows(items=items, next_cursor=found.next_cursor)
 
-    @router.get("/events", dependencies=[Depends(require_admin(principal_of))])
+    @router.get("/events", dependencies=[Admin])
     async def list_all_usage(
-        job_id: JobId = None, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
+        wanted: Annotated[Filter, Depends(admin_filter)],
+        limit: Limit = LIMIT_DEFAULT,
+        cursor: Cursor = None,
     ) -> UsageEvents:
         """Everybody's finished jobs, newest first, for administrators."""
-        after = decode_cursor(cursor)
-        async with database.read() as connection:
-            if job_id is None:
-                rows = await store.list_all_usage(connection, after, limit + 1)
-            else:
-                rows = await store.find_usage(connection, job_id)
-        listed = _page(rows, limit)
-        items = [UsageEvent(**asdict(usage)) for usage in listed.rows]
-        return UsageEvents(items=items, next_cursor=listed.next_cursor)
+        found = await listed(wanted, limit, cursor)
+        items = [UsageEvent(**asdict(usage)) for usage in found.rows]
+        return UsageEvents(items=items, next_cursor=found.next_cursor)
+
+    @router.get("/events/export", dependencies=[Admin], response_class=StreamingResponse)
+    async def export_usage(
+        wanted: Annotated[Filter, Depends(admin_filter)], form: Form = ExportForm.CSV
+    ) -> StreamingResponse:
+        """All rows that are asked for, newest first, as one file, sent as it is read."""
+        return StreamingResponse(
+            exported(database, wanted, form),
+            media_type=MEDIA_TYPES[form],
+            headers={"content-disposition": f'attachment; filename="usage.{form.value}"'},
+        )
 
     return router
-
-
-def _page(rows: list[Usage], limit: int) -> Page[Usage]:
-    return page(rows, limit, lambda usage: Position(usage.occurred_at, usage.id))

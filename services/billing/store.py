@@ -1,12 +1,16 @@
 """Every SQL statement of billing."""
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from msgspec.structs import astuple
+from msgspec import Struct
+from msgspec.structs import asdict, astuple
 
 from libs.events.billing import UsageOutcome
+from libs.events.generation import CostSource
 from libs.runtime.bulk import COPY_ROWS_MIN, copy_new
 from libs.runtime.db import Connection
 from libs.runtime.paging import Position
@@ -16,8 +20,8 @@ from services.billing.domain.usage import Usage
 COLUMNS = """
     id, job_id, account_id, user_id, workspace_id, operation, provider, model, price_book_version,
     requested_at, units_requested, units_delivered, credits, outcome, error_code, input_tokens,
-    output_tokens, queued_ms, provider_ms, provider_cost_microusd, event_id, correlation_id,
-    occurred_at
+    output_tokens, queued_ms, provider_ms, provider_cost_microusd, provider_cost_source, event_id,
+    correlation_id, occurred_at
 """
 
 COLUMN_NAMES = Usage.__struct_fields__
@@ -30,30 +34,44 @@ RECORD_USAGE = f"""
         $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
         $8::text[], $9::integer[], $10::timestamptz[], $11::integer[], $12::integer[],
         $13::bigint[], $14::text[], $15::text[], $16::bigint[], $17::bigint[], $18::bigint[],
-        $19::bigint[], $20::bigint[], $21::uuid[], $22::uuid[], $23::timestamptz[])
+        $19::bigint[], $20::bigint[], $21::text[], $22::uuid[], $23::uuid[], $24::timestamptz[])
     ON CONFLICT (job_id) DO NOTHING
     RETURNING job_id
 """
 
 SELECT_USAGE = f"SELECT {COLUMNS} FROM usage"
 
-LIST_OWN_USAGE = f"""
-    {SELECT_USAGE}
-     WHERE owner_id = $1 AND (occurred_at, id) < ($2, $3)
-     ORDER BY occurred_at DESC, id DESC
-     LIMIT $4
-"""
+# Conditions of a list, each with the place of its value; what is not asked for is left out, so that
+# the plan is that of what is.
+CONDITIONS = {
+    "owner_id": "owner_id = ${}",
+    "user_id": "user_id = ${}",
+    "account_id": "account_id = ${}",
+    "workspace_id": "workspace_id = ${}",
+    "job_id": "job_id = ${}",
+    "provider": "provider = ${}",
+    "model": "model = ${}",
+    "operation": "operation = ${}",
+    "outcome": "outcome = ${}",
+    "since": "occurred_at >= ${}",
+    "until": "occurred_at < ${}",
+}
 
-LIST_ALL_USAGE = f"""
-    {SELECT_USAGE}
-     WHERE (occurred_at, id) < ($1, $2)
-     ORDER BY occurred_at DESC, id DESC
-     LIMIT $3
-"""
 
-FIND_USAGE = f"{SELECT_USAGE} WHERE job_id = $1"
+class Filter(Struct, frozen=True, kw_only=True):
+    """Which rows are asked for. `owner_id` is whose own list shows them."""
 
-FIND_OWN_USAGE = f"{SELECT_USAGE} WHERE job_id = $1 AND owner_id = $2"
+    owner_id: UUID | None = None
+    user_id: UUID | None = None
+    account_id: UUID | None = None
+    workspace_id: UUID | None = None
+    job_id: UUID | None = None
+    provider: str | None = None
+    model: str | None = None
+    operation: str | None = None
+    outcome: UsageOutcome | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 async def record_usage(connection: Connection, usages: Sequence[Usage]) -> frozenset[UUID]:
@@ -68,29 +86,27 @@ async def record_usage(connection: Connection, usages: Sequence[Usage]) -> froze
     return frozenset(each.job_id for each in usages) - {row["job_id"] for row in rows}
 
 
-async def list_own_usage(
-    connection: Connection, owner_id: UUID, after: Position, limit: int
+async def list_usage(
+    connection: Connection, wanted: Filter, after: Position, limit: int
 ) -> list[Usage]:
-    """A person's usage, newest first, from behind a position on."""
-    rows = await connection.fetch(LIST_OWN_USAGE, owner_id, after.at, after.id, limit)
+    """Usage, newest first, from behind a position on."""
+    statement, values = listing(wanted)
+    rows = await connection.fetch(statement, after.at, after.id, limit, *values)
     return [_usage(row) for row in rows]
 
 
-async def list_all_usage(connection: Connection, after: Position, limit: int) -> list[Usage]:
-    """Everybody's usage, newest first, from behind a position on."""
-    rows = await connection.fetch(LIST_ALL_USAGE, after.at, after.id, limit)
-    return [_usage(row) for row in rows]
-
-
-async def find_usage(connection: Connection, job_id: UUID) -> list[Usage]:
-    """The usage of a job: one row, or none yet."""
-    return [_usage(row) for row in await connection.fetch(FIND_USAGE, job_id)]
-
-
-async def find_own_usage(connection: Connection, job_id: UUID, owner_id: UUID) -> list[Usage]:
-    """The usage of a person's job: one row, or none, as for everybody else's jobs."""
-    return [_usage(row) for row in await connection.fetch(FIND_OWN_USAGE, job_id, owner_id)]
+def listing(wanted: Filter) -> tuple[str, list[Any]]:
+    """The statement of a list, and the values of its conditions."""
+    given = {name: value for name, value in asdict(wanted).items() if value is not None}
+    conditions = [CONDITIONS[name].format(place) for place, name in enumerate(given, start=4)]
+    where = " AND ".join(["(occurred_at, id) < ($1, $2)", *conditions])
+    return (
+        f"{SELECT_USAGE} WHERE {where} ORDER BY occurred_at DESC, id DESC LIMIT $3",
+        list(given.values()),
+    )
 
 
 def _usage(row: Record) -> Usage:
-    return Usage(**{**row, "outcome": UsageOutcome(row["outcome"])})
+    source = CostSource(row["provider_cost_source"])
+    outcome = UsageOutcome(row["outcome"])
+    return Usage(**{**row, "outcome": outcome, "provider_cost_source": source})

@@ -14,6 +14,8 @@ from services.gateway.adapters.owners import HttpOwners
 from services.gateway.adapters.passwords import Argon2Passwords
 from services.gateway.api import accounts as accounts_api
 from services.gateway.api import api_keys as api_keys_api
+from services.gateway.api import balances as balances_api
+from services.gateway.api import credit_orders as credit_orders_api
 from services.gateway.api import dead_letters, documentation, forwarding, jobs, users
 from services.gateway.api import generations as generations_api
 from services.gateway.api import prices as prices_api
@@ -26,6 +28,8 @@ from services.gateway.handlers import discards
 from services.gateway.handlers.accounts import Accounts
 from services.gateway.handlers.admissions import Admissions
 from services.gateway.handlers.api_keys import ApiKeys, KeyUse
+from services.gateway.handlers.copies import Copies
+from services.gateway.handlers.deductions import Deductions
 from services.gateway.handlers.flood import FloodGate
 from services.gateway.handlers.generations import Generations
 from services.gateway.handlers.holds import HoldWatch
@@ -125,6 +129,13 @@ def _add_routes(
     letters = runtime.dead_letters(consumers.EVENT_TYPES, projections.project, discards.settle)
     app.include_router(dead_letters.create_router(letters, owners, internal, callers))
     app.include_router(forwarding.create_router(owners, internal, callers))
+    copies = Copies(database=runtime.database, wakeups=runtime.wakeups, clock=runtime.clock)
+    ledger = credit_orders_api.Ledger(owners=owners, tokens=internal, copies=copies)
+    deductions = Deductions(
+        database=runtime.database, copies=copies, clock=runtime.clock, ids=runtime.ids
+    )
+    app.include_router(credit_orders_api.create_router(ledger, deductions, callers))
+    app.include_router(balances_api.create_router(runtime.database, callers))
 
 
 def _callers(

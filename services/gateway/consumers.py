@@ -16,6 +16,13 @@ EVENT_TYPES: Final = (
     EventType.CREDITS_GRANTED,
     EventType.CREDITS_CAPTURED,
     EventType.CREDITS_RELEASED,
+    EventType.CREDITS_RECLAIMED,
+    EventType.CREDITS_EXPIRED,
+    EventType.CREDITS_FORFEITED,
+    EventType.CREDITS_DEBITED,
+    EventType.CREDITS_DEDUCTED,
+    EventType.CREDITS_REVERSED,
+    EventType.GRACE_CHANGED,
     EventType.GALLERY_ITEMS_ADDED,
     EventType.USAGE_RECORDED,
 )

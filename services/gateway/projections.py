@@ -1,15 +1,22 @@
 """Events -> account copies, holds, jobs and the users' feeds, a batch at a time."""
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
-from libs.events.credits import CreditsCaptured, CreditsEvent, CreditsReleased
+from libs.events.credits import (
+    CreditsCaptured,
+    CreditsDeducted,
+    CreditsEvent,
+    CreditsReleased,
+    JobCreditsEvent,
+)
 from libs.events.envelope import Event
 from libs.events.generation import JobEvent
 from libs.events.payload import Payload
 from libs.runtime.db import Connection, Transaction
 from services.gateway.domain.books import Books
 from services.gateway.store import books as store
-from services.gateway.store import feed, limits
+from services.gateway.store import deductions, feed, limits
 
 
 async def project(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
@@ -26,6 +33,8 @@ async def project(transaction: Transaction, events: Sequence[Event[Payload]]) ->
             transaction.wake(feed.FEED_CHANNEL, str(user_id))
     if settlements := books.settlements():
         await limits.settle(connection, settlements)
+    for account_id in {event.data.account_id for event in events if _is_waited_for(event.data)}:
+        transaction.wake(deductions.ACCOUNT_CHANNEL, str(account_id))
 
 
 async def fold(connection: Connection, events: Sequence[Event[Payload]]) -> Books:
@@ -42,10 +51,20 @@ async def fold(connection: Connection, events: Sequence[Event[Payload]]) -> Book
     jobs = await store.lock_jobs(
         connection, {event.data.job_id for event in events if isinstance(event.data, about_jobs)}
     )
-    books = Books(accounts, jobs)
+    holds = await deductions.lock_holds(
+        connection,
+        {event.data.deduction_id for event in events if isinstance(event.data, CreditsDeducted)},
+    )
+    books = Books(accounts, jobs, holds)
     for event in events:
         books.apply(event.data, event.time)
     await store.write_accounts(connection, books.changed_accounts())
     await store.close_holds(connection, books.closed_holds())
+    await deductions.close_holds(connection, books.closed_deductions)
     await store.write_jobs(connection, books.changed_jobs())
     return books
+
+
+def _is_waited_for(data: Payload) -> TypeGuard[CreditsEvent]:
+    """Whether somebody may wait for the copy to have this: an order's answer, not a job's."""
+    return isinstance(data, CreditsEvent) and not isinstance(data, JobCreditsEvent)

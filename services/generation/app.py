@@ -13,6 +13,7 @@ from libs.runtime.emitter import Emitter
 from libs.runtime.objects import ObjectStore
 from libs.runtime.objects_s3 import S3ObjectStore, S3Options
 from libs.runtime.service import Parts, Runtime
+from libs.runtime.timer import TimedWork, Timer
 from services.generation import consumers
 from services.generation.adapters.doors import DOORS, accesses
 from services.generation.adapters.http.client import ProviderHttp
@@ -30,10 +31,9 @@ from services.generation.handlers.overdue import Overdue
 from services.generation.handlers.progress import Progress
 from services.generation.handlers.requests import CANCEL_CHANNEL, DUE_CHANNEL, Requests
 from services.generation.handlers.submissions import Submissions
-from services.generation.handlers.sweeping import Sweeping
+from services.generation.handlers.sweeping import SWEEP_CHANNEL, Sweeping
 from services.generation.ports import AnyProvider
 from services.generation.rebuild import PROJECTION
-from services.generation.scheduler import SWEEP_CHANNEL, TimedWork, Timer
 from services.generation.settings import Settings
 from services.generation.store import queue
 from services.generation.worker import Limits, Worker

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from libs.events.generation import FailureCode
+from libs.events.generation import CostSource, FailureCode
 from services.generation.domain.capabilities import Capabilities, Failure
 from services.generation.domain.retries import TRANSIENT
 
@@ -41,6 +41,7 @@ class ProviderResult(Struct, frozen=True, kw_only=True):
     input_tokens: int = 0
     output_tokens: int = 0
     cost_microusd: int = 0
+    cost_source: CostSource = CostSource.UNKNOWN
 
 
 class Submission(Struct, frozen=True, kw_only=True):
@@ -49,6 +50,7 @@ class Submission(Struct, frozen=True, kw_only=True):
     id: str
     address: str = ""  # where to ask, if the provider has said so
     cost_microusd: int = 0
+    cost_source: CostSource = CostSource.UNKNOWN
 
 
 class Pending(Struct, frozen=True, kw_only=True):
@@ -70,6 +72,7 @@ class ProviderError(Exception):
         *,
         detail: str = "",
         cost_microusd: int = 0,
+        cost_source: CostSource = CostSource.UNKNOWN,
         rest_seconds: float = 0.0,
         is_of_the_job: bool = False,
     ) -> None:
@@ -77,6 +80,7 @@ class ProviderError(Exception):
         self.failure = Failure(code=code, message=message)
         self.detail = detail
         self.cost_microusd = cost_microusd
+        self.cost_source = cost_source
         self.rest_seconds = rest_seconds
         self.is_of_the_job = is_of_the_job
 

@@ -6,13 +6,20 @@ from libs.events.names import Service
 from libs.runtime import deadletters, deadletters_http
 from libs.runtime.auth import InternalTokens, require_principal
 from libs.runtime.service import Parts, Runtime
+from libs.runtime.timer import Timer
 from services.ledger import consumers
-from services.ledger.api import create_router
+from services.ledger.api import balances, orders
 from services.ledger.handlers import discards
+from services.ledger.handlers.booking import EXPIRY_CHANNEL
+from services.ledger.handlers.expiry import Expiry
+from services.ledger.handlers.orders import Orders
 from services.ledger.rebuild import PROJECTION
 from services.ledger.settings import Settings
 
 MIGRATIONS = PROJECTION.migrations
+
+# How late a lot may be ended whose wake-up was lost; nothing is burnt of it meanwhile.
+EXPIRY_HORIZON_SECONDS = 30.0
 
 
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
@@ -22,11 +29,21 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     runtime.remember(consumers.create_history(runtime.clock))
     handler = consumers.create_handler(runtime.clock, runtime.ids)
     runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, handler)
+    expiry = Timer(
+        channel=EXPIRY_CHANNEL,
+        work=Expiry(runtime.database, runtime.clock),
+        wakeups=runtime.wakeups,
+        clock=runtime.clock,
+        horizon_seconds=EXPIRY_HORIZON_SECONDS,
+    )
+    runtime.background("expiry", expiry.run)
     settle = discards.create_settle(deadletters.refuse(consumers.NEVER_DISCARDED))
     letters = runtime.dead_letters(consumers.EVENT_TYPES, handler, settle)
     tokens = InternalTokens(settings.internal_secret, runtime.clock)
     app = runtime.http_app()
     principal_of = require_principal(tokens.verifier(Service.LEDGER))
-    app.include_router(create_router(runtime.database, principal_of))
+    app.include_router(balances.create_router(runtime.database, principal_of))
+    desk = Orders(runtime.database, runtime.clock, runtime.ids)
+    app.include_router(orders.create_router(desk, runtime.clock, principal_of))
     app.include_router(deadletters_http.create_router(letters, principal_of))
     return app

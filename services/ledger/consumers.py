@@ -1,4 +1,4 @@
-"""What the ledger hears: accounts that open, and jobs that are asked for and answered."""
+"""What the ledger hears: accounts that open, jobs, deductions and payments."""
 
 from functools import partial
 
@@ -10,18 +10,28 @@ from libs.runtime.recovery import History
 from services.ledger import projections
 from services.ledger.handlers import booking
 
-TOPICS = (Topic.IDENTITY, Topic.GENERATION)
+TOPICS = (Topic.IDENTITY, Topic.GENERATION, Topic.BILLING)
 EVENT_TYPES = (
     EventType.USER_REGISTERED,
     EventType.ACCOUNT_ERASED,
+    EventType.WORKSPACE_CREATED,
+    EventType.DEDUCTION_REQUESTED,
     EventType.GENERATION_REQUESTED,
     EventType.GENERATION_COMPLETED,
     EventType.GENERATION_FAILED,
+    EventType.PAYMENT_RECEIVED,
+    EventType.PAYMENT_REFUNDED,
 )
+_OPENING = "Everything else of an account waits for its opening: correct the cause and redrive."
+_PAID = "Money has moved, and its credits must follow: correct the cause and redrive."
 
 NEVER_DISCARDED = {
-    EventType.USER_REGISTERED: (
-        "Everything else of an account waits for its opening: correct the cause and redrive."
+    EventType.USER_REGISTERED: _OPENING,
+    EventType.WORKSPACE_CREATED: _OPENING,
+    EventType.PAYMENT_RECEIVED: _PAID,
+    EventType.PAYMENT_REFUNDED: _PAID,
+    EventType.DEDUCTION_REQUESTED: (
+        "The gateway holds its credits until it is booked: correct the cause and redrive."
     ),
     EventType.GENERATION_COMPLETED: (
         "A capture cannot be discarded: correct the cause and redrive, or answer it by a "
@@ -43,6 +53,8 @@ def create_history(clock: Clock) -> History:
             EventType.CREDITS_RESERVED,
             EventType.CREDITS_CAPTURED,
             EventType.CREDITS_RELEASED,
+            EventType.CREDITS_DEBITED,
+            EventType.CREDITS_DEDUCTED,
         ),
         fold=partial(projections.remember, clock=clock),
     )

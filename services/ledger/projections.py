@@ -1,10 +1,11 @@
 """The ledger's own events -> its tables. Live, handlers write the same rows as they decide."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import cast
 from uuid import UUID
 
-from libs.events.credits import CreditsEvent, JobCreditsEvent
+from libs.events.credits import CreditsEvent, CreditsReclaimed, JobCreditsEvent
 from libs.events.envelope import Event
 from libs.events.payload import Payload
 from libs.runtime import waiting
@@ -12,8 +13,11 @@ from libs.runtime.clock import Clock
 from libs.runtime.db import Connection, Transaction
 from libs.runtime.recovery import HISTORY_KEY
 from services.ledger import store
+from services.ledger.domain.lots import NEVER
 from services.ledger.domain.postings import transaction_of
 from services.ledger.domain.replay import Replay, in_order
+
+_EVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
 def credits_events(events: Sequence[Event[Payload]]) -> list[Event[CreditsEvent]]:
@@ -32,9 +36,13 @@ async def follow(connection: Connection, events: Sequence[Event[Payload]]) -> No
         BrokenBooksError: an event does not follow on what is booked.
     """
     told = credits_events(events)
-    accounts = {event.data.account_id for event in told}
-    jobs = {event.data.job_id for event in told if isinstance(event.data, JobCreditsEvent)}
-    before, _ = await store.load(connection, accounts, jobs)
+    needed = store.Needed(
+        account_ids={event.data.account_id for event in told},
+        job_ids={event.data.job_id for event in told if isinstance(event.data, JobCreditsEvent)},
+        # What is taken back is of lots that had ended, some of them long before.
+        admitted_from=_EVER if any(isinstance(e.data, CreditsReclaimed) for e in told) else NEVER,
+    )
+    before, _ = await store.load(connection, needed)
     replay = Replay(before)
     news = replay.take(told)
     await store.record(connection, before, replay.books(), [transaction_of(each) for each in news])
@@ -50,7 +58,7 @@ async def remember(
     if not recorded:
         return
     accounts = {each.data.account_id for each in recorded}
-    books, _ = await store.load(transaction.connection, accounts)
+    books, _ = await store.load(transaction.connection, store.Needed(account_ids=accounts))
     ready, early = in_order(books, recorded)
     await follow(transaction.connection, ready)
     later = [(_key(each.data.account_id), each) for each in early]

@@ -65,6 +65,7 @@ PROJECTION: Final = Projection(
         _table("lot", "id"),
         _table("reservation", "job_id"),
         _table("transaction", "account_id", "account_version"),
+        _table("remark", "transaction_id"),
         _table("entry", "account_id", "account_version", "line"),
     ),
     passes=(

@@ -8,7 +8,12 @@ from msgspec import Struct
 from libs.events.billing import UsageOutcome
 from libs.events.derived_ids import derived_id
 from libs.events.envelope import Event
-from libs.events.generation import GenerationCompleted, GenerationFailed, RequestFacts
+from libs.events.generation import (
+    CostSource,
+    GenerationCompleted,
+    GenerationFailed,
+    RequestFacts,
+)
 from libs.events.payload import Payload
 
 
@@ -35,6 +40,7 @@ class Usage(Struct, frozen=True, kw_only=True, gc=False):
     queued_ms: int
     provider_ms: int
     provider_cost_microusd: int
+    provider_cost_source: CostSource  # who said so
     event_id: UUID
     correlation_id: UUID
     occurred_at: datetime
@@ -84,6 +90,7 @@ def _usage_of_completed(event: Event[Payload], completed: GenerationCompleted) -
         queued_ms=completed.queued_ms,
         provider_ms=completed.provider_ms,
         provider_cost_microusd=completed.provider_cost_microusd,
+        provider_cost_source=completed.provider_cost_source,
         event_id=event.id,
         correlation_id=event.correlation_id,
         occurred_at=event.time,
@@ -114,6 +121,7 @@ def _usage_of_failed(event: Event[Payload], failed: GenerationFailed) -> Usage:
         queued_ms=failed.queued_ms,
         provider_ms=failed.provider_ms,
         provider_cost_microusd=failed.provider_cost_microusd,
+        provider_cost_source=failed.provider_cost_source,
         event_id=event.id,
         correlation_id=event.correlation_id,
         occurred_at=event.time,

@@ -23,6 +23,9 @@ CREATE TABLE usage (
     queued_ms              bigint      NOT NULL CHECK (queued_ms >= 0),
     provider_ms            bigint      NOT NULL CHECK (provider_ms >= 0),
     provider_cost_microusd bigint      NOT NULL CHECK (provider_cost_microusd >= 0),
+    provider_cost_source   text        NOT NULL
+                                       CHECK (provider_cost_source IN
+                                              ('unknown', 'none', 'listed', 'reported')),
     event_id               uuid        NOT NULL,
     correlation_id         uuid        NOT NULL,
     occurred_at            timestamptz NOT NULL,
@@ -38,6 +41,9 @@ COMMENT ON TABLE usage IS 'One row per finished job.';
 
 -- A user's own usage, newest first.
 CREATE INDEX usage_by_owner ON usage (owner_id, occurred_at DESC, id DESC);
+
+-- What an account has paid for, newest first.
+CREATE INDEX usage_by_account ON usage (account_id, occurred_at DESC, id DESC);
 
 -- All usage, newest first, for admins.
 CREATE INDEX usage_by_time ON usage (occurred_at DESC, id DESC);

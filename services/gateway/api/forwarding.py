@@ -54,6 +54,7 @@ OWNED: Final = (
     Forwarded("/api/r2files", Service.GALLERY, "The caller's pictures, newest first."),
     Forwarded("/api/usage/mine", Service.BILLING, "The caller's finished jobs."),
     Forwarded("/api/usage/events", Service.BILLING, "Everybody's finished jobs, for admins."),
+    Forwarded("/api/usage/events/export", Service.BILLING, "The same as a file, CSV or JSON."),
     Forwarded("/api/credits/balance", Service.LEDGER, "The caller's credits, lot by lot."),
     Forwarded("/api/credits/transactions", Service.LEDGER, "The caller's bookings."),
 )

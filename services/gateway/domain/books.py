@@ -1,6 +1,6 @@
 """A batch of events folded into account copies, holds and jobs: loaded rows in, changes out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from enum import StrEnum
 from typing import ClassVar
@@ -9,7 +9,13 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from libs.events.credits import CreditsCaptured, CreditsEvent, CreditsReleased, JobCreditsEvent
+from libs.events.credits import (
+    CreditsCaptured,
+    CreditsDeducted,
+    CreditsEvent,
+    CreditsReleased,
+    JobCreditsEvent,
+)
 from libs.events.generation import JobEvent
 from libs.events.payload import Payload
 from services.gateway.domain.credits import AccountCopy, catch_up, let_go
@@ -89,11 +95,18 @@ class UnknownSubjectError(ValueError):
 
 
 class Books:
-    """The copies of accounts and the jobs that a batch is about."""
+    """The copies of accounts, the jobs and the holds of deductions that a batch is about."""
 
-    def __init__(self, accounts: dict[UUID, AccountCopy], jobs: Iterable[Job]) -> None:
+    def __init__(
+        self,
+        accounts: dict[UUID, AccountCopy],
+        jobs: Iterable[Job],
+        deductions: Mapping[UUID, Hold] | None = None,
+    ) -> None:
         self.accounts = accounts
         self.jobs = {job.job_id: job for job in jobs}
+        self.deductions = dict(deductions or {})
+        self.closed_deductions: dict[UUID, datetime] = {}
         self._loaded_accounts = dict(accounts)
         self._loaded_jobs = dict(self.jobs)
 
@@ -107,6 +120,8 @@ class Books:
             self.catch_up(event)
         if isinstance(event, CreditsCaptured | CreditsReleased):
             self.close_hold(event, at)
+        if isinstance(event, CreditsDeducted):
+            self.close_deduction(event.deduction_id, at)
         if isinstance(event, JobEvent | CreditsCaptured | CreditsReleased):
             job = self.job(event.job_id)
             self.jobs[job.job_id] = replace(job, state=self.evolve(job.state, event, at))
@@ -131,6 +146,17 @@ class Books:
         account_id = job.hold.account_id
         self.accounts[account_id] = let_go(self.account(account_id), job.hold.credits)
         self.jobs[job.job_id] = replace(job, hold=replace(job.hold, closed_at=at))
+
+    def close_deduction(self, deduction_id: UUID, at: datetime) -> None:
+        """Close the hold of a deduction, once, whatever version the copy is at."""
+        hold = self.deductions.get(deduction_id)
+        if hold is None:
+            raise UnknownSubjectError(f"deduction {deduction_id} was not taken here")
+        if hold.closed_at is not None:
+            return
+        self.accounts[hold.account_id] = let_go(self.account(hold.account_id), hold.credits)
+        self.deductions[deduction_id] = replace(hold, closed_at=at)
+        self.closed_deductions[deduction_id] = at
 
     def evolve(self, state: JobState, event: Payload, at: datetime) -> JobState:
         """The job's state after the event."""

@@ -10,6 +10,20 @@ from services.gateway.store import books
 
 # A passing signal: the job's next event says more.
 HARMLESS: Final = frozenset({EventType.GENERATION_STARTED.value})
+# What moves an account's copy, or closes the hold of a deduction, apart from jobs.
+OF_ACCOUNTS: Final = frozenset(
+    event_type.value
+    for event_type in (
+        EventType.CREDITS_GRANTED,
+        EventType.CREDITS_RECLAIMED,
+        EventType.CREDITS_EXPIRED,
+        EventType.CREDITS_FORFEITED,
+        EventType.CREDITS_DEBITED,
+        EventType.CREDITS_DEDUCTED,
+        EventType.CREDITS_REVERSED,
+        EventType.GRACE_CHANGED,
+    )
+)
 KNOWN: Final = frozenset(event_type.value for event_type in EventType)
 
 
@@ -25,7 +39,7 @@ async def settle(transaction: Transaction, discarded: Discarded) -> None:
     accounts = {envelope.accountid} if envelope.accountid is not None else set()
     connection = transaction.connection
     if await books.lock_accounts(connection, accounts):
-        if envelope.type == EventType.CREDITS_GRANTED.value:
+        if envelope.type in OF_ACCOUNTS:
             raise DiscardRefusedError(
                 f"Account {envelope.accountid} needs this: correct the cause and redrive."
             )

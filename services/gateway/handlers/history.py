@@ -11,6 +11,7 @@ from libs.events.generation import GenerationRequested
 from libs.events.identity import (
     AccountErased,
     ApiKeyRevoked,
+    DeductionRequested,
     LimitChanged,
     UserBanned,
     UserRegistered,
@@ -19,14 +20,14 @@ from libs.events.identity import (
 from libs.events.operations import PriceBookAdded
 from libs.events.payload import Payload
 from libs.runtime.db import Connection, Transaction
-from services.gateway.store import erasure
+from services.gateway.store import deductions, erasure
 from services.gateway.store import history as store
 
 logger = structlog.get_logger(__name__)
 
 
 async def remember(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
-    """Bring back what was announced after the backup: accounts, jobs, prices, bans and limits.
+    """Bring back what was announced after the backup: accounts, jobs, deductions, rules.
 
     E-mails, passwords, API keys and idempotency keys never were on a stream: those are lost.
     """
@@ -41,6 +42,9 @@ async def remember(transaction: Transaction, events: Sequence[Event[Payload]]) -
         logger.warning("accounts_without_log_in", user_ids=[str(each) for each in added])
     if gone:  # a backup may still know them
         await erasure.forget_users(transaction.connection, sorted(gone))
+    deducted = [event.data for event in events if isinstance(event.data, DeductionRequested)]
+    if deducted and (restored := await deductions.restore(transaction.connection, deducted)):
+        logger.info("deductions_brought_back", deductions=len(restored))
     if requests and (accepted := await store.add_jobs(transaction.connection, requests)):
         logger.info("jobs_brought_back", jobs=len(accepted))
 

@@ -6,7 +6,7 @@ Facts: the provider sheet, section 9 (from the vendor's OpenAPI file and documen
 from typing import Any
 from urllib.parse import quote
 
-from libs.events.generation import FailureCode
+from libs.events.generation import CostSource, FailureCode
 from services.generation.adapters.answers import amount, item, number, text
 from services.generation.adapters.http.client import Answer, ProviderHttp
 from services.generation.adapters.http.wire import Access, Wire, code_of, refused
@@ -57,10 +57,12 @@ class FluxProvider(PollingProvider):
         task_id = text(answer.json, "id")
         if not task_id:
             raise refused(FailureCode.BAD_OUTPUT, f"no task in: {answer.text}")
+        billed = amount(answer.json, "cost", CREDIT_MICROUSD)
         return Submission(
             id=task_id,
             address=text(answer.json, "polling_url"),
-            cost_microusd=amount(answer.json, "cost", CREDIT_MICROUSD) or model.cost_microusd,
+            cost_microusd=billed or model.cost_microusd,
+            cost_source=CostSource.REPORTED if billed else CostSource.LISTED,
         )
 
     async def poll(
@@ -79,6 +81,7 @@ class FluxProvider(PollingProvider):
             pictures=[self._wire.picture_at(result.get("sample"))],
             seed=number(result, "seed") if "seed" in result else None,
             cost_microusd=submission.cost_microusd,
+            cost_source=submission.cost_source,
         )
 
     async def cancel(self, submission: Submission) -> None:

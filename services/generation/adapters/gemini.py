@@ -7,7 +7,7 @@ refusal. Which status an error has is mostly a guess there, so that the words in
 from collections.abc import Iterator
 from typing import Any
 
-from libs.events.generation import FailureCode
+from libs.events.generation import CostSource, FailureCode
 from services.generation.adapters.answers import item, items, number, text
 from services.generation.adapters.http.client import Answer, ProviderHttp
 from services.generation.adapters.http.wire import Access, Wire, code_of, picture_in, refused
@@ -76,6 +76,7 @@ def _result(answer: Answer, model: Model) -> ProviderResult:
         input_tokens=number(usage, "promptTokenCount"),
         output_tokens=number(usage, "candidatesTokenCount") + number(usage, "thoughtsTokenCount"),
         cost_microusd=model.cost_microusd * len(pictures),
+        cost_source=CostSource.LISTED,
     )
 
 

@@ -4,7 +4,7 @@ Facts: the provider sheet, section 2 (from the vendor's OpenAPI file). A picture
 has no URL in an answer with status 200, and is billed all the same.
 """
 
-from libs.events.generation import FailureCode
+from libs.events.generation import CostSource, FailureCode
 from services.generation.adapters.answers import items, number, text
 from services.generation.adapters.http.client import Answer, ProviderHttp
 from services.generation.adapters.http.wire import Access, Wire, code_of, refused
@@ -55,11 +55,17 @@ class IdeogramProvider(Provider):
         if not safe:
             unsafe = any(each.get("is_image_safe") is False for each in made)
             code = FailureCode.MODERATION if unsafe else FailureCode.BAD_OUTPUT
-            raise refused(code, f"no URL in: {answer.text}", cost_microusd=cost_microusd)
+            raise refused(
+                code,
+                f"no URL in: {answer.text}",
+                cost_microusd=cost_microusd,
+                cost_source=CostSource.LISTED,
+            )
         return ProviderResult(
             pictures=[self._wire.picture_at(each["url"]) for each in safe],
             seed=number(safe[0], "seed"),
             cost_microusd=cost_microusd,
+            cost_source=CostSource.LISTED,
         )
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
-from libs.events.generation import FailureCode
+from libs.events.generation import CostSource, FailureCode
 from services.generation.adapters.drawing import paint
 from services.generation.domain.capabilities import Capabilities, Model
 from services.generation.ports import Provider, ProviderError, ProviderRequest, ProviderResult
@@ -78,7 +78,7 @@ class LocalProvider(Provider):
                 height=height,
             )
             pictures.append(_stream(await loop.run_in_executor(self._executor, draw)))
-        return ProviderResult(pictures=pictures, seed=seed)
+        return ProviderResult(pictures=pictures, seed=seed, cost_source=CostSource.NONE)
 
 
 def picture_seed(options: Mapping[str, Any], job_id: UUID) -> int:

@@ -5,7 +5,7 @@ Facts: the provider sheet, section 10 (from the official SDK 1.21); its errors a
 
 from urllib.parse import quote
 
-from libs.events.generation import FailureCode
+from libs.events.generation import CostSource, FailureCode
 from services.generation.adapters.answers import item, text
 from services.generation.adapters.http.client import Answer, ProviderHttp
 from services.generation.adapters.http.wire import Access, Wire, code_of, refused
@@ -54,7 +54,11 @@ class LumaProvider(PollingProvider):
         generation_id = text(answer.json, "id")
         if not generation_id:
             raise refused(FailureCode.BAD_OUTPUT, f"no generation in: {answer.text}")
-        return Submission(id=generation_id, cost_microusd=model.cost_microusd)
+        return Submission(
+            id=generation_id,
+            cost_microusd=model.cost_microusd,
+            cost_source=CostSource.LISTED,
+        )
 
     async def poll(
         self, submission: Submission, _request: ProviderRequest
@@ -71,6 +75,7 @@ class LumaProvider(PollingProvider):
         return ProviderResult(
             pictures=[self._wire.picture_at(item(answer.json, "assets").get("image"))],
             cost_microusd=submission.cost_microusd,
+            cost_source=submission.cost_source,
         )
 
     async def cancel(self, submission: Submission) -> None:

@@ -5,7 +5,7 @@ Facts: the provider sheet, section 6 (from the official SDK 3.52 and OpenAPI of 
 
 from typing import Any
 
-from libs.events.generation import FailureCode
+from libs.events.generation import CostSource, FailureCode
 from services.generation.adapters.answers import item, items, number, text
 from services.generation.adapters.http.client import Answer, ProviderHttp
 from services.generation.adapters.http.wire import Access, Wire, code_of, picture_in, refused
@@ -59,6 +59,7 @@ class OpenAIProvider(Provider):
             input_tokens=number(usage, "input_tokens"),
             output_tokens=number(usage, "output_tokens"),
             cost_microusd=_cost(model, usage, len(pictures)),
+            cost_source=CostSource.LISTED,
         )
 
 

@@ -3,7 +3,7 @@
 Facts: the provider sheet, section 3 (from the official SDK and documents).
 """
 
-from libs.events.generation import FailureCode
+from libs.events.generation import CostSource, FailureCode
 from services.generation.adapters.answers import item, items, text
 from services.generation.adapters.http.client import Answer, ProviderHttp
 from services.generation.adapters.http.wire import Access, Wire, code_of, refused
@@ -64,6 +64,7 @@ class QwenProvider(Provider):
                 pictures=[self._wire.picture_at(url) for url in urls],
                 seed=seed,
                 cost_microusd=model.cost_microusd * len(urls),
+                cost_source=CostSource.LISTED,
             )
 
         return await several(request.units, one)

@@ -4,7 +4,7 @@ Facts: the provider sheet, section 8 (from the vendor's OpenAPI file). Its error
 little: plain text or JSON.
 """
 
-from libs.events.generation import FailureCode
+from libs.events.generation import CostSource, FailureCode
 from services.generation.adapters.answers import amount, items, text
 from services.generation.adapters.http.client import Answer, ProviderHttp
 from services.generation.adapters.http.wire import Access, Wire, code_of, refused
@@ -54,6 +54,7 @@ class RecraftProvider(Provider):
         return ProviderResult(
             pictures=[self._wire.picture_at(url) for url in urls],
             cost_microusd=billed or model.cost_microusd * len(urls),
+            cost_source=CostSource.REPORTED if billed else CostSource.LISTED,
         )
 
 

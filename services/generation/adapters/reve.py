@@ -4,7 +4,7 @@ Facts: the provider sheet, section 7 (from the official SDK 0.1.9). What its rul
 come back as 200 with a flag.
 """
 
-from libs.events.generation import FailureCode
+from libs.events.generation import CostSource, FailureCode
 from services.generation.adapters.answers import amount
 from services.generation.adapters.http.client import Answer, ProviderHttp
 from services.generation.adapters.http.wire import Access, Wire, code_of, picture_in, refused
@@ -48,10 +48,16 @@ class ReveProvider(Provider):
             )
             billed = amount(answer.json, "credits_used", CREDIT_MICROUSD)
             if answer.json.get("content_violation") is True:
-                raise refused(FailureCode.MODERATION, "content_violation", cost_microusd=billed)
+                raise refused(
+                    FailureCode.MODERATION,
+                    "content_violation",
+                    cost_microusd=billed,
+                    cost_source=CostSource.REPORTED if billed else CostSource.UNKNOWN,
+                )
             return ProviderResult(
                 pictures=[picture_in(answer.json.get("image"))],
                 cost_microusd=billed or model.cost_microusd,
+                cost_source=CostSource.REPORTED if billed else CostSource.LISTED,
             )
 
         return await several(request.units, one)

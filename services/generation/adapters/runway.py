@@ -7,7 +7,7 @@ no webhooks, wants to be asked at most every five seconds, and can call a task o
 from typing import Any
 from urllib.parse import quote
 
-from libs.events.generation import FailureCode
+from libs.events.generation import CostSource, FailureCode
 from services.generation.adapters.answers import amount, item, text
 from services.generation.adapters.http.client import Answer, ProviderHttp
 from services.generation.adapters.http.wire import Access, Wire, code_of, refused
@@ -60,7 +60,8 @@ class RunwayProvider(PollingProvider):
         task_id = text(answer.json, "id")
         if not task_id:
             raise refused(FailureCode.BAD_OUTPUT, f"no task in: {answer.text}")
-        return Submission(id=task_id, cost_microusd=_cost(answer.json, "estimatedCost"))
+        estimated = _cost(answer.json, "estimatedCost")
+        return Submission(id=task_id, cost_microusd=estimated, cost_source=_source(estimated))
 
     async def poll(
         self, submission: Submission, _request: ProviderRequest
@@ -76,11 +77,13 @@ class RunwayProvider(PollingProvider):
                 f"{status}: {answer.text}",
                 is_of_the_job=True,
                 cost_microusd=cost_microusd,
+                cost_source=_source(cost_microusd),
             )
         urls = answer.json.get("output")
         return ProviderResult(
             pictures=[self._wire.picture_at(url) for url in urls or ()],
             cost_microusd=cost_microusd or submission.cost_microusd,
+            cost_source=_source(cost_microusd or submission.cost_microusd),
         )
 
     async def cancel(self, submission: Submission) -> None:
@@ -90,6 +93,10 @@ class RunwayProvider(PollingProvider):
 
 def _task(submission: Submission) -> str:
     return f"/v1/tasks/{quote(submission.id, safe='')}"
+
+
+def _source(cost_microusd: int) -> CostSource:
+    return CostSource.REPORTED if cost_microusd else CostSource.UNKNOWN
 
 
 def _cost(answer: Any, name: str) -> int:

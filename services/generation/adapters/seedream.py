@@ -3,7 +3,7 @@
 Facts: the provider sheet, section 5 (from the official SDK). One picture of a group may fail alone.
 """
 
-from libs.events.generation import FailureCode
+from libs.events.generation import CostSource, FailureCode
 from services.generation.adapters.answers import item, items, number, text
 from services.generation.adapters.http.client import Answer, ProviderHttp
 from services.generation.adapters.http.wire import Access, Wire, code_of, refused
@@ -58,6 +58,7 @@ class SeedreamProvider(Provider):
                 pictures=[self._wire.picture_at(url) for url in urls],
                 output_tokens=number(item(answer.json, "usage"), "output_tokens"),
                 cost_microusd=model.cost_microusd * len(urls),
+                cost_source=CostSource.LISTED,
             )
 
         return await several(request.units, one)

@@ -28,4 +28,5 @@ async def several(units: int, one: Callable[[int], Awaitable[ProviderResult]]) -
         input_tokens=sum(each.input_tokens for each in results),
         output_tokens=sum(each.output_tokens for each in results),
         cost_microusd=sum(each.cost_microusd for each in results),
+        cost_source=results[0].cost_source,
     )

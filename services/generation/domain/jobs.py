@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from libs.events.envelope import Event
 from libs.events.generation import (
+    CostSource,
     GenerationCompleted,
     GenerationFailed,
     GenerationRequested,
@@ -78,6 +79,7 @@ class Spent(Struct, frozen=True, kw_only=True):
 
     provider_ms: int = 0
     provider_cost_microusd: int = 0
+    provider_cost_source: CostSource = CostSource.UNKNOWN
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
@@ -135,6 +137,7 @@ def completed(claim: Claim, delivery: Delivery) -> GenerationCompleted:
         input_tokens=delivery.input_tokens,
         output_tokens=delivery.output_tokens,
         provider_cost_microusd=delivery.spent.provider_cost_microusd,
+        provider_cost_source=delivery.spent.provider_cost_source,
     )
 
 
@@ -157,4 +160,5 @@ def failed(
         queued_ms=queued_ms,
         provider_ms=spent.provider_ms if spent else 0,
         provider_cost_microusd=spent.provider_cost_microusd if spent else 0,
+        provider_cost_source=spent.provider_cost_source if spent else CostSource.UNKNOWN,
     )

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 import structlog
 
-from libs.events.generation import FailureCode, StoredImage
+from libs.events.generation import CostSource, FailureCode, StoredImage
 from libs.runtime.clock import Clock
 from libs.runtime.objects import ObjectStore, StorageUnavailable
 from libs.runtime.tracing import Traceparent, tracing
@@ -70,6 +70,7 @@ class Execution:
                 spent = Spent(
                     provider_ms=self._elapsed_ms(started),
                     provider_cost_microusd=result.cost_microusd,
+                    provider_cost_source=result.cost_source,
                 )
                 return await self._deliver(claim, result, spent)
         except StorageUnavailable:
@@ -108,8 +109,11 @@ class Execution:
         await self._following.close()
 
     def _spent(self, since: float, error: ProviderError | None = None) -> Spent:
-        cost_microusd = error.cost_microusd if error else 0
-        return Spent(provider_ms=self._elapsed_ms(since), provider_cost_microusd=cost_microusd)
+        return Spent(
+            provider_ms=self._elapsed_ms(since),
+            provider_cost_microusd=error.cost_microusd if error else 0,
+            provider_cost_source=error.cost_source if error else CostSource.UNKNOWN,
+        )
 
     async def _deliver(self, claim: Claim, result: ProviderResult, spent: Spent) -> Outcome:
         started = self._clock.monotonic()

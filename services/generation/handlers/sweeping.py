@@ -13,6 +13,7 @@ from services.generation.store import sweeps
 from services.generation.store.sweeps import Sweep
 
 BATCH = 100
+SWEEP_CHANNEL = "sweep"
 
 logger = structlog.get_logger(__name__)
 

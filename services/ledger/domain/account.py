@@ -1,7 +1,7 @@
 """The state of an account and of a job's reservation, and how each credits event changes them."""
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -10,34 +10,23 @@ from msgspec.structs import replace
 
 from libs.events.credits import (
     CreditsCaptured,
+    CreditsDebited,
+    CreditsDeducted,
     CreditsEvent,
+    CreditsExpired,
+    CreditsForfeited,
     CreditsGranted,
+    CreditsReclaimed,
     CreditsReleased,
     CreditsReserved,
+    CreditsReversed,
+    GraceChanged,
     JobCreditsEvent,
     LotAmount,
     Wallet,
 )
 from services.ledger.domain.errors import BrokenBooksError
-
-_NEVER = datetime.max.replace(tzinfo=UTC)
-
-
-class Lot(Struct, frozen=True, kw_only=True, gc=False):
-    """Credits that came together and end together."""
-
-    lot_id: UUID
-    wallet: Wallet
-    credits: int  # as granted
-    remaining: int  # neither spent nor reserved
-    source: str
-    expires_at: datetime | None
-    opened_version: int  # of the account: older lots have lower ones, whatever any clock said
-
-    @property
-    def burn_order(self) -> tuple[datetime, int]:
-        """Soonest ending first, then oldest."""
-        return (self.expires_at or _NEVER, self.opened_version)
+from services.ledger.domain.lots import Lot, in_burn_order, take, total
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -47,7 +36,9 @@ class Account(Struct, frozen=True, kw_only=True):
     version: int = 0
     grace: int = 0  # what admission may offer beyond the lots; nothing is refused here
     overdraft: int = 0  # at most 0: taken when the lots were empty, grace first, then debt
+    overdraft_reserved: int = 0  # of it, set aside for jobs that run: not owed yet
     reserved: int = 0
+    renewed_version: int = 0  # last renewal or forfeit: older subscription lots have ended
     lots: tuple[Lot, ...] = ()  # in burn order
 
     @property
@@ -57,7 +48,21 @@ class Account(Struct, frozen=True, kw_only=True):
     @property
     def settled(self) -> int:
         """All credits of the account, reserved ones included."""
-        return sum(lot.remaining for lot in self.lots) + self.overdraft + self.reserved
+        settled = self.overdraft + self.reserved
+        for lot in self.lots:
+            settled += lot.remaining
+        return settled
+
+    @property
+    def owed(self) -> int:
+        """Overdraft that was spent: the next credits that are free pay it off."""
+        return -self.overdraft - self.overdraft_reserved
+
+    def has_ended(self, lot: Lot, at: datetime) -> bool:
+        """Whether credits freed at that time come too late for their lot."""
+        if lot.ended_at is not None or lot.is_over(at):
+            return True
+        return lot.wallet is Wallet.SUBSCRIPTION and lot.opened_version < self.renewed_version
 
 
 class ReservationState(StrEnum):
@@ -78,8 +83,13 @@ class Reservation(Struct, frozen=True, kw_only=True):
     captured_credits: int = 0
 
 
-def in_burn_order(lots: Iterable[Lot]) -> tuple[Lot, ...]:
-    return tuple(sorted(lots, key=lambda lot: lot.burn_order))
+def repayment(account: Account, at: datetime) -> tuple[LotAmount, ...]:
+    """What free credits pay of what is owed. Debt and free credits are never left side by side."""
+    owed = account.owed
+    if owed <= 0:
+        return ()
+    open_lots = [lot for lot in account.lots if lot.ended_at is None]
+    return tuple(each for each in take(open_lots, owed, at).amounts if each.lot_id is not None)
 
 
 def evolve(account: Account, event: CreditsEvent) -> Account:
@@ -93,65 +103,177 @@ def evolve(account: Account, event: CreditsEvent) -> Account:
             f"Version {event.account_version} of account {event.account_id} does not follow on "
             f"version {account.version} of {account.account_id}: apply each event once, in order."
         )
-    after = replace(_moved(account, event), version=event.account_version, grace=event.grace_after)
-    if after.settled != event.settled_after or after.overdraft > 0 or after.reserved < 0:
+    after = replace(moved(account, event), version=event.account_version, grace=event.grace_after)
+    if after.settled != event.settled_after or min(after.reserved, after.overdraft_reserved) < 0:
         raise BrokenBooksError(
             f"Account {account.account_id} would stand at {after.settled} credits (reserved "
             f"{after.reserved}, overdraft {after.overdraft}) where version {after.version} says "
             f"{event.settled_after}: find the event that did not follow the rules."
         )
+    if after.owed < 0:
+        raise BrokenBooksError(
+            f"Account {account.account_id} cannot have an overdraft of {after.overdraft} with "
+            f"{after.overdraft_reserved} of it reserved: find the event that gave too much back."
+        )
     return after
 
 
-def _moved(account: Account, event: CreditsEvent) -> Account:
+def moved(account: Account, event: CreditsEvent) -> Account:  # noqa: C901, PLR0911  # one a kind
+    """The account with an event's credits where they belong; nothing is checked as a whole."""
     match event:
-        case CreditsGranted():
-            return replace(account, lots=in_burn_order((*account.lots, _opened(event))))
         case CreditsReserved():
-            return _set_aside(account, event.lots, event.credits)
+            return _set_aside(account, event)
         case CreditsCaptured():
-            kept = replace(account, reserved=account.reserved - event.credits)
-            return _given_back(kept, event.released_lots, event.released_credits)
+            borrowed = _borrowed(event.lots)
+            kept = replace(
+                account,
+                reserved=account.reserved - event.credits,
+                overdraft_reserved=account.overdraft_reserved - borrowed,
+            )
+            return _repaid(_given_back(kept, event), event.repaid_lots)
         case CreditsReleased():
-            return _given_back(account, event.released_lots, event.released_credits)
+            return _repaid(_given_back(account, event), event.repaid_lots)
+        case CreditsGranted():
+            return _repaid(_granted(account, event), event.repaid_lots)
+        case CreditsReclaimed():
+            return _reclaimed(account, event)
+        case CreditsExpired():
+            gone = (LotAmount(lot_id=event.lot_id, credits=event.credits),)
+            return _ended(account, gone, event.ended_at)
+        case CreditsForfeited():
+            after = _ended(account, event.lots, event.ended_at)
+            return replace(after, renewed_version=event.account_version)
+        case CreditsDebited() | CreditsDeducted():
+            return _taken(account, event.lots, event.credits)
+        case CreditsReversed():
+            return _reversed(account, event)
+        case GraceChanged():
+            return account
         case _:
             raise BrokenBooksError(
                 f"{event.event_type.value} has no rule: teach `evolve` about it."
             )
 
 
-def _opened(event: CreditsGranted) -> Lot:
-    return Lot(
-        lot_id=event.lot_id,
-        wallet=event.wallet,
-        credits=event.credits,
-        remaining=event.credits,
-        source=event.source,
-        expires_at=event.expires_at,
-        opened_version=event.account_version,
+def _granted(account: Account, event: CreditsGranted) -> Account:
+    if event.is_renewal:
+        account = replace(account, renewed_version=event.account_version)
+        if event.reset_at is not None:
+            account = _ended(account, event.reset_lots, event.reset_at)
+    return _with_lot(
+        account,
+        Lot(
+            lot_id=event.lot_id,
+            wallet=event.wallet,
+            credits=event.credits,
+            remaining=event.credits,
+            source=event.source,
+            expires_at=event.expires_at,
+            opened_version=event.account_version,
+            priority=event.priority,
+        ),
     )
 
 
-def _set_aside(account: Account, amounts: Sequence[LotAmount], total: int) -> Account:
-    lots, overdraft = _changed(account, amounts, sign=-1, total=total)
-    return replace(account, lots=lots, overdraft=overdraft, reserved=account.reserved + total)
+def _reversed(account: Account, event: CreditsReversed) -> Account:
+    if event.lot_id is None:
+        return _taken(account, event.lots, -event.credits)
+    opened = Lot(
+        lot_id=event.lot_id,
+        wallet=Wallet.PROMO,
+        credits=event.credits,
+        remaining=event.credits,
+        source="reversal",
+        expires_at=None,
+        opened_version=event.account_version,
+    )
+    return _repaid(_with_lot(account, opened), event.repaid_lots)
 
 
-def _given_back(account: Account, amounts: Sequence[LotAmount], total: int) -> Account:
-    lots, overdraft = _changed(account, amounts, sign=1, total=total)
-    return replace(account, lots=lots, overdraft=overdraft, reserved=account.reserved - total)
+def _with_lot(account: Account, lot: Lot) -> Account:
+    return replace(account, lots=in_burn_order((*account.lots, lot)))
+
+
+def _set_aside(account: Account, event: CreditsReserved) -> Account:
+    borrowed = _borrowed(event.lots)
+    taken = _taken(account, event.lots, event.credits)
+    return replace(
+        taken,
+        reserved=account.reserved + event.credits,
+        overdraft_reserved=account.overdraft_reserved + borrowed,
+    )
+
+
+def _given_back(account: Account, event: CreditsCaptured | CreditsReleased) -> Account:
+    """Freed credits return to where they came from, save those of lots that have ended."""
+    freed = event.released_credits
+    borrowed = _borrowed(event.released_lots)
+    expected = freed - total(event.forfeited_lots)
+    lots, overdraft = _changed(account, event.released_lots, sign=1, expected=expected)
+    return replace(
+        account,
+        lots=lots,
+        overdraft=overdraft,
+        reserved=account.reserved - freed,
+        overdraft_reserved=account.overdraft_reserved - borrowed,
+    )
+
+
+def _borrowed(amounts: Sequence[LotAmount]) -> int:
+    """What of some amounts came out of the overdraft."""
+    found = 0
+    for amount in amounts:
+        if amount.lot_id is None:
+            found += amount.credits
+    return found
+
+
+def _taken(account: Account, amounts: Sequence[LotAmount], expected: int) -> Account:
+    lots, overdraft = _changed(account, amounts, sign=-1, expected=expected)
+    return replace(account, lots=lots, overdraft=overdraft)
+
+
+def _repaid(account: Account, amounts: Sequence[LotAmount]) -> Account:
+    if not amounts:
+        return account
+    lots, overdraft = _changed(account, amounts, sign=-1, expected=total(amounts))
+    return replace(account, lots=lots, overdraft=overdraft + total(amounts))
+
+
+def _ended(account: Account, amounts: Sequence[LotAmount], ended_at: datetime) -> Account:
+    account = _taken(account, amounts, total(amounts))
+    gone = {each.lot_id: each.credits for each in amounts}
+    lots = (
+        replace(lot, ended_at=ended_at, reclaimable=gone[lot.lot_id]) if lot.lot_id in gone else lot
+        for lot in account.lots
+    )
+    return replace(account, lots=tuple(lots))
+
+
+def _reclaimed(account: Account, event: CreditsReclaimed) -> Account:
+    taken = {each.lot_id: each.credits for each in event.lots}
+    lots, _ = _changed(account, event.lots, sign=1, expected=event.credits)
+    return replace(
+        account,
+        lots=tuple(
+            replace(lot, reclaimable=lot.reclaimable - taken.get(lot.lot_id, 0)) for lot in lots
+        ),
+    )
 
 
 def _changed(
-    account: Account, amounts: Sequence[LotAmount], *, sign: int, total: int
+    account: Account, amounts: Sequence[LotAmount], *, sign: int, expected: int
 ) -> tuple[tuple[Lot, ...], int]:
     """Lots and overdraft after moving amounts out of them (sign -1) or back (sign 1)."""
+    if not amounts and not expected:
+        return account.lots, account.overdraft
     change: dict[UUID | None, int] = {}
     for amount in amounts:
         change[amount.lot_id] = change.get(amount.lot_id, 0) + sign * amount.credits
-    if sum(change.values()) != sign * total:
+    if sum(change.values()) != sign * expected:
         raise BrokenBooksError(
-            f"The lots of an event of account {account.account_id} must add up to {total} credits."
+            f"The lots of an event of account {account.account_id} must add up to {expected} "
+            "credits."
         )
     overdraft = account.overdraft + change.pop(None, 0)
     lots = tuple(_lot_changed(lot, change.pop(lot.lot_id, 0)) for lot in account.lots)

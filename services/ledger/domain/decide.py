@@ -1,8 +1,9 @@
-"""What each command leads to: one credits event, or nothing because it has led to it before."""
+"""What each command leads to: credits events, or nothing because it has led to them before."""
 
-from collections.abc import Iterable
 from typing import assert_never
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from libs.events.credits import (
     CreditsCaptured,
@@ -13,17 +14,32 @@ from libs.events.credits import (
     LotAmount,
     Wallet,
 )
-from services.ledger.domain.account import Account, Reservation, ReservationState
+from services.ledger.domain.account import (
+    Account,
+    Reservation,
+    ReservationState,
+    moved,
+    repayment,
+)
 from services.ledger.domain.commands import (
     CaptureCredits,
     Command,
+    DebitCredits,
+    DeductCredits,
+    ExpireLot,
+    ForfeitSubscription,
+    GrantCredits,
     JobCommand,
     OpenAccount,
     ReleaseCredits,
     ReserveCredits,
+    ReverseTransaction,
+    SetGrace,
 )
+from services.ledger.domain.corrections import NOTHING, Past, decide_keyed, reclaim
 from services.ledger.domain.errors import BrokenBooksError, ForeignJobError
 from services.ledger.domain.ids import close_id, opening_id, reserve_id, signup_lot_id
+from services.ledger.domain.lots import split, take, total
 
 SIGNUP_SOURCE = "signup"
 
@@ -43,29 +59,25 @@ def job_key(account_id: UUID, job_id: UUID) -> str:
 
 def needs(account: Account, reservation: Reservation | None, command: Command) -> str | None:
     """The key of what must come before a command, or None if it can be decided now."""
-    if isinstance(command, OpenAccount):
-        return None
     if not account.is_open:
-        return account_key(account.account_id)
-    if isinstance(command, ReserveCredits) or reservation is not None:
-        return None
-    return job_key(account.account_id, command.job_id)
+        return None if type(command) is OpenAccount else account_key(account.account_id)
+    if reservation is None and isinstance(command, CaptureCredits | ReleaseCredits):
+        return job_key(account.account_id, command.job_id)
+    return None
 
 
 def decide(
-    account: Account, reservation: Reservation | None, command: Command
-) -> CreditsEvent | None:
-    """The event that a command leads to; None if it was decided before, under any event id.
+    account: Account, reservation: Reservation | None, command: Command, past: Past = NOTHING
+) -> tuple[CreditsEvent, ...]:
+    """The events that a command leads to; none if it was decided before, under any event id.
 
     Raises:
-        ForeignJobError: the job's credits belong to another account.
+        LedgerError: the command is refused.
     """
     match command:
-        case OpenAccount():
-            return None if account.is_open else _open(account, command)
         case ReserveCredits():
             _refuse_foreign(reservation, command)
-            return _reserve(account, command) if reservation is None else None
+            return _reserve(account, command) if reservation is None else ()
         case CaptureCredits() | ReleaseCredits():
             _refuse_foreign(reservation, command)
             if reservation is None:
@@ -73,10 +85,22 @@ def decide(
                     f"Job {command.job_id} is not reserved: let its answer wait."
                 )
             if reservation.state is not ReservationState.RESERVED:
-                return None
+                return ()
             if isinstance(command, CaptureCredits):
-                return _capture(account, reservation, command)
-            return _release(account, reservation)
+                return (_capture(account, reservation, command),)
+            return (_release(account, reservation, command),)
+        case OpenAccount():
+            return () if account.is_open else (_open(account, command),)
+        case (
+            GrantCredits()
+            | DebitCredits()
+            | DeductCredits()
+            | ExpireLot()
+            | ForfeitSubscription()
+            | ReverseTransaction()
+            | SetGrace()
+        ):
+            return decide_keyed(account, command, past)
         case _:
             assert_never(command)
 
@@ -103,22 +127,22 @@ def _open(account: Account, command: OpenAccount) -> CreditsGranted:
     )
 
 
-def _reserve(account: Account, command: ReserveCredits) -> CreditsReserved:
-    """A shortfall never refuses an admitted job: below the lots is grace, then debt."""
-    free = (LotAmount(lot_id=lot.lot_id, credits=lot.remaining) for lot in account.lots)
-    taken, _ = split(free, command.credits)
-    short = command.credits - sum(amount.credits for amount in taken)
-    overdrawn = (LotAmount(lot_id=None, credits=short),) if short else ()
-    return CreditsReserved(
+def _reserve(account: Account, command: ReserveCredits) -> tuple[CreditsEvent, ...]:
+    taken = take(account.lots, command.credits, command.at)
+    regained = total(taken.reclaimed)
+    reserved = CreditsReserved(
         account_id=account.account_id,
-        account_version=account.version + 1,
-        settled_after=account.settled,
+        account_version=account.version + (2 if regained else 1),
+        settled_after=account.settled + regained,
         grace_after=account.grace,
         transaction_id=reserve_id(command.job_id),
         job_id=command.job_id,
         credits=command.credits,
-        lots=(*taken, *overdrawn),
+        lots=taken.amounts,
     )
+    if not regained:
+        return (reserved,)
+    return (reclaim(account, command.job_id, taken.reclaimed), reserved)
 
 
 def _capture(
@@ -127,44 +151,53 @@ def _capture(
     """Never more than was reserved. Free jobs are captured too: that is what ends a job well."""
     charge = min(command.credits, reservation.credits)
     captured, freed = split(reservation.lots, charge)
-    return CreditsCaptured(
+    returned, forfeited = _returned(account, freed, command)
+    event = CreditsCaptured(
         account_id=account.account_id,
         account_version=account.version + 1,
-        settled_after=account.settled - charge,
+        settled_after=account.settled - charge - total(forfeited),
         grace_after=account.grace,
         transaction_id=close_id(reservation.job_id),
         job_id=reservation.job_id,
         credits=charge,
         lots=captured,
         released_credits=reservation.credits - charge,
-        released_lots=freed,
+        released_lots=returned,
+        forfeited_lots=forfeited,
     )
+    if not account.overdraft:
+        return event
+    return replace(event, repaid_lots=repayment(moved(account, event), command.at))
 
 
-def _release(account: Account, reservation: Reservation) -> CreditsReleased:
-    return CreditsReleased(
+def _release(
+    account: Account, reservation: Reservation, command: ReleaseCredits
+) -> CreditsReleased:
+    returned, forfeited = _returned(account, reservation.lots, command)
+    event = CreditsReleased(
         account_id=account.account_id,
         account_version=account.version + 1,
-        settled_after=account.settled,
+        settled_after=account.settled - total(forfeited),
         grace_after=account.grace,
         transaction_id=close_id(reservation.job_id),
         job_id=reservation.job_id,
         released_credits=reservation.credits,
-        released_lots=reservation.lots,
+        released_lots=returned,
+        forfeited_lots=forfeited,
     )
+    if not account.overdraft:
+        return event
+    return replace(event, repaid_lots=repayment(moved(account, event), command.at))
 
 
-def split(
-    amounts: Iterable[LotAmount], wanted: int
+def _returned(
+    account: Account, freed: tuple[LotAmount, ...], command: CaptureCredits | ReleaseCredits
 ) -> tuple[tuple[LotAmount, ...], tuple[LotAmount, ...]]:
-    """Amounts in order, cut after so many credits: what is within, and the rest. No empty ones."""
-    head: list[LotAmount] = []
-    tail: list[LotAmount] = []
-    for amount in amounts:
-        taken = min(amount.credits, wanted)
-        wanted -= taken
-        if taken:
-            head.append(LotAmount(lot_id=amount.lot_id, credits=taken))
-        if amount.credits > taken:
-            tail.append(LotAmount(lot_id=amount.lot_id, credits=amount.credits - taken))
-    return tuple(head), tuple(tail)
+    """What goes back to where it came from, and what is too late for a lot that has ended."""
+    if not freed:
+        return (), ()
+    ended = {lot.lot_id for lot in account.lots if account.has_ended(lot, command.at)}
+    if not ended:
+        return freed, ()
+    returned = tuple(each for each in freed if each.lot_id not in ended)
+    return returned, tuple(each for each in freed if each.lot_id in ended)

@@ -1,9 +1,12 @@
 """What the ledger refuses. All of it is deterministic: the same input is refused again.
 
 LedgerError
-├── InvalidInputError    an amount or an id that cannot be right
-├── ForeignJobError      a job's credits asked for by another account than the one that pays for it
-└── BrokenBooksError     a booking that would leave the books wrong
+├── InvalidInputError      an amount or an id that cannot be right
+├── ForeignJobError        a job's credits asked for by another account than the one that pays
+├── ForeignKeyError        something booked for one account, asked for again by another
+├── AlreadyReversedError   a transaction is reversed once
+├── NotReversibleError     a transaction that has no opposite
+└── BrokenBooksError       a booking that would leave the books wrong
 """
 
 from typing import ClassVar
@@ -21,6 +24,18 @@ class InvalidInputError(LedgerError):
 
 class ForeignJobError(LedgerError):
     code = "ledger_foreign_job"
+
+
+class ForeignKeyError(LedgerError):
+    code = "ledger_foreign_key"
+
+
+class AlreadyReversedError(LedgerError):
+    code = "ledger_already_reversed"
+
+
+class NotReversibleError(LedgerError):
+    code = "ledger_not_reversible"
 
 
 class BrokenBooksError(LedgerError):

@@ -9,38 +9,49 @@ from libs.events.credits import CreditsEvent, JobCreditsEvent
 from libs.events.envelope import Event
 from libs.events.payload import Payload
 from services.ledger.domain.account import Account, Reservation, evolve, evolve_reservation
-from services.ledger.domain.commands import Command, OpenAccount, ReserveCredits
+from services.ledger.domain.commands import (
+    Command,
+    OpenAccount,
+    ReserveCredits,
+    is_about_job,
+    is_keyed,
+)
+from services.ledger.domain.corrections import NOTHING, Past
 from services.ledger.domain.decide import account_key, decide, job_key, needs
 from services.ledger.domain.errors import LedgerError
 
 
 class Input(Struct, frozen=True):
-    """A command and the event that it came in."""
+    """A command and the event that it came in; none where a person or the clock gave it."""
 
-    cause: Event[Payload]
+    cause: Event[Payload] | None
     command: Command
 
 
 class Booked(Struct, frozen=True):
     """A credits event and the input that led to it."""
 
-    cause: Event[Payload]
+    cause: Event[Payload] | None
     event: CreditsEvent
 
 
 class Refused(Struct, frozen=True):
     """An input that had waited, and is refused now that its turn has come."""
 
-    cause: Event[Payload]
+    cause: Event[Payload] | None
     error: LedgerError
 
 
 class Books(Struct, frozen=True):
-    """State, and the inputs that wait, by the key of what they wait for, in arrival order."""
+    """State, and the inputs that wait, by the key of what they wait for, in arrival order.
+
+    Of the past there is what the batch can come back to.
+    """
 
     accounts: Mapping[UUID, Account] = field(default_factory=dict)
     reservations: Mapping[UUID, Reservation] = field(default_factory=dict)
     waiting: Mapping[str, tuple[Input, ...]] = field(default_factory=dict)
+    past: Past = NOTHING
 
 
 class Folded(Struct, frozen=True):
@@ -70,12 +81,14 @@ class _Run:
         self.accounts = dict(books.accounts)
         self.reservations = dict(books.reservations)
         self.waiting = {key: list(inputs) for key, inputs in books.waiting.items()}
+        self.known = dict(books.past.known)
+        self.past = Past(self.known, books.past.posted)
         self.booked: list[Booked] = []
         self.refused: list[Refused] = []
 
     def books(self) -> Books:
         waiting = {key: tuple(inputs) for key, inputs in self.waiting.items() if inputs}
-        return Books(self.accounts, self.reservations, waiting)
+        return Books(self.accounts, self.reservations, waiting, self.past)
 
     def take(self, first: Input) -> None:
         """Apply an input, then what waited for it, depth first: each follows its cause at once."""
@@ -100,23 +113,26 @@ class _Run:
         return needs(self._account(command), self._reservation(command), command)
 
     def _book(self, each: Input) -> None:
-        account = self._account(each.command)
-        event = decide(account, self._reservation(each.command), each.command)
-        if event is None:
+        account, command = self._account(each.command), each.command
+        events = decide(account, self._reservation(command), command, self.past)
+        for event in events:
+            account = evolve(account, event)
+            if isinstance(event, JobCreditsEvent):
+                before = self.reservations.get(event.job_id)
+                self.reservations[event.job_id] = evolve_reservation(before, event)
+        if not events:
             return
-        account = evolve(account, event)
-        if isinstance(event, JobCreditsEvent):
-            before = self.reservations.get(event.job_id)
-            self.reservations[event.job_id] = evolve_reservation(before, event)
         self.accounts[account.account_id] = account  # after all that may refuse
-        self.booked.append(Booked(each.cause, event))
+        if is_keyed(command):
+            self.known[command.transaction_id] = account.account_id
+        self.booked.extend(Booked(each.cause, event) for event in events)
 
     def _released(self, command: Command) -> list[Input]:
         match command:
-            case OpenAccount():
-                return self.waiting.pop(account_key(command.account_id), [])
-            case ReserveCredits():
+            case ReserveCredits() if self.waiting:
                 return self.waiting.pop(job_key(command.account_id, command.job_id), [])
+            case OpenAccount() if self.waiting:
+                return self.waiting.pop(account_key(command.account_id), [])
             case _:
                 return []
 
@@ -124,4 +140,6 @@ class _Run:
         return self.accounts.get(command.account_id) or Account(account_id=command.account_id)
 
     def _reservation(self, command: Command) -> Reservation | None:
-        return None if isinstance(command, OpenAccount) else self.reservations.get(command.job_id)
+        if is_about_job(command):
+            return self.reservations.get(command.job_id)
+        return None

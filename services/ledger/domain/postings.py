@@ -9,11 +9,17 @@ from msgspec import Struct
 
 from libs.events.credits import (
     CreditsCaptured,
+    CreditsDebited,
+    CreditsDeducted,
     CreditsEvent,
+    CreditsExpired,
+    CreditsForfeited,
     CreditsGranted,
+    CreditsReclaimed,
     CreditsReleased,
     CreditsReserved,
-    JobCreditsEvent,
+    CreditsReversed,
+    GraceChanged,
     LotAmount,
 )
 from libs.events.envelope import Event
@@ -38,6 +44,26 @@ class TransactionKind(StrEnum):
     RESERVE = "reserve"
     CAPTURE = "capture"
     RELEASE = "release"
+    RECLAIM = "reclaim"
+    EXPIRE = "expire"
+    FORFEIT = "forfeit"
+    DEBIT = "debit"
+    DEDUCT = "deduct"
+    REVERSE = "reverse"
+    GRACE = "grace"
+
+
+REVERSIBLE = frozenset(
+    {
+        TransactionKind.GRANT,
+        TransactionKind.CAPTURE,
+        TransactionKind.EXPIRE,
+        TransactionKind.FORFEIT,
+        TransactionKind.DEBIT,
+        TransactionKind.DEDUCT,
+    }
+)
+"""What has an opposite. A reversal has none: what it undid is booked anew, with a reason."""
 
 
 class Entry(Struct, frozen=True, gc=False):
@@ -46,6 +72,16 @@ class Entry(Struct, frozen=True, gc=False):
     book: Book
     credits: int
     lot_id: UUID | None = None
+
+
+class Remark(Struct, frozen=True, kw_only=True, gc=False):
+    """What is known of a transaction that no job has caused."""
+
+    source: str
+    reference: str = ""
+    actor: UUID | None = None
+    reason: str = ""
+    reverses: UUID | None = None
 
 
 class Transaction(Struct, frozen=True, kw_only=True):
@@ -66,6 +102,7 @@ class Transaction(Struct, frozen=True, kw_only=True):
     correlation_id: UUID
     occurred_at: datetime
     entries: tuple[Entry, ...]
+    remark: Remark | None = None
 
 
 def transaction_of(event: Event[CreditsEvent]) -> Transaction:
@@ -75,15 +112,16 @@ def transaction_of(event: Event[CreditsEvent]) -> Transaction:
         BrokenBooksError: the entries do not sum to zero.
     """
     data = event.data
+    job_id = getattr(data, "job_id", None)
     kind, entries = _posted(data)
-    if sum(entry.credits for entry in entries):
+    if sum([entry.credits for entry in entries]):
         raise BrokenBooksError(f"Transaction {data.transaction_id} must sum to zero: {entries}.")
     return Transaction(
         account_id=data.account_id,
         account_version=data.account_version,
         transaction_id=data.transaction_id,
         kind=kind,
-        job_id=data.job_id if isinstance(data, JobCreditsEvent) else None,
+        job_id=job_id,
         settled_after=data.settled_after,
         grace_after=data.grace_after,
         event_id=event.id,
@@ -91,27 +129,118 @@ def transaction_of(event: Event[CreditsEvent]) -> Transaction:
         correlation_id=event.correlation_id,
         occurred_at=event.time,
         entries=entries,
+        remark=None if job_id is not None else _remark(data),
     )
 
 
-def _posted(event: CreditsEvent) -> tuple[TransactionKind, tuple[Entry, ...]]:
+def _remark(event: CreditsEvent) -> Remark | None:
     match event:
-        case CreditsGranted():
-            given = Entry(Book.LOT, event.credits, event.lot_id)
-            return TransactionKind.GRANT, (given, Entry(Book.WORLD, -event.credits))
+        case CreditsGranted() | CreditsDebited():
+            return Remark(
+                source=event.source,
+                reference=event.reference,
+                actor=event.actor,
+                reason=event.reason,
+            )
+        case CreditsDeducted():
+            return Remark(
+                source="deduction",
+                reference=str(event.deduction_id),
+                actor=event.actor,
+                reason=event.reason,
+            )
+        case CreditsReversed():
+            return Remark(
+                source="reversal", actor=event.actor, reason=event.reason, reverses=event.reverses
+            )
+        case GraceChanged() | CreditsForfeited():
+            return Remark(source="administrator", actor=event.actor, reason=event.reason)
+        case _:
+            return None
+
+
+def _posted(  # noqa: C901, PLR0911  # one a kind
+    event: CreditsEvent,
+) -> tuple[TransactionKind, tuple[Entry, ...]]:
+    match event:
         case CreditsReserved():
             aside = Entry(Book.RESERVED, event.credits)
             return TransactionKind.RESERVE, (*_lots(event.lots, -1), aside)
         case CreditsCaptured():
             closed = Entry(Book.RESERVED, -event.credits - event.released_credits)
             charged = Entry(Book.REVENUE, event.credits)
-            freed = _lots(event.released_lots, 1) if event.released_lots else ()
-            return TransactionKind.CAPTURE, (closed, charged, *freed)
+            return TransactionKind.CAPTURE, (closed, charged, *_freed(event))
         case CreditsReleased():
             closed = Entry(Book.RESERVED, -event.released_credits)
-            return TransactionKind.RELEASE, (closed, *_lots(event.released_lots, 1))
+            return TransactionKind.RELEASE, (closed, *(_freed(event) or _lots((), 1)))
+        case CreditsGranted():
+            return TransactionKind.GRANT, _granted(event)
+        case CreditsReversed():
+            return TransactionKind.REVERSE, _reversed(event)
+        case CreditsDebited():
+            return TransactionKind.DEBIT, _out_to(Book.WORLD, event.lots, event.credits)
+        case CreditsDeducted():
+            return TransactionKind.DEDUCT, _out_to(Book.WORLD, event.lots, event.credits)
+        case CreditsForfeited():
+            return TransactionKind.FORFEIT, _out_to(Book.BREAKAGE, event.lots, event.credits)
+        case CreditsExpired():
+            lots = (LotAmount(lot_id=event.lot_id, credits=event.credits),)
+            return TransactionKind.EXPIRE, _out_to(Book.BREAKAGE, lots, event.credits)
+        case CreditsReclaimed():
+            back = _lots(event.lots, 1)
+            return TransactionKind.RECLAIM, (*back, Entry(Book.BREAKAGE, -event.credits))
+        case GraceChanged():
+            return TransactionKind.GRACE, (Entry(Book.OVERDRAFT, 0), Entry(Book.WORLD, 0))
         case _:
             raise BrokenBooksError(f"{event.event_type.value} has no posting: teach it here.")
+
+
+def _granted(event: CreditsGranted) -> tuple[Entry, ...]:
+    return (
+        Entry(Book.LOT, event.credits, event.lot_id),
+        Entry(Book.WORLD, -event.credits),
+        *_gone(event.reset_lots),
+        *_repaid(event.repaid_lots),
+    )
+
+
+def _reversed(event: CreditsReversed) -> tuple[Entry, ...]:
+    """The house's side is the opposite of what the reversed transaction has posted."""
+    opened = () if event.lot_id is None else (Entry(Book.LOT, event.credits, event.lot_id),)
+    taken = _lots(event.lots, -1) if event.lots or not opened else ()
+    house = (
+        Entry(Book.WORLD, event.to_world),
+        Entry(Book.REVENUE, event.to_revenue),
+        Entry(Book.BREAKAGE, event.to_breakage),
+    )
+    moved = tuple(entry for entry in house if entry.credits)
+    return (*opened, *taken, *(moved or house[:1]), *_repaid(event.repaid_lots))
+
+
+def _out_to(house: Book, lots: Sequence[LotAmount], amount: int) -> tuple[Entry, ...]:
+    return (*_lots(lots, -1), Entry(house, amount))
+
+
+def _freed(event: CreditsCaptured | CreditsReleased) -> tuple[Entry, ...]:
+    back = _lots(event.released_lots, 1) if event.released_lots else ()
+    if not event.forfeited_lots and not event.repaid_lots:
+        return back
+    late = sum(each.credits for each in event.forfeited_lots)
+    breakage = (Entry(Book.BREAKAGE, late),) if late else ()
+    return (*back, *breakage, *_repaid(event.repaid_lots))
+
+
+def _gone(amounts: Sequence[LotAmount]) -> tuple[Entry, ...]:
+    if not amounts:
+        return ()
+    return _out_to(Book.BREAKAGE, amounts, sum(each.credits for each in amounts))
+
+
+def _repaid(amounts: Sequence[LotAmount]) -> tuple[Entry, ...]:
+    if not amounts:
+        return ()
+    paid = sum(each.credits for each in amounts)
+    return (*_lots(amounts, -1), Entry(Book.OVERDRAFT, paid))
 
 
 def _lots(amounts: Sequence[LotAmount], sign: int) -> tuple[Entry, ...]:

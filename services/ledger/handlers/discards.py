@@ -47,12 +47,13 @@ async def _settle_request(transaction: Transaction, discarded: Discarded) -> Non
     job_id = None if envelope is None else _uuid(envelope.subject)
     if envelope is None or envelope.accountid is None or job_id is None:
         return  # no job of ours, so nobody waits for it
-    books, _ = await store.load(transaction.connection, {envelope.accountid}, {job_id})
+    needed = store.Needed(account_ids={envelope.accountid}, job_ids={job_id})
+    books, _ = await store.load(transaction.connection, needed)
     if job_id in books.reservations:
         return  # it was told under another id as well
     cause, answer = await _answer(transaction, envelope, job_id, discarded.followers)
     try:
-        command = reservation_by(answer)
+        command = reservation_by(answer, cause.time)
         folded = await carry_out(transaction, [Input(cause=cause, command=command)])
     except LedgerError as error:
         raise DiscardRefusedError(str(error)) from error

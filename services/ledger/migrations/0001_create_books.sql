@@ -9,6 +9,12 @@ CREATE TABLE account (
     grace     bigint NOT NULL DEFAULT 0 CHECK (grace >= 0),
     overdraft bigint NOT NULL DEFAULT 0 CHECK (overdraft <= 0),
     reserved  bigint NOT NULL DEFAULT 0 CHECK (reserved >= 0),
+    -- Of the overdraft, what is set aside for jobs that run: it is owed once they are charged.
+    overdraft_reserved bigint NOT NULL DEFAULT 0
+        CHECK (overdraft_reserved >= 0 AND overdraft_reserved <= reserved),
+    -- Of the last renewal or forfeit: subscription lots of lower versions have ended with it.
+    renewed_version    bigint NOT NULL DEFAULT 0 CHECK (renewed_version BETWEEN 0 AND version),
+    CHECK (overdraft + overdraft_reserved <= 0),
     CHECK (version > 0 OR (grace = 0 AND overdraft = 0 AND reserved = 0))
 ) WITH (fillfactor = 70);
 
@@ -23,14 +29,23 @@ CREATE TABLE lot (
     remaining      bigint NOT NULL CHECK (remaining BETWEEN 0 AND credits),
     source         text   NOT NULL,
     expires_at     timestamptz,
-    opened_version bigint NOT NULL CHECK (opened_version > 0)
+    opened_version bigint NOT NULL CHECK (opened_version > 0),
+    priority       integer NOT NULL,  -- of lots that end together, lower ones burn first
+    ended_at       timestamptz,       -- when it was ended, in its time or by a renewal
+    -- Unspent when it ended: for requests that were admitted before that.
+    reclaimable    bigint NOT NULL CHECK (reclaimable BETWEEN 0 AND credits),
+    -- An index over `remaining` itself would be rewritten by every change of it.
+    is_spendable   boolean NOT NULL GENERATED ALWAYS AS (remaining > 0) STORED,
+    is_reclaimable boolean NOT NULL GENERATED ALWAYS AS (reclaimable > 0) STORED,
+    CHECK (ended_at IS NULL OR remaining = 0),
+    CHECK (ended_at IS NOT NULL OR reclaimable = 0)
 ) WITH (fillfactor = 70);
 
 COMMENT ON TABLE lot IS 'Credits that came together; `remaining` are neither spent nor reserved.';
 
--- All lots of an account: an index on the open ones alone would be rewritten by every change of
--- `remaining`.
-CREATE INDEX lot_by_account ON lot (account_id);
+CREATE INDEX lot_to_spend ON lot (account_id) WHERE is_spendable;
+CREATE INDEX lot_to_reclaim ON lot (account_id, ended_at) WHERE is_reclaimable;
+CREATE INDEX lot_to_end ON lot (expires_at, id) WHERE is_spendable AND expires_at IS NOT NULL;
 
 CREATE TABLE reservation (
     job_id           uuid   PRIMARY KEY,
@@ -49,8 +64,10 @@ COMMENT ON TABLE reservation IS
 CREATE TABLE transaction (
     account_id      uuid   NOT NULL,
     account_version bigint NOT NULL CHECK (account_version > 0),
-    id              uuid   NOT NULL UNIQUE,
-    kind            text   NOT NULL CHECK (kind IN ('grant', 'reserve', 'capture', 'release')),
+    id              uuid   NOT NULL,
+    kind            text   NOT NULL CHECK (kind IN (
+        'grant', 'reserve', 'capture', 'release', 'reclaim', 'expire', 'forfeit', 'debit', 'deduct',
+        'reverse', 'grace')),
     job_id          uuid,
     settled_after   bigint NOT NULL,
     grace_after     bigint NOT NULL,
@@ -67,6 +84,21 @@ COMMENT ON TABLE transaction IS 'One row per credits event; its entries sum to z
 -- A job is reserved once and closed once, whatever ids its messages come under.
 CREATE UNIQUE INDEX transaction_once_per_job ON transaction (job_id, (kind = 'reserve'))
     WHERE job_id IS NOT NULL;
+-- Everything else is booked once under its id, which is made of what asked for it.
+CREATE UNIQUE INDEX transaction_once ON transaction (id) WHERE job_id IS NULL;
+
+
+CREATE TABLE remark (
+    transaction_id uuid PRIMARY KEY,
+    source         text NOT NULL,
+    reference      text NOT NULL,
+    actor_id       uuid,
+    reason         text NOT NULL,
+    -- The transaction that this one is the opposite of: each is reversed once.
+    reverses_id    uuid UNIQUE
+);
+
+COMMENT ON TABLE remark IS 'Who or what asked for a transaction that no job has caused, and why.';
 
 CREATE TABLE entry (
     account_id      uuid     NOT NULL,
@@ -94,6 +126,19 @@ AS $$
 DECLARE
     broken record;
 BEGIN
+    -- Asked one by one: together, and for all lines at once, it costs several times as much.
+    IF NOT EXISTS (SELECT FROM posted GROUP BY account_id, account_version
+                    HAVING sum(credits) <> 0 OR count(*) < 2 OR min(line) <> 0)
+       AND NOT EXISTS (SELECT FROM posted WHERE line = 0 AND NOT EXISTS (
+                           SELECT FROM transaction
+                            WHERE transaction.account_id = posted.account_id
+                              AND transaction.account_version = posted.account_version))
+       AND NOT EXISTS (SELECT FROM posted WHERE lot_id IS NOT NULL AND NOT EXISTS (
+                           SELECT FROM lot WHERE lot.id = posted.lot_id
+                              AND lot.account_id = posted.account_id))
+    THEN
+        RETURN NULL;
+    END IF;
     SELECT whole.*, transaction.id IS NOT NULL AS has_header INTO broken FROM (
         SELECT posted.account_id, posted.account_version, sum(posted.credits) AS total,
                count(*) AS lines, min(line) AS first_line,
@@ -105,9 +150,6 @@ BEGIN
       LEFT JOIN transaction USING (account_id, account_version)
      WHERE total <> 0 OR lines < 2 OR first_line <> 0 OR foreign_lots > 0 OR transaction.id IS NULL
      LIMIT 1;
-    IF NOT FOUND THEN
-        RETURN NULL;
-    END IF;
     IF broken.foreign_lots > 0 THEN
         RAISE EXCEPTION 'version % of account % has entries in a lot that is not of it',
             broken.account_version, broken.account_id
@@ -156,4 +198,6 @@ END $$;
 CREATE TRIGGER transaction_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON transaction
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER entry_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON entry
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER remark_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON remark
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

@@ -1,13 +1,18 @@
-"""Inputs of the ledger: a registration or an event of a job, and the command that is in it."""
+"""Inputs of the ledger: what opens accounts, jobs, payments, deductions, and their commands."""
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
-from libs.events.credits import CreditsEvent
+from msgspec.structs import replace
+
+from libs.events.billing import PaymentReceived, PaymentRefunded, RefundKind
+from libs.events.credits import CreditsEvent, Wallet
 from libs.events.envelope import Event
 from libs.events.generation import FailureCode, GenerationFailed, GenerationRequested, RequestFacts
 from libs.events.generation import GenerationCompleted as Completed
-from libs.events.identity import UserRegistered
+from libs.events.identity import DeductionRequested, UserRegistered, WorkspaceCreated
 from libs.events.names import Service
 from libs.events.payload import Payload
 from libs.events.testing import NOW, request_facts
@@ -17,14 +22,19 @@ from libs.events.testing import failed as failed_by_server
 from services.ledger.domain.commands import command_of
 from services.ledger.domain.fold import Input
 
+ADMIN = UUID(int=7)
 
-def facts(account_id: UUID, job_id: UUID, *, unit_credits: int = 1, units: int = 1) -> RequestFacts:
+
+def facts(
+    account_id: UUID, job_id: UUID, *, unit_credits: int = 1, units: int = 1, **changes: Any
+) -> RequestFacts:
     return request_facts(
         account_id=account_id,
         user_id=account_id,
         job_id=job_id,
         unit_credits=unit_credits,
         units=units,
+        **changes,
     )
 
 
@@ -57,7 +67,8 @@ def failed(
 
 def inputs_of(*data: Payload) -> Sequence[Input]:
     """Inputs under fresh event ids: others each time, as from a sender that tries again."""
-    return [Input(cause=event_of(each), command=command_of(each)) for each in data]
+    events = [event_of(each) for each in data]
+    return [Input(cause=each, command=command_of(each)) for each in events]
 
 
 def published(data: CreditsEvent) -> Event[CreditsEvent]:
@@ -70,4 +81,67 @@ def published(data: CreditsEvent) -> Event[CreditsEvent]:
         causation_id=uuid4(),
         traceparent=None,
         data=data,
+    )
+
+
+def paid(account_id: UUID, credits_: int, payment_id: str | None = None, **changes: Any) -> Payload:
+    """A paid top-up, or with `is_renewal` a paid period of a subscription."""
+    payment = PaymentReceived(
+        payment_id=payment_id or f"pi_{uuid4()}",
+        account_id=account_id,
+        provider="stripe",
+        credits=credits_,
+        amount_minor=100,
+        currency="usd",
+        wallet=Wallet.TOPUP,
+    )
+    return replace(payment, **changes)
+
+
+def renewed(account_id: UUID, credits_: int, *, until: datetime, payment_id: str = "") -> Payload:
+    return paid(
+        account_id,
+        credits_,
+        payment_id or None,
+        wallet=Wallet.SUBSCRIPTION,
+        expires_at=until,
+        is_renewal=True,
+    )
+
+
+def refunded(
+    account_id: UUID, credits_: int, *, payment_id: str = "pi_0", refund_id: str | None = None
+) -> PaymentRefunded:
+    return PaymentRefunded(
+        payment_id=payment_id,
+        refund_id=refund_id or f"re_{uuid4()}",
+        account_id=account_id,
+        provider="stripe",
+        credits=credits_,
+        amount_minor=100,
+        currency="usd",
+        kind=RefundKind.DISPUTE,
+    )
+
+
+def deduction(
+    account_id: UUID, credits_: int, *, deduction_id: UUID | None = None, at: datetime = NOW
+) -> DeductionRequested:
+    return DeductionRequested(
+        deduction_id=deduction_id or uuid4(),
+        account_id=account_id,
+        credits=credits_,
+        actor=ADMIN,
+        reason="Given by mistake.",
+        requested_at=at,
+    )
+
+
+def created(account_id: UUID, *, signup_credits: int = 20, grace: int = 0) -> WorkspaceCreated:
+    return WorkspaceCreated(
+        workspace_id=account_id,
+        account_id=account_id,
+        created_by=ADMIN,
+        signup_credits=signup_credits,
+        grace=grace,
     )

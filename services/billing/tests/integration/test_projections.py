@@ -20,6 +20,7 @@ from libs.runtime.paging import NEWEST, Position
 from libs.runtime.testing import Streams
 from services.billing import consumers, store
 from services.billing.domain.usage import Usage, usage_id, usage_of
+from services.billing.store import Filter
 
 
 async def handle(streams: Streams, *events: Event[Payload]) -> None:
@@ -34,7 +35,7 @@ async def recorded(streams: Streams) -> list[tuple[Event[Payload], UsageRecorded
 
 async def usage_rows(streams: Streams) -> list[Usage]:
     async with streams.database.read() as connection:
-        return await store.list_all_usage(connection, NEWEST, 1000)
+        return await store.list_usage(connection, Filter(), NEWEST, 1000)
 
 
 async def test_a_finished_job_is_recorded_whole_and_confirmed(streams: Streams) -> None:
@@ -78,7 +79,7 @@ async def test_an_unreadable_request_is_recorded_and_shown_to_its_account(
     await handle(streams, told)
 
     async with streams.database.read() as connection:
-        rows = await store.list_own_usage(connection, data.account_id, NEWEST, 10)
+        rows = await store.list_usage(connection, Filter(owner_id=data.account_id), NEWEST, 10)
     assert rows == [usage_of(told)]
     ((_, answer),) = await recorded(streams)
     assert answer.account_id == data.account_id
@@ -154,9 +155,9 @@ async def test_pages_stay_true_while_rows_are_added(streams: Streams) -> None:
     expected = {row.id for row in await usage_rows(streams)}
 
     seen: list[UUID] = []
-    position = NEWEST
+    position, mine = NEWEST, Filter(owner_id=user_id)
     async with streams.database.read() as connection:
-        while rows := await store.list_own_usage(connection, user_id, position, 2):
+        while rows := await store.list_usage(connection, mine, position, 2):
             seen += [row.id for row in rows]
             position = Position(rows[-1].occurred_at, rows[-1].id)
             await add(60, count=1)

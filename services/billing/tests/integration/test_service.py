@@ -1,6 +1,8 @@
 """Billing as its neighbours see it: events in, events and HTTP answers out."""
 
 import asyncio
+import csv
+import io
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -157,6 +159,47 @@ async def test_an_admin_sees_all_with_what_it_cost_us(billing: RunningBilling) -
     (row,) = found.json()["items"]
     assert (row["accountId"], row["userId"]) == (str(unreadable.account_id), None)
     assert row["errorCode"] == "unprocessable"
+
+
+async def test_an_admin_asks_for_what_they_want_and_exports_it(billing: RunningBilling) -> None:
+    wanted = completed(request_facts(provider="flux", model="=1+1", operation="edit"))
+    other = completed(request_facts(provider="local"))
+    lost = failed(request_facts(provider="flux"))
+    await billing.tell(event(wanted), event(other), event(lost), event(wanted))
+    admin = Principal(user_id=uuid4(), role="ADMIN", account_id=uuid4())
+
+    async def jobs(query: str) -> set[str]:
+        answer = await billing.get(f"/api/usage/events?{query}", admin)
+        assert answer.status_code == 200, answer.text
+        return {each["jobId"] for each in answer.json()["items"]}
+
+    async with asyncio.timeout(20):
+        while len(await jobs("")) < 3:
+            await asyncio.sleep(0.05)
+    account = wanted.account_id
+    for query, found in (
+        ("provider=flux", [wanted, lost]),
+        ("provider=flux&outcome=completed", [wanted]),
+        ("outcome=failed", [lost]),
+        ("model=%3D1%2B1", [wanted]),
+        ("operation=edit", [wanted]),
+        (f"userId={wanted.request.user_id}", [wanted]),
+        (f"accountId={account}&operation=image", []),
+        ("since=2030-01-01T00:00:00Z", []),
+        ("until=2030-01-01T00:00:00Z", [wanted, other, lost]),
+        (f"jobId={other.job_id}", [other]),
+    ):
+        assert await jobs(query) == {str(each.job_id) for each in found}, query
+    whole = await billing.get("/api/usage/events/export?format=json&provider=flux", admin)
+    assert {each["job_id"] for each in whole.json()} == {str(wanted.job_id), str(lost.job_id)}
+    sheet = await billing.get("/api/usage/events/export?operation=edit", admin)
+    assert sheet.headers["content-type"].startswith("text/csv")
+    (row,) = csv.DictReader(io.StringIO(sheet.text))
+    assert (row["job_id"], row["provider_cost_source"]) == (str(wanted.job_id), "unknown")
+    assert row["model"] == "'=1+1"  # no spreadsheet takes it for a formula
+    person = Principal(user_id=uuid4(), role="USER", account_id=uuid4())
+    for path in ("/api/usage/events", "/api/usage/events/export"):
+        assert (await billing.get(path, person)).status_code == 403
 
 
 async def test_pages_follow_each_other_while_rows_are_added(billing: RunningBilling) -> None:

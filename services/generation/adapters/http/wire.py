@@ -7,7 +7,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from libs.events.generation import FailureCode
+from libs.events.generation import CostSource, FailureCode
 from services.generation.adapters.http.carriers import UnreadableError, decoded
 from services.generation.adapters.http.client import (
     Answer,
@@ -61,6 +61,7 @@ def refused(
     rest_seconds: float = 0.0,
     is_of_the_job: bool = False,
     cost_microusd: int = 0,
+    cost_source: CostSource = CostSource.UNKNOWN,
 ) -> ProviderError:
     """A provider's no, with our words for the user and its own for operators."""
     return ProviderError(
@@ -70,6 +71,7 @@ def refused(
         rest_seconds=rest_seconds,
         is_of_the_job=is_of_the_job,
         cost_microusd=cost_microusd,
+        cost_source=cost_source,
     )
 
 

@@ -26,6 +26,7 @@ from libs.events.transport import BusError, OutgoingMessage
 from libs.runtime.consumer import Handler
 from libs.runtime.objects import ObjectStore
 from libs.runtime.testing import Streams
+from libs.runtime.timer import TimedWork, Timer
 from services.generation.consumers import take_in
 from services.generation.domain.capabilities import Capabilities, Model
 from services.generation.domain.jobs import Claim
@@ -39,9 +40,8 @@ from services.generation.handlers.overdue import Overdue
 from services.generation.handlers.progress import Progress
 from services.generation.handlers.requests import CANCEL_CHANNEL, DUE_CHANNEL, Requests
 from services.generation.handlers.submissions import Submissions
-from services.generation.handlers.sweeping import Sweeping
+from services.generation.handlers.sweeping import SWEEP_CHANNEL, Sweeping
 from services.generation.ports import AnyProvider, Provider, ProviderRequest, ProviderResult
-from services.generation.scheduler import SWEEP_CHANNEL, TimedWork, Timer
 from services.generation.store import queue
 from services.generation.worker import Limits, Worker
 

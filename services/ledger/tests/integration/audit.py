@@ -29,10 +29,39 @@ RULES = {
     """,
     "revenue is the sum of the captures": """
         SELECT account.id FROM account
-         WHERE (SELECT coalesce(sum(credits), 0) FROM entry
-                 WHERE account_id = account.id AND book = 'revenue')
+         WHERE (SELECT coalesce(sum(credits), 0)
+                  FROM entry JOIN transaction USING (account_id, account_version)
+                 WHERE account_id = account.id AND book = 'revenue' AND kind = 'capture')
             <> (SELECT coalesce(sum(captured_credits), 0) FROM reservation
                  WHERE account_id = account.id)
+    """,
+    "the overdraft that is reserved is that of the open reservations": """
+        SELECT id FROM account
+         WHERE overdraft_reserved <> (
+            SELECT coalesce(-sum(entry.credits), 0)
+              FROM reservation JOIN entry USING (account_id, account_version)
+             WHERE account_id = account.id AND state = 'reserved' AND book = 'overdraft')
+    """,
+    "settled is the sum of the owner's entries at every version": """
+        SELECT account_id, account_version FROM (
+            SELECT account_id, account_version, settled_after, sum(moved) OVER (
+                       PARTITION BY account_id ORDER BY account_version) AS settled
+              FROM transaction CROSS JOIN LATERAL (
+                SELECT sum(credits) AS moved FROM entry
+                 WHERE entry.account_id = transaction.account_id
+                   AND entry.account_version = transaction.account_version
+                   AND book IN ('lot', 'overdraft', 'reserved')) AS owners
+        ) AS stands WHERE settled <> settled_after
+    """,
+    "a reversal is the opposite of what it reverses, for the house": """
+        SELECT transaction_id FROM remark
+          JOIN transaction AS answer ON answer.id = transaction_id
+          JOIN transaction AS first ON first.id = reverses_id
+         WHERE answer.account_id <> first.account_id OR EXISTS (
+            SELECT book FROM entry
+             WHERE account_id = answer.account_id AND book IN ('world', 'revenue', 'breakage')
+               AND account_version IN (answer.account_version, first.account_version)
+             GROUP BY book HAVING sum(credits) <> 0)
     """,
     "settled is the lots, the overdraft and what is reserved": """
         SELECT account.id FROM account JOIN transaction

@@ -1,7 +1,9 @@
 """The ledger on real parts: its books alone, or the whole service."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from functools import partial
+from typing import Any
 
 import httpx2
 import pytest
@@ -18,13 +20,14 @@ from libs.events.registry import REGISTRY
 from libs.events.testing import event as event_of
 from libs.events.testing import key_of
 from libs.events.transport import OutgoingMessage
-from libs.runtime.auth import InternalTokens, Principal
+from libs.runtime.auth import InternalTokens, Principal, Role
 from libs.runtime.clock import SystemClock
 from libs.runtime.testing import Streams, open_streams
 from libs.runtime.testing_http import reached
 from services.ledger.app import MIGRATIONS, create_app
 from services.ledger.consumers import create_handler
 from services.ledger.settings import Settings
+from services.ledger.tests.builders import ADMIN
 
 SECRET = SecretStr("between the gateway and the ledger: 32 bytes")
 
@@ -75,6 +78,16 @@ def ledger(streams: Streams) -> Ledger:
     return Ledger(streams)
 
 
+class SetClock(SystemClock):
+    """Says the time that it was set to."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+
+    def now(self) -> datetime:
+        return self.at
+
+
 class RunningLedger(Struct):
     """The service as its neighbours see it: its address, and the topics it reads and writes."""
 
@@ -98,6 +111,24 @@ class RunningLedger(Struct):
     ) -> httpx2.Response:
         token = self.tokens.issue(principal, audience)
         return await self.client.get(path, headers={"Authorization": f"Bearer {token}"})
+
+    def admin(self) -> Principal:
+        return Principal(user_id=ADMIN, role="ADMIN", account_id=ADMIN)
+
+    def user(self) -> Principal:
+        return Principal(user_id=ADMIN, role="USER", account_id=ADMIN)
+
+    async def order(
+        self, path: str, body: Any, key: str | None = None, *, role: Role = "ADMIN"
+    ) -> httpx2.Response:
+        """What an administrator orders: `PUT` the grace, `POST` the rest."""
+        admin = Principal(user_id=ADMIN, role=role, account_id=ADMIN)
+        headers = {"Authorization": f"Bearer {self.tokens.issue(admin, Service.LEDGER)}"}
+        headers |= {} if key is None else {"Idempotency-Key": key}
+        method = "PUT" if path.endswith("grace") else "POST"
+        return await self.client.request(
+            method, f"/api/admin/accounts/{path}", json=body, headers=headers
+        )
 
 
 @pytest.fixture

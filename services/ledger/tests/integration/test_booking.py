@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from random import Random
 from uuid import UUID, uuid4
 
@@ -9,20 +10,28 @@ import pytest
 
 from libs.events.credits import CreditsCaptured, CreditsGranted, CreditsReleased, CreditsReserved
 from libs.events.payload import Payload
+from libs.events.testing import NOW
 from libs.events.testing import event as event_of
 from services.ledger import store
 from services.ledger.domain.errors import InvalidInputError
 from services.ledger.domain.fold import Books, fold
+from services.ledger.handlers.expiry import Expiry
+from services.ledger.store.history import find_account
 from services.ledger.tests.builders import (
     completed,
+    created,
+    deduction,
     facts,
     failed,
     inputs_of,
+    paid,
+    refunded,
     registered,
+    renewed,
     requested,
 )
 from services.ledger.tests.integration.audit import audit
-from services.ledger.tests.integration.conftest import Ledger
+from services.ledger.tests.integration.conftest import Ledger, SetClock
 
 
 @pytest.fixture
@@ -33,7 +42,7 @@ def account_id() -> UUID:
 async def settled(ledger: Ledger, account_id: UUID) -> int:
     async with ledger.streams.database.read() as connection:
         await audit(connection)
-        account = await store.find_account(connection, account_id)
+        account = await find_account(connection, account_id)
     assert account is not None
     return account.settled
 
@@ -142,7 +151,7 @@ async def test_a_refused_input_leaves_nothing_of_its_batch(
 
 
 def history(random: Random, accounts: Sequence[UUID]) -> list[Payload]:
-    """Registrations, requests and answers, repeated and out of order."""
+    """Registrations, jobs, payments, refunds and deductions, repeated and out of order."""
     messages: list[Payload] = [
         registered(each, signup_credits=random.randrange(30), grace=random.randrange(5))
         for each in accounts
@@ -158,7 +167,15 @@ def history(random: Random, accounts: Sequence[UUID]) -> list[Payload]:
             failed(request) if random.random() < 0.3 else completed(request, random.randrange(5))
         )
         messages += [requested(request), answer]
-    messages += random.choices(messages, k=40)
+    for number in range(30):
+        account, amount = random.choice(accounts), random.randrange(1, 9)
+        payment_id = f"pi_{random.randrange(20)}_{account}"
+        messages += [
+            paid(account, amount, f"pi_{number}_{account}"),
+            refunded(account, amount, payment_id=payment_id, refund_id=f"re_{number}_{account}"),
+            deduction(account, amount, deduction_id=UUID(int=random.getrandbits(128))),
+        ]
+    messages += random.choices(messages, k=60)
     random.shuffle(messages)
     return messages
 
@@ -175,10 +192,12 @@ async def test_the_tables_hold_what_the_rules_say(ledger: Ledger) -> None:
     async with ledger.streams.database.read() as connection:
         await audit(connection)
         for account_id in accounts:
-            account = await store.find_account(connection, account_id)
+            account = await find_account(connection, account_id)
             assert account is not None
             assert account.settled == expected.accounts[account_id].settled
-        books, is_awaited = await store.load(connection, accounts, expected.reservations)
+        books, is_awaited = await store.load(
+            connection, store.Needed(account_ids=accounts, job_ids=expected.reservations)
+        )
     assert books.reservations == expected.reservations
     assert not is_awaited
 
@@ -195,7 +214,7 @@ async def test_parallel_batches_over_the_same_accounts_keep_the_books(ledger: Le
     async with ledger.streams.database.read() as connection:
         await audit(connection)
         for account_id in accounts:
-            account = await store.find_account(connection, account_id)
+            account = await find_account(connection, account_id)
             assert account is not None
             assert account.settled == expected.accounts[account_id].settled
     assert len(await ledger.told()) == len(booked)
@@ -214,3 +233,67 @@ async def test_the_opening_and_its_waiters_cannot_miss_each_other(ledger: Ledger
     )
     assert await ledger.count("waiting") == 0
     assert len(await ledger.told()) == 60
+
+
+async def test_a_completed_job_that_is_told_three_times_is_charged_once(
+    ledger: Ledger, account_id: UUID
+) -> None:
+    request = facts(account_id, uuid4(), units=3)
+    answer = completed(request)
+    await ledger.book(registered(account_id), requested(request), answer)
+    await asyncio.gather(ledger.book(answer), ledger.book(answer, answer))
+    assert await settled(ledger, account_id) == 17
+
+
+async def test_ten_payments_at_once_add_up(ledger: Ledger, account_id: UUID) -> None:
+    await ledger.book(registered(account_id))
+    await asyncio.gather(*(ledger.book(paid(account_id, 7, f"pi_{each}")) for each in range(10)))
+    assert await settled(ledger, account_id) == 90
+
+
+async def test_six_copies_of_one_payment_at_once_count_once(
+    ledger: Ledger, account_id: UUID
+) -> None:
+    payment = paid(account_id, 7, "pi_1")
+    await ledger.book(registered(account_id))
+    await asyncio.gather(*(ledger.book(payment) for _ in range(6)))
+    assert await settled(ledger, account_id) == 27
+    assert len(await ledger.told()) == 2
+
+
+async def test_payments_and_deductions_before_the_opening_wait_for_it(
+    ledger: Ledger, account_id: UUID
+) -> None:
+    await ledger.book(paid(account_id, 7), deduction(account_id, 5), refunded(account_id, 1))
+    assert await ledger.told() == []
+    await ledger.book(created(account_id, signup_credits=0))
+    assert await settled(ledger, account_id) == 1
+    assert await ledger.count("waiting") == 0
+
+
+async def test_a_release_finds_a_lot_that_a_renewal_has_ended_meanwhile(
+    ledger: Ledger, account_id: UUID
+) -> None:
+    """Nothing of the lot was left to be loaded when it ended."""
+    request = facts(account_id, uuid4(), units=10)
+    first = renewed(account_id, 10, until=NOW + timedelta(days=30))
+    await ledger.book(registered(account_id, signup_credits=0), first, requested(request))
+    await ledger.book(renewed(account_id, 10, until=NOW + timedelta(days=60)))
+    await ledger.book(failed(request))
+    assert await settled(ledger, account_id) == 10
+
+
+async def test_a_request_that_comes_late_takes_back_what_has_expired(
+    ledger: Ledger, account_id: UUID
+) -> None:
+    end = NOW + timedelta(days=1)
+    early, late = (facts(account_id, uuid4(), units=3, requested_at=at) for at in (NOW, end))
+    await ledger.book(
+        registered(account_id, signup_credits=0), paid(account_id, 5, "pi_1", expires_at=end)
+    )
+    await Expiry(ledger.streams.database, SetClock(end)).work()
+    assert await settled(ledger, account_id) == 0
+    await ledger.book(requested(early))
+    assert await settled(ledger, account_id) == 3
+    await ledger.book(requested(late), failed(early), completed(late))
+    assert await settled(ledger, account_id) == -3

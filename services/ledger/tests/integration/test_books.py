@@ -17,6 +17,7 @@ from libs.runtime.db import Connection, Database
 from services.ledger import store
 from services.ledger.consumers import create_handler
 from services.ledger.domain.postings import Book, Entry, Transaction, TransactionKind
+from services.ledger.store import history
 from services.ledger.tests.builders import completed, facts, registered, requested
 from services.ledger.tests.integration.conftest import Ledger
 
@@ -189,9 +190,9 @@ async def test_pages_are_found_by_index_even_when_the_tables_were_empty(ledger: 
     async with ledger.streams.database.read() as connection:
         await connection.execute("VACUUM ANALYZE account, lot, reservation, entry, transaction")
         for each in (
-            await plan(connection, store.FIND_ACCOUNT, ids[0]),
-            await plan(connection, store.LIST_TRANSACTIONS, ids[0], 9, 9),
-            await plan(connection, store.LIST_TRANSACTIONS_OF_JOB, ids[0], 9, 9, ids[0]),
+            await plan(connection, history.FIND_ACCOUNT, ids[0]),
+            await plan(connection, history.LIST_TRANSACTIONS, ids[0], 9, 9),
+            await plan(connection, history.LIST_TRANSACTIONS_OF_JOB, ids[0], 9, 9, ids[0]),
         ):
             assert_rows_are_looked_up(each)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,12 +13,12 @@ import pytest
 
 from infra.local.cluster import LocalCluster
 from libs.events.bus import KafkaBus
-from libs.events.credits import CreditsEvent
+from libs.events.credits import CreditsCaptured, CreditsEvent
 from libs.events.envelope import Event, encode
-from libs.events.identity import UserRegistered
 from libs.events.names import Topic
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY
+from libs.events.testing import NOW
 from libs.events.testing import event as event_of
 from libs.events.transport import OutgoingMessage
 from libs.runtime.db import Connection
@@ -26,14 +27,38 @@ from libs.runtime.rebuild.projection import RebuildError
 from libs.runtime.testing import rebuilt
 from services.ledger import projections
 from services.ledger.app import MIGRATIONS
+from services.ledger.domain.account import Account, evolve
+from services.ledger.domain.commands import (
+    ForfeitSubscription,
+    KeyedCommand,
+    ReverseTransaction,
+    SetGrace,
+)
+from services.ledger.domain.fold import Input
+from services.ledger.domain.ids import reversal_id
+from services.ledger.handlers.booking import carry_out
+from services.ledger.handlers.expiry import Expiry
 from services.ledger.rebuild import PROJECTION
-from services.ledger.tests.builders import registered
+from services.ledger.store.history import find_account, find_account_as_of
+from services.ledger.store.orders import find_posted
+from services.ledger.tests.builders import (
+    ADMIN,
+    completed,
+    facts,
+    failed,
+    paid,
+    registered,
+    renewed,
+    requested,
+)
 from services.ledger.tests.integration.audit import audit
-from services.ledger.tests.integration.conftest import Ledger, RunningLedger
+from services.ledger.tests.integration.conftest import Ledger, RunningLedger, SetClock
 from services.ledger.tests.integration.test_booking import history
 from services.ledger.tests.integration.test_service import eventually, person
 
-TABLES = ("account", "lot", "reservation", "transaction", "entry")
+HOUR = timedelta(hours=1)
+FAR = datetime(2999, 1, 1, tzinfo=UTC)
+TABLES = ("account", "lot", "reservation", "transaction", "remark", "entry")
 
 
 async def dump(connection: Connection) -> dict[str, list[str]]:
@@ -51,12 +76,96 @@ async def dump(connection: Connection) -> dict[str, list[str]]:
     }
 
 
+def lots_over_time(random: Random, accounts: list[UUID]) -> list[Payload]:
+    """Lots that end by the hour, renewals, and jobs that are admitted and answered by the hour."""
+    found: list[Payload] = []
+    for number in range(60):
+        account, hour = random.choice(accounts), NOW + HOUR * random.randrange(9)
+        request = facts(account, UUID(int=10_000 + number), units=4, requested_at=hour)
+        found += [
+            paid(account, 5, f"ending_{number}", expires_at=hour),
+            renewed(account, 6, until=hour, payment_id=f"in_{number}"),
+            requested(request),
+        ]
+        answers = (completed(request, random.randrange(5)), failed(request))
+        found.insert(random.randrange(len(found)), random.choice(answers))
+    return found
+
+
+async def order(ledger: Ledger, accounts: list[UUID]) -> None:
+    """What a person would."""
+    for number, account_id in enumerate(accounts):
+        told = [each for each in await ledger.told() if each.account_id == account_id]
+        captured = next(each for each in told if isinstance(each, CreditsCaptured))
+        commands: list[KeyedCommand] = [
+            SetGrace(
+                transaction_id=UUID(int=20_000 + number),
+                account_id=account_id,
+                grace=9,
+                actor=ADMIN,
+                reason="x",
+            ),
+            ForfeitSubscription(
+                transaction_id=UUID(int=30_000 + number), account_id=account_id, at=NOW
+            ),
+            ReverseTransaction(
+                transaction_id=reversal_id(captured.transaction_id),
+                account_id=account_id,
+                reverses=captured.transaction_id,
+                at=NOW,
+                actor=ADMIN,
+                reason="x",
+            ),
+        ]
+        async with ledger.streams.database.transaction() as transaction:
+            posted = await find_posted(transaction.connection, account_id, captured.transaction_id)
+            assert posted is not None
+            inputs = [Input(None, each) for each in commands]
+            await carry_out(transaction, inputs, {posted.transaction_id: posted})
+
+
+async def test_a_balance_as_of_any_version_or_time_is_the_fold_until_then(ledger: Ledger) -> None:
+    random = Random(5)
+    accounts = [UUID(int=random.getrandbits(128)) for _ in range(2)]
+    messages = [*history(random, accounts), *lots_over_time(random, accounts)]
+    for start in range(0, len(messages), 9):
+        await ledger.book(*messages[start : start + 9])
+    events = await ledger.published()
+    async with ledger.streams.database.read() as connection:
+        for account_id in accounts:
+            account = Account(account_id=account_id)
+            for each in events:
+                if not isinstance(each.data, CreditsEvent) or each.data.account_id != account_id:
+                    continue
+                account = evolve(account, each.data)
+                version = await find_account_as_of(
+                    connection, account_id, at=None, version=account.version
+                )
+                assert shown(version) == shown(account)
+            now = await find_account(connection, account_id)
+            last = await find_account_as_of(connection, account_id, at=FAR, version=None)
+            assert shown(now) == shown(last) == shown(account)
+            none = await find_account_as_of(connection, account_id, at=NOW, version=None)
+            assert none is None
+
+
+def shown(account: Account | None) -> object:
+    """What of an account its postings tell."""
+    assert account is not None
+    lots = {lot.lot_id: (lot.wallet, lot.remaining) for lot in account.lots if lot.remaining}
+    return account.version, account.settled, account.reserved, account.overdraft, lots
+
+
 async def test_following_the_ledgers_own_events_gives_the_same_rows(ledger: Ledger) -> None:
     random = Random(3)
     accounts = [UUID(int=random.getrandbits(128)) for _ in range(4)]
     messages = history(random, accounts)
+    messages += lots_over_time(random, accounts)
     for start in range(0, len(messages), 23):
         await ledger.book(*messages[start : start + 23])
+        if start % 2:
+            await Expiry(ledger.streams.database, SetClock(NOW + HOUR * random.randrange(9))).work()
+    await order(ledger, accounts)
     told: list[Event[CreditsEvent]] = [
         REGISTRY.decode(encoded)  # type: ignore[misc]  # the ledger publishes nothing else
         for _, encoded in await ledger.streams.published()
@@ -92,7 +201,7 @@ async def test_what_was_decided_and_not_yet_published_is_waited_for(
     outcome = await rebuilding
     await bus.close()
     assert outcome.is_equal, outcome.tables
-    assert [each.live_rows for each in outcome.tables] == [1, 1, 0, 1, 2]
+    assert [each.live_rows for each in outcome.tables] == [1, 1, 0, 1, 1, 2]
 
 
 async def rebuild(ledger: RunningLedger, **options: Any) -> Outcome:
@@ -104,7 +213,7 @@ async def tell(ledger: RunningLedger, messages: list[Payload]) -> None:
     await ledger.bus.publish(
         [
             OutgoingMessage(
-                Topic.IDENTITY if isinstance(each, UserRegistered) else Topic.GENERATION,
+                each.topic,
                 str(each.account).encode(),
                 encode(event_of(each)),
             )
@@ -234,8 +343,11 @@ async def test_the_databases_own_checks_are_at_work_after_a_swap(running: Runnin
 
 
 async def test_copies_of_its_own_events_in_the_log_change_nothing(running: RunningLedger) -> None:
-    accounts, messages = story(Random(8))
-    await tell(running, messages)
+    random = Random(8)
+    accounts, messages = story(random)
+    await tell(running, [*messages, *lots_over_time(random, accounts)])
+    await booked(running, accounts)
+    await order(running.books, accounts)
     await booked(running, accounts)
     told = await running.books.published()
     again = [*told[::3], *(event_of(each.data, event_id=uuid4()) for each in told[::2])]

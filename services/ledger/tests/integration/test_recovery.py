@@ -10,9 +10,10 @@ from infra.kafka import topics
 from infra.local.cluster import LocalCluster
 from libs.events.bus import KafkaBus
 from libs.events.envelope import Event
-from libs.events.names import Service
+from libs.events.names import EventType, Service
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY
+from libs.events.testing import NOW
 from libs.events.testing import event as event_of
 from libs.events.transport import OutgoingMessage
 from libs.runtime import recovery as recovery_module
@@ -28,8 +29,12 @@ from libs.runtime.testing_recovery import (
 )
 from services.ledger import consumers
 from services.ledger.app import MIGRATIONS
+from services.ledger.handlers.expiry import Expiry
+from services.ledger.rebuild import EVENT_TYPES
 from services.ledger.tests.integration.audit import audit
+from services.ledger.tests.integration.conftest import Ledger, SetClock
 from services.ledger.tests.integration.test_booking import history
+from services.ledger.tests.integration.test_rebuild import HOUR, lots_over_time, order
 
 
 @pytest.fixture
@@ -65,10 +70,20 @@ def some_history(seed: int) -> list[Event[Payload]]:
 async def test_a_ledger_without_its_database_comes_back_as_it_was(
     streams: Streams, emptied: Streams, bus: KafkaBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Through deaths before and after many of its commits, and without saying anything again."""
-    events = some_history(3)
-    await tell(bus, events)
+    """Through deaths before and after many of its commits, and without saying anything again.
+
+    What persons have ordered, and lots that came to their end, are in it: no input tells of those.
+    """
+    random = Random(3)
+    accounts = [UUID(int=random.getrandbits(128)) for _ in range(4)]
+    messages = [*history(random, accounts), *lots_over_time(random, accounts)]
+    await tell(bus, [event_of(each, source=Service.GATEWAY) for each in messages])
     await live(streams, bus, habits(streams))
+    await Expiry(streams.database, SetClock(NOW + 4 * HOUR)).work()
+    await order(Ledger(streams), accounts)
+    await live(streams, bus, habits(streams))
+    told = {REGISTRY.decode(encoded).data.event_type for _, encoded in await streams.published()}
+    assert told >= EVENT_TYPES - {EventType.CREDITS_RECLAIMED}
     said = await extents(bus, consumers.create_history(streams.clock).own)
     monkeypatch.setattr(recovery_module, "RECORDS_MAX", 5)
     assert await recover_dying(emptied, bus, habits(emptied).history) > 10

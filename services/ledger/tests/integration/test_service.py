@@ -54,7 +54,9 @@ async def test_a_generation_goes_through_the_books_and_can_be_read(running: Runn
         "reserved": 4,
         "grace": 3,
         "overdraft": 0,
+        "debt": 0,
         "available": 7,
+        "wallets": {"subscription": 0, "topup": 0, "promo": 4},
     }
     assert (lot["wallet"], lot["credits"], lot["remaining"], lot["source"]) == (
         "promo",

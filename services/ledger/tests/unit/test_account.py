@@ -17,12 +17,10 @@ from libs.events.credits import (
 from libs.events.testing import NOW
 from services.ledger.domain.account import (
     Account,
-    Lot,
     Reservation,
     ReservationState,
     evolve,
     evolve_reservation,
-    in_burn_order,
 )
 from services.ledger.domain.commands import (
     CaptureCredits,
@@ -33,6 +31,7 @@ from services.ledger.domain.commands import (
 )
 from services.ledger.domain.decide import decide
 from services.ledger.domain.errors import BrokenBooksError, ForeignJobError
+from services.ledger.domain.lots import Lot, in_burn_order
 
 ACCOUNT, JOB = uuid4(), uuid4()
 
@@ -56,15 +55,14 @@ def account_with(*lots: Lot, grace: int = 0) -> Account:
 def apply(
     account: Account, command: Command, reservation: Reservation | None = None
 ) -> tuple[CreditsEvent, Account, Reservation | None]:
-    event = decide(account, reservation, command)
-    assert event is not None
+    (event,) = decide(account, reservation, command)
     if isinstance(event, JobCreditsEvent):
         reservation = evolve_reservation(reservation, event)
     return event, evolve(account, event), reservation
 
 
 def reserve(account: Account, price: int, job_id: UUID = JOB) -> tuple[Account, Reservation]:
-    _, after, reservation = apply(account, ReserveCredits(ACCOUNT, job_id, price))
+    _, after, reservation = apply(account, ReserveCredits(ACCOUNT, job_id, price, NOW))
     assert reservation is not None
     return after, reservation
 
@@ -83,7 +81,7 @@ def test_an_account_without_credits_at_sign_up_is_opened_too() -> None:
 
 
 def test_an_opened_account_is_not_opened_again() -> None:
-    assert decide(account_with(), None, OpenAccount(ACCOUNT, 20, 5)) is None
+    assert decide(account_with(), None, OpenAccount(ACCOUNT, 20, 5)) == ()
 
 
 def test_the_soonest_ending_lot_burns_first_and_of_equal_ones_the_oldest() -> None:
@@ -108,7 +106,7 @@ def test_a_shortfall_goes_to_grace_and_then_to_debt_and_is_never_refused() -> No
 def test_a_partial_capture_charges_the_first_lots_and_frees_the_rest_in_one_event() -> None:
     first, second = lot(2, version=1), lot(5, version=2)
     account, reservation = reserve(account_with(first, second), 6)
-    event, account, closed = apply(account, CaptureCredits(ACCOUNT, JOB, 3), reservation)
+    event, account, closed = apply(account, CaptureCredits(ACCOUNT, JOB, 3, NOW), reservation)
     assert isinstance(event, CreditsCaptured)
     assert [(each.lot_id, each.credits) for each in event.lots] == [
         (first.lot_id, 2),
@@ -123,7 +121,7 @@ def test_a_partial_capture_charges_the_first_lots_and_frees_the_rest_in_one_even
 def test_a_release_returns_every_credit_to_where_it_came_from() -> None:
     before = account_with(lot(2, version=1), lot(5, version=2), grace=4)
     account, reservation = reserve(before, 9)
-    _, account, closed = apply(account, ReleaseCredits(ACCOUNT, JOB), reservation)
+    _, account, closed = apply(account, ReleaseCredits(ACCOUNT, JOB, NOW), reservation)
     assert account == replace(before, version=before.version + 2)
     assert closed is not None
     assert closed.state is ReservationState.RELEASED
@@ -131,34 +129,36 @@ def test_a_release_returns_every_credit_to_where_it_came_from() -> None:
 
 def test_a_free_job_takes_the_same_way() -> None:
     account, reservation = reserve(account_with(lot(2, version=1)), 0)
-    event, account, _ = apply(account, CaptureCredits(ACCOUNT, JOB, 0), reservation)
+    event, account, _ = apply(account, CaptureCredits(ACCOUNT, JOB, 0, NOW), reservation)
     assert isinstance(event, CreditsCaptured)
     assert (event.credits, account.settled, account.version) == (0, 2, 11)
 
 
 def test_a_capture_beyond_the_reservation_stops_at_it() -> None:
     account, reservation = reserve(account_with(lot(9, version=1)), 2)
-    _, account, _ = apply(account, CaptureCredits(ACCOUNT, JOB, 5), reservation)
+    _, account, _ = apply(account, CaptureCredits(ACCOUNT, JOB, 5, NOW), reservation)
     assert account.settled == 7
 
 
 @pytest.mark.parametrize(
-    "again", [CaptureCredits(ACCOUNT, JOB, 1), ReleaseCredits(ACCOUNT, JOB)], ids=["c", "r"]
+    "again",
+    [CaptureCredits(ACCOUNT, JOB, 1, NOW), ReleaseCredits(ACCOUNT, JOB, NOW)],
+    ids=["c", "r"],
 )
 def test_a_closed_job_is_never_closed_again(again: Command) -> None:
     account, reservation = reserve(account_with(lot(9, version=1)), 2)
-    assert decide(account, reservation, ReserveCredits(ACCOUNT, JOB, 2)) is None
-    _, account, closed = apply(account, CaptureCredits(ACCOUNT, JOB, 2), reservation)
-    assert decide(account, closed, again) is None
+    assert decide(account, reservation, ReserveCredits(ACCOUNT, JOB, 2, NOW)) == ()
+    _, account, closed = apply(account, CaptureCredits(ACCOUNT, JOB, 2, NOW), reservation)
+    assert decide(account, closed, again) == ()
 
 
 def test_another_account_gets_nothing_out_of_a_job() -> None:
     _, reservation = reserve(account_with(lot(9, version=1)), 2)
     stranger = Account(account_id=uuid4(), version=1)
     for command in (
-        ReserveCredits(stranger.account_id, JOB, 2),
-        CaptureCredits(stranger.account_id, JOB, 2),
-        ReleaseCredits(stranger.account_id, JOB),
+        ReserveCredits(stranger.account_id, JOB, 2, NOW),
+        CaptureCredits(stranger.account_id, JOB, 2, NOW),
+        ReleaseCredits(stranger.account_id, JOB, NOW),
     ):
         with pytest.raises(ForeignJobError):
             decide(stranger, reservation, command)
@@ -166,7 +166,7 @@ def test_another_account_gets_nothing_out_of_a_job() -> None:
 
 def test_an_event_that_does_not_follow_or_add_up_is_not_applied() -> None:
     account = account_with(lot(9, version=1))
-    event = decide(account, None, ReserveCredits(ACCOUNT, JOB, 2))
+    (event,) = decide(account, None, ReserveCredits(ACCOUNT, JOB, 2, NOW))
     assert isinstance(event, CreditsReserved)
     for broken in (
         replace(event, account_version=event.account_version + 1),
@@ -182,7 +182,7 @@ def test_an_event_that_does_not_follow_or_add_up_is_not_applied() -> None:
 
 def test_a_reservation_is_made_once_closed_once_and_for_its_whole_amount() -> None:
     account, reservation = reserve(account_with(lot(9, version=1)), 2)
-    captured = decide(account, reservation, CaptureCredits(ACCOUNT, JOB, 1))
+    (captured,) = decide(account, reservation, CaptureCredits(ACCOUNT, JOB, 1, NOW))
     assert isinstance(captured, CreditsCaptured)
     closed = evolve_reservation(reservation, captured)
     for before, event in (

@@ -1,5 +1,6 @@
 """Batches: what waits, what is released, what a repeat does."""
 
+from collections.abc import Sequence
 from uuid import uuid4
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from libs.events.credits import CreditsCaptured, CreditsGranted, CreditsReleased, CreditsReserved
 from libs.events.identity import UserRegistered
 from libs.events.payload import Payload
-from libs.events.testing import event
+from libs.events.testing import NOW, event
 from services.ledger.domain.account import Reservation, ReservationState
 from services.ledger.domain.commands import CaptureCredits, OpenAccount
 from services.ledger.domain.decide import account_key, job_key
@@ -39,6 +40,10 @@ def kinds(booked: list[Booked]) -> list[type]:
     return [type(each.event) for each in booked]
 
 
+def causes(inputs: Sequence[Input | Booked]) -> list[str]:
+    return [type(each.cause.data).__name__ for each in inputs if each.cause is not None]
+
+
 def test_a_generation_is_opened_reserved_and_captured_in_one_batch() -> None:
     books, booked = run([registered(ACCOUNT), requested(REQUEST), completed(REQUEST, 1)])
     assert kinds(booked) == [CreditsGranted, CreditsReserved, CreditsCaptured]
@@ -50,7 +55,7 @@ def test_a_generation_is_opened_reserved_and_captured_in_one_batch() -> None:
 def test_inputs_of_an_account_that_is_not_open_wait_in_their_order() -> None:
     books, booked = run([requested(REQUEST), completed(REQUEST)])
     assert not booked
-    assert [type(each.cause.data).__name__ for each in books.waiting[account_key(ACCOUNT)]] == [
+    assert causes(books.waiting[account_key(ACCOUNT)]) == [
         "GenerationRequested",
         "GenerationCompleted",
     ]
@@ -61,7 +66,7 @@ def test_inputs_of_an_account_that_is_not_open_wait_in_their_order() -> None:
 
 def test_a_waiting_input_keeps_its_own_cause() -> None:
     _, booked = run([requested(REQUEST)], [registered(ACCOUNT)])
-    assert [type(each.cause.data).__name__ for each in booked] == [
+    assert causes(booked) == [
         "UserRegistered",
         "GenerationRequested",
     ]
@@ -144,7 +149,7 @@ def test_a_waiter_that_is_refused_does_not_stop_what_has_released_it() -> None:
     reservation = Reservation(
         job_id=job_id, account_id=paying, account_version=1, credits=0, lots=()
     )
-    waiter = Input(opening, CaptureCredits(opened, job_id, 0))
+    waiter = Input(opening, CaptureCredits(opened, job_id, 0, NOW))
     books = Books({}, {job_id: reservation}, {account_key(opened): (waiter,)})
     folded = fold(books, [Input(opening, OpenAccount(opened, 1, 0))])
     assert [each.event.account_id for each in folded.booked] == [opened]

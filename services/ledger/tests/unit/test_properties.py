@@ -170,7 +170,9 @@ def test_repeats_change_nothing_wherever_they_come(
     _, inputs = history
     again = [*inputs]
     for place in data.draw(st.lists(st.integers(0, len(inputs) - 1), max_size=6)):
-        (repeat,) = inputs_of(inputs[place].cause.data)
+        cause = inputs[place].cause
+        assert cause is not None
+        (repeat,) = inputs_of(cause.data)
         after = again.index(inputs[place]) + 1  # a repeat never comes before its first delivery
         again.insert(data.draw(st.integers(after, len(again))), repeat)
     once, twice = run(inputs), run(again)

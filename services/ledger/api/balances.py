@@ -1,4 +1,4 @@
-"""The ledger's HTTP routes: what the caller's account holds, and what has moved it."""
+"""What an account holds, held at any time, and what has moved it."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,15 +6,19 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict
+from msgspec import Struct
+from msgspec.structs import asdict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from libs.events.credits import Wallet
 from libs.runtime.auth import Principal, RequirePrincipal
-from libs.runtime.db import Database
-from services.ledger import store
-from services.ledger.domain.account import Account, Lot
+from libs.runtime.db import Connection, Database
+from libs.runtime.errors import BadRequest, Forbidden
+from services.ledger.domain.account import Account
+from services.ledger.domain.lots import Lot
 from services.ledger.domain.postings import Book, Transaction, TransactionKind
+from services.ledger.store import history
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
@@ -22,6 +26,19 @@ VERSION_MAX = 2**63 - 1
 
 JobId = Annotated[UUID | None, Query(alias="jobId", description="Only what this job moved.")]
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
+AsOf = Annotated[AwareDatetime | None, Query(alias="asOf", description="As it stood then.")]
+AsOfVersion = Annotated[
+    int | None,
+    Query(
+        alias="asOfVersion",
+        ge=0,
+        le=VERSION_MAX,
+        description="As it stood at this ledger position.",
+    ),
+]
+AccountId = Annotated[
+    UUID | None, Query(alias="accountId", description="Another's account, for administrators.")
+]
 Cursor = Annotated[
     int | None, Query(ge=1, le=VERSION_MAX, description="`nextCursor` of the page before.")
 ]
@@ -29,6 +46,13 @@ Cursor = Annotated[
 
 class Body(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+
+class TwoTimesError(BadRequest):
+    code = "invalid_request"
+
+    def __init__(self) -> None:
+        super().__init__("Give asOf or asOfVersion, not both.")
 
 
 class LotRow(Body):
@@ -40,10 +64,15 @@ class LotRow(Body):
     remaining: int
     source: str
     expires_at: datetime | None
+    priority: int
 
 
 class Balance(Body):
-    """An account. Version 0: the ledger has not opened it yet, the figures are still to come."""
+    """An account. Version 0: the ledger has not opened it yet, the figures are still to come.
+
+    `overdraft` is what was taken beyond the lots, at most 0; `debt` is what of it goes beyond the
+    grace. In `wallets` are credits that are free to spend.
+    """
 
     account_id: UUID
     version: int
@@ -51,7 +80,9 @@ class Balance(Body):
     reserved: int
     grace: int
     overdraft: int
+    debt: int
     available: int
+    wallets: dict[Wallet, int]
     lots: list[LotRow]
 
 
@@ -61,6 +92,16 @@ class EntryRow(Body):
     book: Book
     lot_id: UUID | None
     credits: int
+
+
+class RemarkRow(Body):
+    """Who or what asked for a transaction that no job has caused."""
+
+    source: str
+    reference: str
+    actor: UUID | None
+    reason: str
+    reverses: UUID | None
 
 
 class TransactionRow(Body):
@@ -77,6 +118,7 @@ class TransactionRow(Body):
     correlation_id: UUID
     occurred_at: datetime
     entries: list[EntryRow]
+    remark: RemarkRow | None
 
 
 class TransactionRows(Body):
@@ -90,21 +132,30 @@ def create_router(database: Database, authenticate: RequirePrincipal) -> APIRout
     Caller = Annotated[Principal, Depends(authenticate)]  # noqa: N806  # a type, made at start
 
     @router.get("/balance")
-    async def read_balance(caller: Caller) -> Balance:
-        """The caller's account, with the lots that have something left."""
+    async def read_balance(
+        caller: Caller,
+        as_of: AsOf = None,
+        as_of_version: AsOfVersion = None,
+        account_id: AccountId = None,
+    ) -> Balance:
+        """An account now, or as it stood, with the lots that have something left."""
+        moment = Moment(_account_of(caller, account_id), as_of, as_of_version)
         async with database.read() as connection:
-            account = await store.find_account(connection, caller.account_id)
-        return _balance(account or Account(account_id=caller.account_id))
+            return _balance(await moment.find(connection))
 
     @router.get("/transactions")
     async def list_transactions(
-        caller: Caller, job_id: JobId = None, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
+        caller: Caller,
+        job_id: JobId = None,
+        limit: Limit = LIMIT_DEFAULT,
+        cursor: Cursor = None,
+        account_id: AccountId = None,
     ) -> TransactionRows:
-        """What has moved the caller's account, newest first."""
+        """What has moved an account, newest first."""
         async with database.read() as connection:
-            found = await store.list_transactions(
+            found = await history.list_transactions(
                 connection,
-                caller.account_id,
+                _account_of(caller, account_id),
                 job_id=job_id,
                 before_version=cursor or VERSION_MAX,
                 limit=limit + 1,
@@ -114,7 +165,37 @@ def create_router(database: Database, authenticate: RequirePrincipal) -> APIRout
     return router
 
 
+class Moment(Struct, frozen=True):
+    """An account, and when it is looked at."""
+
+    account_id: UUID
+    as_of: datetime | None
+    as_of_version: int | None
+
+    async def find(self, connection: Connection) -> Account:
+        if self.as_of is not None and self.as_of_version is not None:
+            raise TwoTimesError
+        if self.as_of is None and self.as_of_version is None:
+            found = await history.find_account(connection, self.account_id)
+        else:
+            found = await history.find_account_as_of(
+                connection, self.account_id, at=self.as_of, version=self.as_of_version
+            )
+        return found or Account(account_id=self.account_id)
+
+
+def _account_of(caller: Principal, account_id: UUID | None) -> UUID:
+    if account_id is None or account_id == caller.account_id:
+        return caller.account_id
+    if not caller.is_admin:
+        raise Forbidden("Only an administrator may look at another's account.")
+    return account_id
+
+
 def _balance(account: Account) -> Balance:
+    wallets = dict.fromkeys(Wallet, 0)
+    for lot in account.lots:
+        wallets[lot.wallet] += lot.remaining
     return Balance(
         account_id=account.account_id,
         version=account.version,
@@ -122,7 +203,9 @@ def _balance(account: Account) -> Balance:
         reserved=account.reserved,
         grace=account.grace,
         overdraft=account.overdraft,
+        debt=max(0, -account.overdraft - account.grace),
         available=account.settled + account.grace - account.reserved,
+        wallets=wallets,
         lots=[_lot_row(lot) for lot in account.lots],
     )
 
@@ -135,6 +218,7 @@ def _lot_row(lot: Lot) -> LotRow:
         remaining=lot.remaining,
         source=lot.source,
         expires_at=lot.expires_at,
+        priority=lot.priority,
     )
 
 
@@ -149,6 +233,7 @@ def _page(found: Sequence[Transaction], limit: int) -> TransactionRows:
 
 
 def _transaction_row(transaction: Transaction) -> TransactionRow:
+    remark = transaction.remark
     return TransactionRow(
         transaction_id=transaction.transaction_id,
         account_version=transaction.account_version,
@@ -164,4 +249,5 @@ def _transaction_row(transaction: Transaction) -> TransactionRow:
             EntryRow(book=entry.book, lot_id=entry.lot_id, credits=entry.credits)
             for entry in transaction.entries
         ],
+        remark=None if remark is None else RemarkRow(**asdict(remark)),
     )

@@ -1,24 +1,34 @@
-"""Every SQL statement of the ledger. Each takes a whole batch; none is run once per event."""
+"""The books: locked and loaded for a batch, and written back, in one statement each."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import chain
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import msgspec
-from asyncpg import Record
 from msgspec.structs import replace
 
 from libs.runtime.db import Connection
-from services.ledger.domain.account import Account, Lot, Reservation, in_burn_order
+from services.ledger.domain.account import Account, Reservation
+from services.ledger.domain.corrections import Past
 from services.ledger.domain.fold import Books
-from services.ledger.domain.postings import Book, Entry, Transaction, TransactionKind
+from services.ledger.domain.lots import NEVER, Lot, in_burn_order
+from services.ledger.domain.postings import Transaction
 
 Row: TypeAlias = tuple[Any, ...]
 
-# In the order in which `rows_of` fills them and WRITE takes them.
+# In the order in which `rows_of` fills them; WRITE and WRITE_REMARKS take them.
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
-    "account": ("id", "version", "grace", "overdraft", "reserved"),
+    "account": (
+        "id",
+        "version",
+        "grace",
+        "overdraft",
+        "overdraft_reserved",
+        "reserved",
+        "renewed_version",
+    ),
     "lot": (
         "id",
         "account_id",
@@ -28,6 +38,9 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
         "source",
         "expires_at",
         "opened_version",
+        "priority",
+        "ended_at",
+        "reclaimable",
     ),
     "reservation": (
         "job_id",
@@ -50,97 +63,111 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
         "correlation_id",
         "occurred_at",
     ),
+    "remark": ("transaction_id", "source", "reference", "actor_id", "reason", "reverses_id"),
     "entry": ("account_id", "account_version", "line", "book", "lot_id", "credits"),
 }
 
 LOAD = """
-    SELECT accounts, reservations, is_awaited FROM load_books($1::uuid[], $2::uuid[], $3::text[])
+    SELECT accounts, lots, reservations, known, is_awaited
+      FROM load_books($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5)
 """
 
 # One statement: one trip, and the database looks at a transaction and its entries together.
 # "On conflict" finds its rows through the primary key; an update from a join may not.
 WRITE = """
     WITH accounts AS (
-        INSERT INTO account (id, version, grace, overdraft, reserved)
-        SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+        INSERT INTO account (id, version, grace, overdraft, overdraft_reserved, reserved,
+                             renewed_version)
+        SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
+                             $6::bigint[], $7::bigint[])
         ON CONFLICT (id) DO UPDATE
            SET version = excluded.version, grace = excluded.grace,
-               overdraft = excluded.overdraft, reserved = excluded.reserved
+               overdraft = excluded.overdraft, overdraft_reserved = excluded.overdraft_reserved,
+               reserved = excluded.reserved, renewed_version = excluded.renewed_version
     ), lots AS (
         INSERT INTO lot (id, account_id, wallet, credits, remaining, source, expires_at,
-                         opened_version)
-        SELECT * FROM unnest($6::uuid[], $7::uuid[], $8::text[], $9::bigint[], $10::bigint[],
-                             $11::text[], $12::timestamptz[], $13::bigint[])
-        ON CONFLICT (id) DO UPDATE SET remaining = excluded.remaining
+                         opened_version, priority, ended_at, reclaimable)
+        SELECT * FROM unnest($8::uuid[], $9::uuid[], $10::text[], $11::bigint[], $12::bigint[],
+                             $13::text[], $14::timestamptz[], $15::bigint[], $16::integer[],
+                             $17::timestamptz[], $18::bigint[])
+        ON CONFLICT (id) DO UPDATE
+           SET remaining = excluded.remaining, ended_at = excluded.ended_at,
+               reclaimable = excluded.reclaimable
     ), reservations AS (
         INSERT INTO reservation (job_id, account_id, account_version, credits, state,
                                  captured_credits)
-        SELECT * FROM unnest($14::uuid[], $15::uuid[], $16::bigint[], $17::bigint[], $18::text[],
-                             $19::bigint[])
+        SELECT * FROM unnest($19::uuid[], $20::uuid[], $21::bigint[], $22::bigint[], $23::text[],
+                             $24::bigint[])
         ON CONFLICT (job_id) DO UPDATE
            SET state = excluded.state, captured_credits = excluded.captured_credits
     ), transactions AS (
         INSERT INTO transaction (account_id, account_version, id, kind, job_id, settled_after,
                                  grace_after, event_id, causation_id, correlation_id, occurred_at)
-        SELECT * FROM unnest($20::uuid[], $21::bigint[], $22::uuid[], $23::text[], $24::uuid[],
-                             $25::bigint[], $26::bigint[], $27::uuid[], $28::uuid[], $29::uuid[],
-                             $30::timestamptz[])
+        SELECT * FROM unnest($25::uuid[], $26::bigint[], $27::uuid[], $28::text[], $29::uuid[],
+                             $30::bigint[], $31::bigint[], $32::uuid[], $33::uuid[], $34::uuid[],
+                             $35::timestamptz[])
     )
     INSERT INTO entry (account_id, account_version, line, book, lot_id, credits)
-    SELECT * FROM unnest($31::uuid[], $32::bigint[], $33::smallint[], $34::text[], $35::uuid[],
-                         $36::bigint[])
+    SELECT * FROM unnest($36::uuid[], $37::bigint[], $38::smallint[], $39::text[], $40::uuid[],
+                         $41::bigint[])
 """
 
-FIND_ACCOUNT = """
-    SELECT row_to_json(found) FROM (
-        SELECT id AS account_id, version, grace, overdraft, reserved, (
-            SELECT coalesce(json_agg(held), '[]') FROM (
-                SELECT id AS lot_id, wallet, credits, remaining, source, expires_at, opened_version
-                  FROM lot WHERE account_id = account.id AND remaining > 0
-            ) AS held) AS lots
-          FROM account WHERE id = $1
-    ) AS found
+# Apart from the rest: few transactions have one.
+WRITE_REMARKS = """
+    INSERT INTO remark (transaction_id, source, reference, actor_id, reason, reverses_id)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::uuid[])
 """
 
-_TRANSACTIONS = """
-    SELECT account_id, account_version, id, kind, job_id, settled_after, grace_after,
-           event_id, causation_id, correlation_id, occurred_at,
-           lines.books, lines.lot_ids, lines.amounts
-      FROM transaction CROSS JOIN LATERAL (
-        SELECT array_agg(book ORDER BY line) AS books,
-               array_agg(lot_id ORDER BY line) AS lot_ids,
-               array_agg(credits ORDER BY line) AS amounts
-          FROM entry
-         WHERE entry.account_id = transaction.account_id
-           AND entry.account_version = transaction.account_version
-      ) AS lines
-     WHERE account_id = $1 AND account_version < $2
-"""
-LIST_TRANSACTIONS = f"{_TRANSACTIONS} ORDER BY account_version DESC LIMIT $3"
-LIST_TRANSACTIONS_OF_JOB = f"{_TRANSACTIONS} AND job_id = $4 ORDER BY account_version DESC LIMIT $3"
+
+class OwnedLot(msgspec.Struct, frozen=True, gc=False):
+    """A lot, and whose it is."""
+
+    account_id: UUID
+    lot: Lot
 
 
-_read_account = msgspec.json.Decoder(Account).decode
+class Needed(msgspec.Struct, frozen=True, kw_only=True):
+    """What of the books a batch can touch."""
+
+    account_ids: Collection[UUID]
+    job_ids: Collection[UUID] = ()
+    keys: Collection[str] = ()  # under which something may wait
+    transaction_ids: Collection[UUID] = ()  # which may have been booked before
+    admitted_from: datetime = NEVER  # when the earliest request was admitted
+
+
 _read_accounts = msgspec.json.Decoder(list[Account]).decode
+_read_lots = msgspec.json.Decoder(list[OwnedLot]).decode
+_read_known = msgspec.json.Decoder(dict[UUID, UUID]).decode
 _read_reservations = msgspec.json.Decoder(list[Reservation]).decode
 
 
-async def load(
-    connection: Connection,
-    account_ids: Collection[UUID],
-    job_ids: Collection[UUID] = (),
-    needed_keys: Collection[str] = (),
-) -> tuple[Books, bool]:
+async def load(connection: Connection, needed: Needed) -> tuple[Books, bool]:
     """What is known of accounts and jobs, and whether anything waits for one of the keys.
 
     The accounts are locked until the commit, unknown ones at version 0. With them come the lots
-    that can be spent from, and those that open reservations of the jobs give back to.
+    that can be spent from, those that open reservations of the jobs give back to, and those that
+    ended after the earliest admission.
     """
-    row = await connection.fetchrow(LOAD, list(account_ids), list(job_ids), list(needed_keys))
+    row = await connection.fetchrow(
+        LOAD,
+        list(needed.account_ids),
+        list(needed.job_ids),
+        list(needed.keys),
+        list(needed.transaction_ids),
+        needed.admitted_from,
+    )
     assert row is not None  # noqa: S101  # a function that returns no set answers one row
-    accounts = {each.account_id: _ordered(each) for each in _read_accounts(row["accounts"])}
+    lots: dict[UUID, list[Lot]] = {}
+    for owned in _read_lots(row["lots"]):
+        lots.setdefault(owned.account_id, []).append(owned.lot)
+    accounts = {
+        each.account_id: replace(each, lots=in_burn_order(lots.get(each.account_id, ())))
+        for each in _read_accounts(row["accounts"])
+    }
     reservations = {each.job_id: each for each in _read_reservations(row["reservations"])}
-    return Books(accounts, reservations), row["is_awaited"]
+    past = Past(_read_known(row["known"]))
+    return Books(accounts, reservations, past=past), row["is_awaited"]
 
 
 async def record(
@@ -176,13 +203,12 @@ async def write(
     """Write transactions with their entries; states of accounts, of (account, lot), of jobs."""
     if transactions:
         rows = rows_of(transactions, accounts=accounts, lots=lots, reservations=reservations)
+        remarks = rows.pop("remark")
         await connection.execute(
-            WRITE,
-            *chain.from_iterable(
-                zip(*rows[table], strict=True) if rows[table] else ((),) * len(columns)
-                for table, columns in COLUMNS.items()
-            ),
+            WRITE, *chain.from_iterable(_columns(table, found) for table, found in rows.items())
         )
+        if remarks:
+            await connection.execute(WRITE_REMARKS, *_columns("remark", remarks))
 
 
 def rows_of(
@@ -198,38 +224,13 @@ def rows_of(
         "lot": [_lot_row(account_id, lot) for account_id, lot in lots],
         "reservation": [_reservation_row(each) for each in reservations],
         "transaction": [_header_row(each) for each in transactions],
+        "remark": [_remark_row(each) for each in transactions if each.remark is not None],
         "entry": [row for each in transactions for row in _entry_rows(each)],
     }
 
 
-async def find_account(connection: Connection, account_id: UUID) -> Account | None:
-    """An account with the lots that it can spend from."""
-    found = await connection.fetchval(FIND_ACCOUNT, account_id)
-    return None if found is None else _ordered(_read_account(found))
-
-
-async def list_transactions(
-    connection: Connection,
-    account_id: UUID,
-    *,
-    job_id: UUID | None,
-    before_version: int,
-    limit: int,
-) -> list[Transaction]:
-    """An account's transactions, newest first: all, or what one job did to it."""
-    if job_id is None:
-        rows = await connection.fetch(LIST_TRANSACTIONS, account_id, before_version, limit)
-    else:
-        rows = await connection.fetch(
-            LIST_TRANSACTIONS_OF_JOB, account_id, before_version, limit, job_id
-        )
-    return [_transaction(row) for row in rows]
-
-
-def _ordered(account: Account) -> Account:
-    if len(account.lots) < 2:
-        return account
-    return replace(account, lots=in_burn_order(account.lots))
+def _columns(table: str, rows: Sequence[Row]) -> Iterable[Row]:
+    return tuple(zip(*rows, strict=True)) or ((),) * len(COLUMNS[table])
 
 
 def _lots(books: Books, account_id: UUID) -> Sequence[Lot]:
@@ -243,7 +244,9 @@ def _account_row(account: Account) -> Row:
         account.version,
         account.grace,
         account.overdraft,
+        account.overdraft_reserved,
         account.reserved,
+        account.renewed_version,
     )
 
 
@@ -257,6 +260,9 @@ def _lot_row(account_id: UUID, lot: Lot) -> Row:
         lot.source,
         lot.expires_at,
         lot.opened_version,
+        lot.priority,
+        lot.ended_at,
+        lot.reclaimable,
     )
 
 
@@ -287,25 +293,20 @@ def _header_row(transaction: Transaction) -> Row:
     )
 
 
+def _remark_row(transaction: Transaction) -> Row:
+    remark = transaction.remark
+    assert remark is not None  # noqa: S101  # the caller has looked
+    return (
+        transaction.transaction_id,
+        remark.source,
+        remark.reference,
+        remark.actor,
+        remark.reason,
+        remark.reverses,
+    )
+
+
 def _entry_rows(transaction: Transaction) -> Iterator[Row]:
     account_id, version = transaction.account_id, transaction.account_version
     for line, entry in enumerate(transaction.entries):
         yield (account_id, version, line, entry.book.value, entry.lot_id, entry.credits)
-
-
-def _transaction(row: Record) -> Transaction:
-    lines = zip(row["books"], row["amounts"], row["lot_ids"], strict=True)
-    return Transaction(
-        account_id=row["account_id"],
-        account_version=row["account_version"],
-        transaction_id=row["id"],
-        kind=TransactionKind(row["kind"]),
-        job_id=row["job_id"],
-        settled_after=row["settled_after"],
-        grace_after=row["grace_after"],
-        event_id=row["event_id"],
-        causation_id=row["causation_id"],
-        correlation_id=row["correlation_id"],
-        occurred_at=row["occurred_at"],
-        entries=tuple(Entry(Book(book), amount, lot_id) for book, amount, lot_id in lines),
-    )

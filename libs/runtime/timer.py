@@ -9,8 +9,6 @@ from libs.runtime.clock import Clock
 from libs.runtime.faults import Backoff
 from libs.runtime.wakeups import Wakeups
 
-SWEEP_CHANNEL = "sweep"
-
 logger = structlog.get_logger(__name__)
 
 

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from libs.runtime.clock import SystemClock
+from libs.runtime.timer import Timer
 from libs.runtime.wakeups import Wakeups
-from services.generation.scheduler import Timer
 
 CLOCK = SystemClock()
 

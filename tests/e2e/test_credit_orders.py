@@ -1,0 +1,44 @@
+"""Orders of an administrator on the whole system: what is answered 200, admission already knows."""
+
+import asyncio
+from pathlib import Path
+
+from tests.e2e.conftest import SIGNUP_CREDITS
+from tests.e2e.system import System
+from tools.api_client import ApiClient
+from tools.invariants import what_is_wrong
+
+
+async def test_grants_and_deductions_are_in_force_when_they_are_answered(system: System) -> None:
+    status = system.status()
+    password = (await asyncio.to_thread(Path(status["admin"]["password_file"]).read_text)).strip()
+    async with system.person() as person, ApiClient(status["gateway_url"]) as admin:
+        await admin.log_in(status["admin"]["email"], password)
+        user = await person.call("GET", "/api/auth/me")
+        account = f"/api/admin/accounts/{user['id']}"
+
+        async def credits_left() -> int:
+            return int((await person.call("GET", "/api/auth/me"))["credits"])
+
+        grant = {"credits": 5, "reason": "A present."}
+        answered, told = await admin.answer("POST", f"{account}/grants", json=grant)
+        assert (answered, await credits_left()) == (200, SIGNUP_CREDITS + 5), told
+
+        take = {"credits": 12, "reason": "A mistake."}
+        answered, told = await admin.answer("POST", f"{account}/deductions", json=take)
+        assert (answered, told["status"], await credits_left()) == (200, "booked", 3)
+        answered, _ = await admin.answer("POST", f"{account}/deductions", json=take)
+        assert (answered, await credits_left()) == (402, 3)
+
+        limit = {"grace": 2, "reason": "Trusted."}
+        answered, told = await admin.answer("PUT", f"{account}/grace", json=limit)
+        assert answered == 200, told
+        balance = await person.call("GET", "/api/credits/balance")
+        shown = (balance["settled"], balance["grace"], balance["available"], balance["version"])
+        assert shown == (3, 2, 5, 4)
+        opened = await person.call("GET", "/api/credits/balance?asOfVersion=1")
+        assert opened["settled"] == SIGNUP_CREDITS
+        answered, _ = await person.answer("POST", f"{account}/grants", json=grant)
+        assert answered == 403
+    async with system.database() as connection:
+        assert "accounts whose copy differs from the ledger" not in await what_is_wrong(connection)

@@ -1,0 +1,363 @@
+"""Ledger transactions in batches, beside the same work as one database transaction each.
+
+The consumer's own code reads encoded events, enters its inbox, books by double entry and writes its
+outbox; only Kafka is left out. A job is two transactions: a reserve and a capture.
+"""
+
+import argparse
+import asyncio
+import gc
+import json
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import asyncpg
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from infra.local import ports, postgres
+from infra.local.home import Home, load_secrets
+from infra.local.supervisor import Report, Supervisor
+from infra.postgres import roles
+from libs.events.envelope import Event, encode
+from libs.events.generation import GenerationCompleted, GenerationRequested, RequestFacts
+from libs.events.identity import UserRegistered
+from libs.events.names import Service, Topic
+from libs.events.payload import Payload
+from libs.events.transport import Bus, IncomingMessage, Partition, Subscription
+from libs.runtime.clock import SystemClock
+from libs.runtime.consumer import Consumer
+from libs.runtime.db import Database
+from libs.runtime.emitter import Emitter
+from libs.runtime.ids import SystemIds
+from libs.runtime.metrics import StreamMetrics
+from libs.runtime.migrate import RUNTIME_MIGRATIONS, migrate
+from libs.runtime.service import GC_THRESHOLDS
+from libs.runtime.wakeups import Wakeups
+from services.ledger import consumers
+from services.ledger.app import MIGRATIONS
+from tools.bench import ledger_floor
+from tools.bench.figures import Spread, ratios
+
+SPEED_UP_TARGET = 4.0
+HOT_SHARE_TARGET = 0.8
+PER_SECOND_TARGET = 10_000.0
+ACCOUNTS = 1_000
+PLENTY = 10**9
+BATCHES = (50, 500)
+REPLICAS = 2
+WARM_UP_JOBS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many jobs each measurement books, and how many rounds there are."""
+
+    jobs: int = 6_000
+    single_jobs: int = 1_500
+    rounds: int = 5
+
+
+Rates = dict[str, list[float]]
+ONE_EACH = f"one transaction each, {ledger_floor.CONNECTIONS} connections"
+FUNCTION = "one call of a function each, without deciding"
+TOGETHER = f"{REPLICAS} consumers, batches of {max(BATCHES)}"
+
+
+def batched(size: int) -> str:
+    return f"batches of {size}"
+
+
+def hot(size: int) -> str:
+    return f"batches of {size}, one hot account"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Transactions a second by what was done; the ratios are taken round by round."""
+
+    rates: Mapping[str, Spread]
+    ratios: Mapping[str, tuple[Spread, float | None]]  # with the target, where there is one
+
+    @property
+    def is_reached(self) -> bool:
+        aims = [each.median >= aim for each, aim in self.ratios.values() if aim is not None]
+        return all(aims) and self.rates[TOGETHER].median >= PER_SECOND_TARGET
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self) | {"is_reached": self.is_reached}
+
+    def as_text(self) -> str:
+        lines = [f"{'transactions a second':<52}{'min':>9}{'median':>9}{'max':>9}   target"]
+        for name, spread in self.rates.items():
+            target = f">= {PER_SECOND_TARGET:,.0f}" if name == TOGETHER else ""
+            lines.append(_line(name, spread, "9,.0f", target))
+        for name, (spread, aim) in self.ratios.items():
+            lines.append(_line(name, spread, "9.2f", "" if aim is None else f">= {aim:g}"))
+        return "\n".join([*lines, f"all targets reached: {self.is_reached}"])
+
+
+def _line(name: str, spread: Spread, form: str, target: str) -> str:
+    shown = "".join(f"{each:>{form}}" for each in (spread.minimum, spread.median, spread.maximum))
+    return f"{name:<52}{shown}   {target}".rstrip()
+
+
+async def measure(plan: Plan, scratch: Path, report: Report) -> Figures:
+    """Run the whole bench on a Postgres of its own."""
+    async with _postgres(scratch) as dsn, _opened(dsn) as ledgers:
+        await ledger_floor.install(dsn)
+        report("Opening accounts")
+        accounts = [uuid4() for _ in range(ACCOUNTS)]
+        for number, ledger in enumerate(ledgers):
+            await ledger.place()
+            await ledger.open(accounts[number :: len(ledgers)])
+        for size in BATCHES:
+            await ledgers[0].book(_jobs(accounts, WARM_UP_JOBS), size)
+        rates: Rates = {}
+        for number in range(plan.rounds):
+            for name, rate in [each async for each in _round(plan, dsn, ledgers, accounts)]:
+                rates.setdefault(name, []).append(rate)
+                report(f"round {number + 1}, {name}: {rate:,.0f} a second")
+    return figures_of(rates)
+
+
+async def _round(
+    plan: Plan, dsn: str, ledgers: Sequence["Ledger"], accounts: Sequence[UUID]
+) -> AsyncIterator[tuple[str, float]]:
+    few = plan.single_jobs
+    yield ONE_EACH, await _together(ledgers, [_jobs(accounts[n::8], few // 8) for n in range(8)], 1)
+    yield FUNCTION, await _floor(dsn, _jobs(accounts, 2 * few))
+    for size in BATCHES:
+        yield batched(size), await ledgers[0].book(_jobs(accounts, plan.jobs), size)
+        yield hot(size), await ledgers[0].book(_jobs(accounts[:1], plan.jobs), size)
+    shares = [_jobs(accounts[n::REPLICAS], plan.jobs // REPLICAS) for n in range(REPLICAS)]
+    yield TOGETHER, await _together(ledgers, shares, max(BATCHES))
+
+
+async def _together(
+    ledgers: Sequence["Ledger"], shares: Sequence[Sequence[tuple[UUID, UUID]]], batch: int
+) -> float:
+    """Several consumers at once, each with its accounts, as partitions divide them."""
+    messages = [each.messages(jobs) for each, jobs in zip(ledgers, shares, strict=False)]
+    began = time.perf_counter()
+    pairs = zip(ledgers, messages, strict=False)
+    await asyncio.gather(*(ledger.feed(each, batch) for ledger, each in pairs))
+    return sum(map(len, messages)) / (time.perf_counter() - began)
+
+
+def figures_of(rates: Rates) -> Figures:
+    """Spreads and ratios of what was measured in each round."""
+    found: dict[str, tuple[Spread, float | None]] = {}
+    for size in BATCHES:
+        ours, name = rates[batched(size)], batched(size)
+        found[f"{name} over one transaction each"] = ratios(ours, rates[ONE_EACH]), SPEED_UP_TARGET
+        found[f"{name} over the function"] = ratios(ours, rates[FUNCTION]), None
+        found[f"{hot(size)} over spread"] = ratios(rates[hot(size)], ours), HOT_SHARE_TARGET
+    together = rates[TOGETHER]
+    found[f"{TOGETHER} over the function"] = ratios(together, rates[FUNCTION]), None
+    return Figures({name: Spread.of(each) for name, each in rates.items()}, found)
+
+
+def _jobs(accounts: Sequence[UUID], count: int) -> list[tuple[UUID, UUID]]:
+    """(account, job) pairs, the accounts in turns."""
+    return [(accounts[number % len(accounts)], uuid4()) for number in range(count)]
+
+
+async def _floor(dsn: str, jobs: Sequence[tuple[UUID, UUID]]) -> float:
+    began = time.perf_counter()
+    await ledger_floor.book(dsn, jobs, datetime.now(UTC))
+    return 2 * len(jobs) / (time.perf_counter() - began)
+
+
+class _Still:
+    """A subscription that nothing is fetched from."""
+
+    def seek(self, partition: Partition, offset: int) -> None: ...
+
+
+class Ledger:
+    """A consumer of the ledger's, fed by hand with what stands in a partition of its own."""
+
+    def __init__(self, consumer: Consumer, number: int) -> None:
+        self._consumer = consumer
+        self._partition = Partition(Topic.GENERATION.value, uuid4(), number)
+        self._next = 0
+
+    async def place(self) -> None:
+        """Start at the partition's beginning."""
+        await self._consumer.place({self._partition: range(2**40)})
+
+    async def open(self, accounts: Sequence[UUID]) -> None:
+        """Open accounts with more credits than a bench can spend."""
+        opened = [
+            UserRegistered(
+                user_id=each, account_id=each, role="USER", signup_credits=PLENTY, grace=0
+            )
+            for each in accounts
+        ]
+        await self.feed(self._encoded(opened), max(BATCHES))
+
+    async def book(self, jobs: Sequence[tuple[UUID, UUID]], batch: int) -> float:
+        """Transactions a second: all jobs are reserved, then captured."""
+        return await _together([self], [jobs], batch)
+
+    async def feed(self, messages: Sequence[IncomingMessage], batch: int) -> None:
+        """Consume messages, so many at once."""
+        still = cast("Subscription", _Still())
+        for start in range(0, len(messages), batch):
+            await self._consumer.consume(still, messages[start : start + batch])
+
+    def messages(self, jobs: Sequence[tuple[UUID, UUID]]) -> list[IncomingMessage]:
+        """The requests of all jobs, then their answers, encoded."""
+        facts = [_facts(account_id, job_id) for account_id, job_id in jobs]
+        asked = [
+            GenerationRequested(job_id=each.job_id, account_id=each.account_id, request=each)
+            for each in facts
+        ]
+        return self._encoded([*asked, *map(_completed, facts)])
+
+    def _encoded(self, payloads: Sequence[Payload]) -> list[IncomingMessage]:
+        messages = []
+        for data in payloads:
+            encoded = encode(_event(data))
+            messages.append(IncomingMessage(self._partition, self._next, b"", encoded))
+            self._next += 1
+        return messages
+
+
+def _event(data: Payload) -> Event[Payload]:
+    return Event(
+        id=uuid4(),
+        source="/daygen/bench",
+        time=datetime.now(UTC),
+        correlation_id=uuid4(),
+        causation_id=None,
+        traceparent=None,
+        data=data,
+    )
+
+
+def _facts(account_id: UUID, job_id: UUID) -> RequestFacts:
+    now = datetime.now(UTC)
+    return RequestFacts(
+        job_id=job_id,
+        account_id=account_id,
+        user_id=account_id,
+        operation="image",
+        provider="local",
+        model="local-sketch",
+        prompt="dunes of a wide desert, in the manner of an old postcard",
+        options={},
+        unit_credits=1,
+        units=1,
+        price_book_version=1,
+        requested_at=now,
+        deadline_at=now + timedelta(minutes=10),
+    )
+
+
+def _completed(request: RequestFacts) -> GenerationCompleted:
+    return GenerationCompleted(
+        job_id=request.job_id,
+        account_id=request.account_id,
+        request=request,
+        attempt_id=uuid4(),
+        images=(),
+        delivered_units=1,
+        queued_ms=1,
+        provider_ms=1,
+        upload_ms=1,
+    )
+
+
+@asynccontextmanager
+async def _postgres(scratch: Path) -> AsyncIterator[str]:
+    """The DSN of the ledger's role on a server that goes when the block ends."""
+    home = Home((scratch / "home").resolve())
+    home.make()
+    names = (postgres.SUPERUSER, *Service)
+    secrets = load_secrets(home, names)
+    port = ports.choose([postgres.NAME])[postgres.NAME]
+    program = postgres.program(home, port, secrets.postgres)
+    supervisor = Supervisor([program], report=lambda _: None)
+    await supervisor.start()
+    try:
+        admin = postgres.dsn(port, postgres.SUPERUSER, secrets.postgres[postgres.SUPERUSER])
+        await roles.ensure_schemas(admin)
+        yield postgres.dsn(port, Service.LEDGER, secrets.postgres[Service.LEDGER])
+    finally:
+        await supervisor.stop()
+
+
+@asynccontextmanager
+async def _opened(dsn: str) -> AsyncIterator[list[Ledger]]:
+    """The ledger's tables and its consumers."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await migrate(connection, Service.LEDGER.value, [RUNTIME_MIGRATIONS, MIGRATIONS])
+    finally:
+        await connection.close()
+    clock, random = SystemClock(), Random()  # noqa: S311 - ids of a bench
+    ids = SystemIds(clock, random)
+    database = Database(
+        dsn,
+        schema=Service.LEDGER.value,
+        pool_size=ledger_floor.CONNECTIONS,
+        emitter=Emitter(Service.LEDGER.source, clock, ids),
+        wakeups=Wakeups(dsn, schema=Service.LEDGER.value, process_id=ids.new(), clock=clock),
+    )
+    await database.open()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)  # as in the running service
+    try:
+        yield [
+            Ledger(_consumer(database, clock, ids, random), number)
+            for number in range(ledger_floor.CONNECTIONS)
+        ]
+    finally:
+        await database.close()
+
+
+def _consumer(database: Database, clock: SystemClock, ids: SystemIds, random: Random) -> Consumer:
+    return Consumer(
+        name=Service.LEDGER.consumer_group,
+        topics=consumers.TOPICS,
+        types=consumers.EVENT_TYPES,
+        handler=consumers.create_handler(clock, ids),
+        database=database,
+        bus=cast("Bus", None),  # nothing is fetched
+        clock=clock,
+        ids=ids,
+        random=random,
+        metrics=StreamMetrics(CollectorRegistry()),
+    )
+
+
+def main() -> None:
+    """Measure and print, without the command line around it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rounds", type=int, default=Plan().rounds)
+    parser.add_argument("--jobs", type=int, default=Plan().jobs)
+    arguments = parser.parse_args()
+    plan = Plan(
+        jobs=arguments.jobs, single_jobs=max(8, arguments.jobs // 4), rounds=arguments.rounds
+    )
+    with tempfile.TemporaryDirectory(prefix="daygen-bench-") as scratch:
+        work = measure(plan, Path(scratch), lambda line: print(line, file=sys.stderr, flush=True))
+        figures = uvloop.run(work)
+    print(json.dumps(figures.as_json(), indent=2) if arguments.json else figures.as_text())
+
+
+if __name__ == "__main__":
+    main()
