@@ -1,5 +1,6 @@
 """Events of a generation: the gateway asks, the generation service answers exactly once."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import UUID
@@ -38,6 +39,56 @@ class CostSource(StrEnum):
     REPORTED = "reported"  # the provider's answer said so
 
 
+class Operation(StrEnum):
+    """What can be asked for; each has a price of its own. The options say the rest.
+
+    `edit` with `method` "remix" or "reframe"; `background` with `method` "replace" or "remove".
+    Without a method: what the inputs and the other options are enough for.
+    """
+
+    IMAGE = "image"
+    EDIT = "edit"
+    DESCRIBE = "describe"
+    VARIATE = "variate"
+    VECTORISE = "vectorise"
+    BACKGROUND = "background"
+    UPSCALE = "upscale"
+    VIDEO = "video"
+
+
+class InputRole(StrEnum):
+    """What an input picture is for."""
+
+    IMAGE = "image"  # what is worked on; of a video its first frame
+    MASK = "mask"  # of that picture; what its colours mean is the provider's own convention
+    REFERENCE = "reference"
+    STYLE = "style"
+    CHARACTER = "character"
+    LAST_FRAME = "last_frame"
+
+
+# The option that says what each of `input_keys` is for, in their order.
+INPUT_ROLES = "input_roles"
+
+
+def input_roles(operation: str, count: int, options: Mapping[str, Any]) -> list[InputRole]:
+    """What the inputs of a request are for: as `input_roles` says, else by its operation.
+
+    Without that option the first input is the picture that is worked on, and all others, as all
+    inputs of a new picture, are references.
+
+    Raises:
+        ValueError: there are not as many roles as inputs, or one of them is unknown.
+    """
+    given = options.get(INPUT_ROLES)
+    if given is None:
+        first = InputRole.REFERENCE if operation == Operation.IMAGE else InputRole.IMAGE
+        return [first, *[InputRole.REFERENCE] * (count - 1)][:count]
+    if not isinstance(given, list) or len(given) != count:
+        raise ValueError(f"{INPUT_ROLES} must name the role of each of the {count} inputs")
+    return [InputRole(role) for role in given]
+
+
 class RequestFacts(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """What was asked and at what price. Every answer repeats it, so that no reader needs a join."""
 
@@ -50,7 +101,7 @@ class RequestFacts(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_f
     model: str  # as the client sent it
     prompt: str
     options: dict[str, Any]
-    input_keys: tuple[str, ...] = ()
+    input_keys: tuple[str, ...] = ()  # of objects, see `input_roles`
     unit_credits: int
     units: int
     price_book_version: int

@@ -8,7 +8,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from services.gateway.domain.catalogue import PROVIDERS, Operation, Provider, provider_of
+from libs.events.generation import Operation
+from services.gateway.domain.catalogue import PROVIDERS, Provider, Takes, provider_of
 from services.gateway.domain.text import InvalidRequestError, is_storable
 
 UNITS_MAX: Final = 8
@@ -68,12 +69,13 @@ def place(draft: Draft, *, needs_model: bool = False) -> Order:
         raise InvalidRequestError(text, field="prompt")
     given = {**draft.options, **draft.provider_options}
     options = {name: value for name, value in given.items() if value is not None}
-    _refuse_input_images(options, model)
-    units = _units(options)
+    operation, takes = _operation(draft.operation, provider, model)
+    _check_input_images(options, model, takes)
+    units = _units(options, takes.units_max)
     kept = {name: each for name, each in options.items() if name not in (*_COUNTS, *_INPUT_IMAGES)}
     _check_options(kept)
     return Order(
-        operation=_operation(draft.operation),
+        operation=operation,
         provider=provider.name,
         model=model,
         prompt=prompt,
@@ -97,28 +99,35 @@ def _target(draft: Draft, *, needs_model: bool) -> tuple[Provider, str]:
     return found, draft.model
 
 
-def _operation(name: str | None) -> str:
+def _operation(name: str | None, provider: Provider, model: str) -> tuple[str, Takes]:
     try:
-        return Operation(name or Operation.IMAGE).value
+        operation = Operation(name or Operation.IMAGE)
     except ValueError:
         text = f"Unsupported operation: {_shown(name or '')}"
         raise InvalidRequestError(text, field="operation") from None
+    takes = provider.takes(model, operation)
+    if takes is None:
+        text = f"{model} cannot do {operation.value}: choose another model"
+        raise InvalidRequestError(text, field="operation")
+    return operation.value, takes
 
 
-def _refuse_input_images(options: dict[str, Any], model: str) -> None:
+def _check_input_images(options: dict[str, Any], model: str, takes: Takes) -> None:
     given = next((name for name in _INPUT_IMAGES if options.get(name)), None)
     if given is not None:
         raise InvalidRequestError(f"{model} takes no input image: leave out {given}", field=given)
+    if takes.inputs_min:
+        raise InvalidRequestError(f"{model} needs an input image", field="image")
 
 
-def _units(options: dict[str, Any]) -> int:
+def _units(options: dict[str, Any], units_max: int) -> int:
     for name in _COUNTS:
         if name not in options:
             continue
         count = options[name]
-        if type(count) is not int or not 1 <= count <= UNITS_MAX:
-            text = f"{name} must be a whole number from 1 to {UNITS_MAX}"
-            raise InvalidRequestError(text, field=name)
+        if type(count) is not int or not 1 <= count <= units_max:
+            allowed = "1" if units_max == 1 else f"a whole number from 1 to {units_max}"
+            raise InvalidRequestError(f"{name} must be {allowed}", field=name)
         return count
     return 1
 

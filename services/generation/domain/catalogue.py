@@ -77,6 +77,8 @@ FLUX: Final = Capabilities(
         Model(id="flux-2-pro", cost_microusd=30_000),
         Model(id="flux-2-max", cost_microusd=70_000),
         Model(id="flux-2-flex", cost_microusd=50_000),
+        Model(id="flux-2-klein-4b", cost_microusd=14_000),
+        Model(id="flux-2-klein-9b", cost_microusd=15_000),
     ),
     units_max=1,
     concurrency=24,

@@ -60,6 +60,25 @@ def test_a_count_outside_one_to_eight_is_refused(name: str, count: object) -> No
     assert refusal(**DRAFT, options={name: count}) == text
 
 
+@pytest.mark.parametrize(
+    ("model", "units_max"), [("flux-1.1", 1), ("reve-image", 4), ("recraft", 6), ("ideogram", 8)]
+)
+def test_no_more_is_admitted_than_the_provider_delivers(model: str, units_max: int) -> None:
+    order = place(Draft(prompt="a fox", model=model, options={"n": units_max}))
+    assert order.units == units_max
+    text = refusal(prompt="a fox", model=model, options={"n": units_max + 1})
+    assert text.startswith("n must be ")
+    assert str(units_max) in text
+
+
+def test_an_operation_that_the_model_cannot_do_is_refused() -> None:
+    assert (
+        refusal(**DRAFT, operation="video") == "local-sketch cannot do video: choose another model"
+    )
+    text = refusal(prompt="a fox", model="ideogram", operation="edit")
+    assert text == "ideogram needs an input image"
+
+
 @pytest.mark.parametrize("prompt", ["x" * 4_001, "nul \0", "half a pair \ud800"])
 def test_a_prompt_that_cannot_be_kept_is_refused(prompt: str) -> None:
     assert "Prompt must be plain text" in refusal(provider="local", prompt=prompt)
