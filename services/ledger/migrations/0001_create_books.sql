@@ -37,7 +37,9 @@ CREATE TABLE lot (
     -- An index over `remaining` itself would be rewritten by every change of it.
     is_spendable   boolean NOT NULL GENERATED ALWAYS AS (remaining > 0) STORED,
     is_reclaimable boolean NOT NULL GENERATED ALWAYS AS (reclaimable > 0) STORED,
-    CHECK (ended_at IS NULL OR remaining = 0),
+    -- What is taken back after the end is used by the next event of the account. Where events are
+    -- followed one by one, it remains until that one.
+    CHECK (remaining + reclaimable <= credits),
     CHECK (ended_at IS NOT NULL OR reclaimable = 0)
 ) WITH (fillfactor = 70);
 

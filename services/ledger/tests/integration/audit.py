@@ -22,6 +22,9 @@ RULES = {
         SELECT id FROM lot LEFT JOIN entry ON lot_id = id
          GROUP BY id HAVING coalesce(sum(entry.credits), 0) <> remaining
     """,
+    "nothing remains of a lot that has ended": """
+        SELECT id FROM lot WHERE ended_at IS NOT NULL AND remaining > 0
+    """,
     "reserved is the sum of the open reservations": """
         SELECT account.id FROM account LEFT JOIN reservation
             ON account_id = account.id AND state = 'reserved'

@@ -15,7 +15,7 @@ from infra.local.cluster import LocalCluster
 from libs.events.bus import KafkaBus
 from libs.events.credits import CreditsCaptured, CreditsEvent
 from libs.events.envelope import Event, encode
-from libs.events.names import Topic
+from libs.events.names import EventType, Topic
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY
 from libs.events.testing import NOW
@@ -74,6 +74,13 @@ async def dump(connection: Connection) -> dict[str, list[str]]:
         table: [each["line"] for each in found if each not in lock_rows]
         for table, found in rows.items()
     }
+
+
+async def forget_books(connection: Connection) -> None:
+    """Make the tables anew."""
+    await connection.execute(f"DROP TABLE {', '.join(reversed(TABLES))}")
+    await connection.execute("DROP FUNCTION check_entries, check_transactions, refuse_change")
+    await connection.execute((MIGRATIONS / "0001_create_books.sql").read_text())
 
 
 def lots_over_time(random: Random, accounts: list[UUID]) -> list[Payload]:
@@ -172,15 +179,37 @@ async def test_following_the_ledgers_own_events_gives_the_same_rows(ledger: Ledg
     ]
     async with ledger.streams.database.read() as connection:
         live = await dump(connection)
-        await connection.execute(f"DROP TABLE {', '.join(reversed(TABLES))}")
-        await connection.execute("DROP FUNCTION check_entries, check_transactions, refuse_change")
-        await connection.execute((MIGRATIONS / "0001_create_books.sql").read_text())
+        await forget_books(connection)
         for start in range(0, len(told), 19):
             # Overlapping, as after a crash: what is booked stays as it is.
             await projections.follow(connection, told[max(0, start - 7) : start + 19])
         await audit(connection)
         assert await dump(connection) == live
     assert len(live["transaction"]) == len(told)
+
+
+async def test_what_a_lot_gives_after_its_end_can_be_followed_event_by_event(
+    ledger: Ledger,
+) -> None:
+    """A batch may end between the event that takes credits back and the one that uses them."""
+    account_id, end = uuid4(), NOW + HOUR
+    await ledger.book(
+        registered(account_id, signup_credits=0),
+        paid(account_id, 5, expires_at=end),
+        paid(account_id, 4, "pi_2", expires_at=end),
+    )
+    await Expiry(ledger.streams.database, SetClock(end)).work()
+    request = facts(account_id, uuid4(), units=7, requested_at=NOW)
+    await ledger.book(requested(request), failed(request))
+    told = await ledger.published()
+    assert EventType.CREDITS_RECLAIMED in {each.data.event_type for each in told}
+    async with ledger.streams.database.read() as connection:
+        live = await dump(connection)
+        await forget_books(connection)
+        for each in told:
+            await projections.follow(connection, [each])
+        await audit(connection)
+        assert await dump(connection) == live
 
 
 async def test_what_was_decided_and_not_yet_published_is_waited_for(
