@@ -7,57 +7,53 @@ from libs.events.names import EventType, Service, Topic
 from libs.events.payload import Moment, Payload
 
 
-class UserRegistered(Payload, frozen=True, kw_only=True):
-    """A user exists, and a credit account opened with these credits and overdraft limit."""
+class IdentityEvent(Payload, frozen=True, kw_only=True):
+    """Something of one account: its persons, their rights and their keys."""
 
-    event_type: ClassVar[EventType] = EventType.USER_REGISTERED
     topic: ClassVar[Topic] = Topic.IDENTITY
     writers: ClassVar[tuple[Service, ...]] = (Service.GATEWAY,)
 
-    user_id: UUID
     account_id: UUID
+
+    @property
+    def account(self) -> UUID:
+        return self.account_id
+
+
+class UserEvent(IdentityEvent, frozen=True, kw_only=True):
+    """Something of one person."""
+
+    user_id: UUID
+
+    @property
+    def subject(self) -> str:
+        return str(self.user_id)
+
+
+class UserRegistered(UserEvent, frozen=True, kw_only=True):
+    """A user exists, and a credit account opened with these credits and overdraft limit."""
+
+    event_type: ClassVar[EventType] = EventType.USER_REGISTERED
+
     role: str
     signup_credits: int
     grace: int
 
-    @property
-    def subject(self) -> str:
-        return str(self.user_id)
 
-    @property
-    def account(self) -> UUID:
-        return self.account_id
-
-
-class AccountErased(Payload, frozen=True, kw_only=True):
+class AccountErased(UserEvent, frozen=True, kw_only=True):
     """A person is gone: whoever has their words or pictures removes them. The books stay."""
 
     event_type: ClassVar[EventType] = EventType.ACCOUNT_ERASED
-    topic: ClassVar[Topic] = Topic.IDENTITY
-    writers: ClassVar[tuple[Service, ...]] = (Service.GATEWAY,)
 
-    user_id: UUID
-    account_id: UUID
     actor: UUID  # who asked for it: the person, or an administrator
 
-    @property
-    def subject(self) -> str:
-        return str(self.user_id)
 
-    @property
-    def account(self) -> UUID:
-        return self.account_id
-
-
-class WorkspaceCreated(Payload, frozen=True, kw_only=True):
+class WorkspaceCreated(IdentityEvent, frozen=True, kw_only=True):
     """A workspace exists, and a credit account of its own opened with these credits and limit."""
 
     event_type: ClassVar[EventType] = EventType.WORKSPACE_CREATED
-    topic: ClassVar[Topic] = Topic.IDENTITY
-    writers: ClassVar[tuple[Service, ...]] = (Service.GATEWAY,)
 
     workspace_id: UUID
-    account_id: UUID
     created_by: UUID
     signup_credits: int
     grace: int
@@ -66,62 +62,31 @@ class WorkspaceCreated(Payload, frozen=True, kw_only=True):
     def subject(self) -> str:
         return str(self.workspace_id)
 
-    @property
-    def account(self) -> UUID:
-        return self.account_id
 
-
-class UserBanned(Payload, frozen=True, kw_only=True):
+class UserBanned(UserEvent, frozen=True, kw_only=True):
     """An administrator took from a user the right to generate."""
 
     event_type: ClassVar[EventType] = EventType.USER_BANNED
-    topic: ClassVar[Topic] = Topic.IDENTITY
-    writers: ClassVar[tuple[Service, ...]] = (Service.GATEWAY,)
 
-    user_id: UUID
-    account_id: UUID
     reason: str  # the administrator's own words
     actor: UUID  # the administrator
 
-    @property
-    def subject(self) -> str:
-        return str(self.user_id)
 
-    @property
-    def account(self) -> UUID:
-        return self.account_id
-
-
-class UserUnbanned(Payload, frozen=True, kw_only=True):
+class UserUnbanned(UserEvent, frozen=True, kw_only=True):
     """An administrator gave a user the right to generate back."""
 
     event_type: ClassVar[EventType] = EventType.USER_UNBANNED
-    topic: ClassVar[Topic] = Topic.IDENTITY
-    writers: ClassVar[tuple[Service, ...]] = (Service.GATEWAY,)
 
-    user_id: UUID
-    account_id: UUID
     reason: str  # the administrator's own words
     actor: UUID  # the administrator
 
-    @property
-    def subject(self) -> str:
-        return str(self.user_id)
 
-    @property
-    def account(self) -> UUID:
-        return self.account_id
-
-
-class DeductionRequested(Payload, frozen=True, kw_only=True):
+class DeductionRequested(IdentityEvent, frozen=True, kw_only=True):
     """An administrator takes credits that are there: they are held, the ledger books them."""
 
     event_type: ClassVar[EventType] = EventType.DEDUCTION_REQUESTED
-    topic: ClassVar[Topic] = Topic.IDENTITY
-    writers: ClassVar[tuple[Service, ...]] = (Service.GATEWAY,)
 
     deduction_id: UUID
-    account_id: UUID
     credits: int
     actor: UUID  # the administrator
     reason: str  # the administrator's own words
@@ -131,51 +96,33 @@ class DeductionRequested(Payload, frozen=True, kw_only=True):
     def subject(self) -> str:
         return str(self.deduction_id)
 
-    @property
-    def account(self) -> UUID:
-        return self.account_id
 
-
-class ApiKeyCreated(Payload, frozen=True, kw_only=True):
+class ApiKeyCreated(IdentityEvent, frozen=True, kw_only=True):
     """A user made a key for programs. The key itself is told to nobody else."""
 
     event_type: ClassVar[EventType] = EventType.API_KEY_CREATED
-    topic: ClassVar[Topic] = Topic.IDENTITY
-    writers: ClassVar[tuple[Service, ...]] = (Service.GATEWAY,)
 
     key_id: UUID
     user_id: UUID
-    account_id: UUID
     scopes: tuple[str, ...]
 
     @property
     def subject(self) -> str:
         return str(self.key_id)
 
-    @property
-    def account(self) -> UUID:
-        return self.account_id
 
-
-class ApiKeyRevoked(Payload, frozen=True, kw_only=True):
+class ApiKeyRevoked(IdentityEvent, frozen=True, kw_only=True):
     """A key opens nothing any more."""
 
     event_type: ClassVar[EventType] = EventType.API_KEY_REVOKED
-    topic: ClassVar[Topic] = Topic.IDENTITY
-    writers: ClassVar[tuple[Service, ...]] = (Service.GATEWAY,)
 
     key_id: UUID
     user_id: UUID
-    account_id: UUID
     actor: UUID
 
     @property
     def subject(self) -> str:
         return str(self.key_id)
-
-    @property
-    def account(self) -> UUID:
-        return self.account_id
 
 
 class LimitChanged(Payload, frozen=True, kw_only=True):

@@ -8,12 +8,21 @@ from libs.events.names import EventType, Service, Topic
 from libs.events.payload import Moment, Payload
 
 
-class MessageParked(Payload, frozen=True, kw_only=True):
+class OperationsEvent(Payload, frozen=True, kw_only=True):
+    """Something of no account: its subject is its key."""
+
+    topic: ClassVar[Topic] = Topic.OPERATIONS
+    writers: ClassVar[tuple[Service, ...]] = tuple(Service)
+
+    @property
+    def account(self) -> None:
+        return None
+
+
+class MessageParked(OperationsEvent, frozen=True, kw_only=True):
     """A consumer could not handle a message and set it aside; its stream goes on."""
 
     event_type: ClassVar[EventType] = EventType.MESSAGE_PARKED
-    topic: ClassVar[Topic] = Topic.OPERATIONS
-    writers: ClassVar[tuple[Service, ...]] = tuple(Service)
 
     consumer: str
     parked_id: UUID
@@ -27,10 +36,6 @@ class MessageParked(Payload, frozen=True, kw_only=True):
     def subject(self) -> str:
         return str(self.parked_id)
 
-    @property
-    def account(self) -> None:
-        return None
-
 
 class RedriveOutcome(StrEnum):
     """What became of a parked message when its consumer's handler was run again."""
@@ -41,12 +46,10 @@ class RedriveOutcome(StrEnum):
     STILL_PARKED = "still_parked"  # refused again: `reason` is the new one
 
 
-class MessageRedriven(Payload, frozen=True, kw_only=True):
+class MessageRedriven(OperationsEvent, frozen=True, kw_only=True):
     """A parked message was handled again: for an administrator, or by a release that knows it."""
 
     event_type: ClassVar[EventType] = EventType.MESSAGE_REDRIVEN
-    topic: ClassVar[Topic] = Topic.OPERATIONS
-    writers: ClassVar[tuple[Service, ...]] = tuple(Service)
 
     consumer: str
     parked_id: UUID
@@ -60,17 +63,11 @@ class MessageRedriven(Payload, frozen=True, kw_only=True):
     def subject(self) -> str:
         return str(self.parked_id)
 
-    @property
-    def account(self) -> None:
-        return None
 
-
-class MessageDiscarded(Payload, frozen=True, kw_only=True):
+class MessageDiscarded(OperationsEvent, frozen=True, kw_only=True):
     """An administrator decided that a parked message is never handled."""
 
     event_type: ClassVar[EventType] = EventType.MESSAGE_DISCARDED
-    topic: ClassVar[Topic] = Topic.OPERATIONS
-    writers: ClassVar[tuple[Service, ...]] = tuple(Service)
 
     consumer: str
     parked_id: UUID
@@ -82,10 +79,6 @@ class MessageDiscarded(Payload, frozen=True, kw_only=True):
     def subject(self) -> str:
         return str(self.parked_id)
 
-    @property
-    def account(self) -> None:
-        return None
-
 
 class Circuit(StrEnum):
     """Whether calls of a provider are made."""
@@ -95,11 +88,10 @@ class Circuit(StrEnum):
     HALF_OPEN = "half_open"  # one is, to try
 
 
-class ProviderCircuitChanged(Payload, frozen=True, kw_only=True):
+class ProviderCircuitChanged(OperationsEvent, frozen=True, kw_only=True):
     """Calls of a picture provider were stopped, tried again, or set free."""
 
     event_type: ClassVar[EventType] = EventType.PROVIDER_CIRCUIT_CHANGED
-    topic: ClassVar[Topic] = Topic.OPERATIONS
     writers: ClassVar[tuple[Service, ...]] = (Service.GENERATION,)
 
     provider: str
@@ -112,16 +104,11 @@ class ProviderCircuitChanged(Payload, frozen=True, kw_only=True):
     def subject(self) -> str:
         return self.provider
 
-    @property
-    def account(self) -> None:
-        return None
 
-
-class PriceBookAdded(Payload, frozen=True, kw_only=True):
+class PriceBookAdded(OperationsEvent, frozen=True, kw_only=True):
     """An administrator added prices; from that instant of the gateway's database they hold."""
 
     event_type: ClassVar[EventType] = EventType.PRICE_BOOK_ADDED
-    topic: ClassVar[Topic] = Topic.OPERATIONS
     writers: ClassVar[tuple[Service, ...]] = (Service.GATEWAY,)
 
     version: int
@@ -133,7 +120,3 @@ class PriceBookAdded(Payload, frozen=True, kw_only=True):
     @property
     def subject(self) -> str:
         return f"price-book-{self.version}"
-
-    @property
-    def account(self) -> None:
-        return None
