@@ -10,6 +10,8 @@ import pytest
 from infra.kafka import topics
 from infra.local.cluster import LocalCluster
 from infra.postgres import roles
+from libs.events.bus import KafkaBus
+from libs.runtime.testing import Streams, open_streams
 
 KINDS = ("unit", "integration", "e2e")
 TEMPLATE = "daygen_template"
@@ -65,3 +67,21 @@ async def topic_prefix(cluster: LocalCluster) -> AsyncIterator[str]:
     await topics.ensure(cluster.kafka_bootstrap, partitions=3, prefix=prefix)
     yield prefix
     await topics.delete(cluster.kafka_bootstrap, prefix=prefix)
+
+
+@pytest.fixture
+async def bus(cluster: LocalCluster, topic_prefix: str) -> AsyncIterator[KafkaBus]:
+    """A client of this test's topics."""
+    bus = KafkaBus(cluster.kafka_bootstrap, client_id="test", prefix=topic_prefix)
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+async def emptied(
+    cluster: LocalCluster, other_database_name: str, streams: Streams
+) -> AsyncIterator[Streams]:
+    """The service of `streams` with a database that knows nothing."""
+    dsn = cluster.postgres_dsn(streams.service, other_database_name)
+    async with open_streams(dsn, streams.service, streams.migrations) as opened:
+        yield opened

@@ -7,20 +7,14 @@ from uuid import UUID
 from weakref import WeakSet
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import (
-    KafkaError,
-)
+from aiokafka.errors import KafkaError
 
 from libs.events.log import KafkaLog
 from libs.events.sending import send_topic
 from libs.events.subscription import KafkaSubscription
 from libs.events.topic_ids import TopicIds
 from libs.events.touch import is_out_of_touch
-from libs.events.transport import (
-    Assigned,
-    BusError,
-    OutgoingMessage,
-)
+from libs.events.transport import Assigned, BusError, OutgoingMessage
 
 MESSAGE_BYTES_MAX = 1_000_000
 RETRY_BACKOFF_MS = 20

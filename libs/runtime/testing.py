@@ -35,9 +35,17 @@ DEADLINE_SECONDS = 30.0
 class Streams:
     """What `Runtime` joins for a process, each part to be started, stopped and broken alone."""
 
-    def __init__(self, dsn: str, service: Service, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        service: Service,
+        migrations: Sequence[Path] = (),
+        *,
+        clock: Clock | None = None,
+    ) -> None:
         self.dsn = dsn
         self.service = service
+        self.migrations = migrations
         self.clock = clock or SystemClock()
         self.random = Random()  # noqa: S311  # jitter, not secrets
         self.ids: Ids = SystemIds(self.clock, self.random)
@@ -116,7 +124,7 @@ async def open_streams(
         await migrate(connection, service.value, [RUNTIME_MIGRATIONS, *migrations])
     finally:
         await connection.close()
-    streams = Streams(dsn, service, clock=clock)
+    streams = Streams(dsn, service, migrations, clock=clock)
     await streams.database.open()
     try:
         yield streams

@@ -33,7 +33,7 @@ class Mortal(Struct):
         """Wait for the end, which must be the one that the test has planned."""
         async with asyncio.timeout(DEATH_SECONDS):
             code = await self.process.wait()
-        assert code == -signal.SIGKILL, f"it ended with {code}"  # noqa: S101  # for tests
+        assert code == -signal.SIGKILL, f"it ended with {code}"  # for tests
 
 
 class Mortals(Struct, frozen=True):
@@ -80,7 +80,7 @@ class Mortals(Struct, frozen=True):
     @staticmethod
     async def _address(process: asyncio.subprocess.Process) -> str:
         """The first line that is an address; others are the service's log."""
-        assert process.stdout is not None  # noqa: S101  # it is piped
+        assert process.stdout is not None  # it is piped
         async for line in process.stdout:
             if line.startswith(b"http://"):
                 return line.decode().strip()

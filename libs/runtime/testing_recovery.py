@@ -11,6 +11,8 @@ from libs.events.bus import KafkaBus
 from libs.events.envelope import Event, encode
 from libs.events.names import EventType, Topic
 from libs.events.payload import Payload
+from libs.events.registry import REGISTRY
+from libs.events.testing import completed, event, failed, request_facts
 from libs.events.transport import OutgoingMessage
 from libs.runtime.consumer import Consumer, Handler
 from libs.runtime.db import Database, Transaction
@@ -168,3 +170,36 @@ async def tables(streams: Streams, *, without: Collection[str] = ()) -> Tables:
         )
         found["outbox"] = sorted(row["line"] for row in rows)
     return found
+
+
+def answers(count: int) -> list[Event[Payload]]:
+    """Jobs of several people, one in three failed; some are told again under another id."""
+    jobs = [completed(request_facts(units=1 + n % 3)) if n % 3 else failed() for n in range(count)]
+    return [event(each) for each in (*jobs, *jobs[::4])]
+
+
+async def assert_comes_back(
+    streams: Streams, emptied: Streams, bus: KafkaBus, habits: Habits
+) -> None:
+    """What the answers made is there again, through many deaths, and is not told again."""
+    await tell(bus, answers(20))
+    await live(streams, bus, habits)
+    said = await extents(bus, habits.history.own)
+    assert await recover_dying(emptied, bus, habits.history) > 5
+    await live(emptied, bus, habits)
+    assert await tables(emptied) == await tables(streams)
+    assert await extents(bus, habits.history.own) == said
+
+
+async def assert_confirms_once(
+    streams: Streams, emptied: Streams, bus: KafkaBus, habits: Habits, *, jobs: int
+) -> None:
+    """Answers that came while the service was away are confirmed, those from before are not."""
+    await tell(bus, answers(6))
+    await live(streams, bus, habits)
+    await tell(bus, answers(6))
+    await live(emptied, bus, habits)
+    published = await emptied.published()
+    assert {each for each, _ in await streams.published()} < {each for each, _ in published}
+    causes = [REGISTRY.decode(encoded).causation_id for each, encoded in published if each]
+    assert len(causes) == len(set(causes)) == jobs

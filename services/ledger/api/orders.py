@@ -1,5 +1,6 @@
 """What administrators order: grants, adjustments, forfeits, reversals, overdraft limits."""
 
+from abc import ABC, abstractmethod
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -60,7 +61,7 @@ class Ordered(Struct, frozen=True):
     at: datetime
 
 
-class OrderBody(BaseModel):
+class OrderBody(BaseModel, ABC):
     """Every order tells why."""
 
     model_config = ConfigDict(
@@ -76,9 +77,9 @@ class OrderBody(BaseModel):
             raise ValueError("reason must say something.")
         return reason.strip()
 
+    @abstractmethod
     def command(self, ordered: Ordered) -> KeyedCommand:
         """What the ledger is to do."""
-        raise NotImplementedError
 
 
 class GrantBody(OrderBody):

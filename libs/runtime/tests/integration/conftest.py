@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 import pytest
 
 from infra.local.cluster import LocalCluster
-from libs.events.bus import KafkaBus
 from libs.events.names import Service
 from libs.runtime.testing import Streams, open_streams
 
@@ -23,10 +22,3 @@ async def streams(service_dsn: str) -> AsyncIterator[Streams]:
                 "CREATE TABLE applied (event_id uuid, user_id uuid, place bigserial)"
             )
         yield streams
-
-
-@pytest.fixture
-async def bus(cluster: LocalCluster, topic_prefix: str) -> AsyncIterator[KafkaBus]:
-    bus = KafkaBus(cluster.kafka_bootstrap, client_id="test", prefix=topic_prefix)
-    yield bus
-    await bus.close()

@@ -1,7 +1,6 @@
 """The gateway is killed, -9, around the commit of an admission; the client asks again."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from uuid import uuid4
 
@@ -43,13 +42,6 @@ def gateways(
     }
     environment = {f"GATEWAY_{name}": value for name, value in settings.items()}
     return Mortals("services.gateway.app:create_app", Service.GATEWAY, topic_prefix, environment)
-
-
-@pytest.fixture
-async def bus(cluster: LocalCluster, topic_prefix: str) -> AsyncIterator[KafkaBus]:
-    bus = KafkaBus(cluster.kafka_bootstrap, client_id="test", prefix=topic_prefix)
-    yield bus
-    await bus.close()
 
 
 async def until_published(streams: Streams) -> None:

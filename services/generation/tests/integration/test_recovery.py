@@ -1,7 +1,7 @@
 """Generation has lost its database: what was decided stays decided, what was not runs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,11 +20,11 @@ from libs.events.payload import Payload
 from libs.events.registry import REGISTRY
 from libs.events.testing import event, request_facts
 from libs.runtime import recovery as recovery_module
-from libs.runtime.testing import Streams, open_streams
+from libs.runtime.testing import Streams
 from libs.runtime.testing_http import Reached, reached
 from libs.runtime.testing_recovery import extents, recover_dying, tell
 from services.generation import consumers
-from services.generation.app import MIGRATIONS, create_app
+from services.generation.app import create_app
 from services.generation.settings import Settings
 from services.generation.tests.integration.conftest import SECRET
 
@@ -35,21 +35,6 @@ DECIDED = """
 """
 
 Run = Callable[[Streams], AbstractAsyncContextManager[Reached]]
-
-
-@pytest.fixture
-async def emptied(cluster: LocalCluster, other_database_name: str) -> AsyncIterator[Streams]:
-    """The same service with a database that knows nothing."""
-    dsn = cluster.postgres_dsn(Service.GENERATION, other_database_name)
-    async with open_streams(dsn, Service.GENERATION, [MIGRATIONS]) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def bus(cluster: LocalCluster, topic_prefix: str) -> AsyncIterator[KafkaBus]:
-    bus = KafkaBus(cluster.kafka_bootstrap, client_id="test", prefix=topic_prefix)
-    yield bus
-    await bus.close()
 
 
 @pytest.fixture

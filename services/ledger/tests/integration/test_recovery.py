@@ -1,13 +1,11 @@
 """A ledger that has lost its database: it remembers from Kafka what it has booked."""
 
-from collections.abc import AsyncIterator
 from random import Random
 from uuid import UUID
 
 import pytest
 
 from infra.kafka import topics
-from infra.local.cluster import LocalCluster
 from libs.events.bus import KafkaBus
 from libs.events.envelope import Event
 from libs.events.names import Service
@@ -17,7 +15,7 @@ from libs.events.testing import NOW
 from libs.events.testing import event as event_of
 from libs.events.transport import OutgoingMessage
 from libs.runtime import recovery as recovery_module
-from libs.runtime.testing import Streams, open_streams
+from libs.runtime.testing import Streams
 from libs.runtime.testing_recovery import (
     Habits,
     extents,
@@ -28,7 +26,6 @@ from libs.runtime.testing_recovery import (
     tell,
 )
 from services.ledger import consumers
-from services.ledger.app import MIGRATIONS
 from services.ledger.handlers.expiry import Expiry
 from services.ledger.rebuild import EVENT_TYPES
 from services.ledger.tests.builders import facts, requested
@@ -36,21 +33,6 @@ from services.ledger.tests.integration.audit import audit
 from services.ledger.tests.integration.conftest import Ledger, SetClock
 from services.ledger.tests.integration.test_booking import history
 from services.ledger.tests.integration.test_rebuild import HOUR, lots_over_time, order
-
-
-@pytest.fixture
-async def bus(cluster: LocalCluster, topic_prefix: str) -> AsyncIterator[KafkaBus]:
-    bus = KafkaBus(cluster.kafka_bootstrap, client_id="test", prefix=topic_prefix)
-    yield bus
-    await bus.close()
-
-
-@pytest.fixture
-async def emptied(cluster: LocalCluster, other_database_name: str) -> AsyncIterator[Streams]:
-    """The same ledger with a database that knows nothing."""
-    dsn = cluster.postgres_dsn(Service.LEDGER, other_database_name)
-    async with open_streams(dsn, Service.LEDGER, [MIGRATIONS]) as opened:
-        yield opened
 
 
 def habits(streams: Streams) -> Habits:
