@@ -20,9 +20,9 @@ CREATE TABLE parked (
     sequence    bigint GENERATED ALWAYS AS IDENTITY,
     consumer    text   NOT NULL,
     topic       text   NOT NULL,
-    topic_id    uuid   NOT NULL,
-    partition   integer NOT NULL,
-    next_offset bigint NOT NULL,
+    topic_id    uuid,      -- this and the two below: null for an event that had waited in a service's own table
+    partition   integer,
+    next_offset bigint,
     event_id    uuid,
     event_type  text,
     order_key   text,   -- later events with this key wait behind the row
@@ -33,13 +33,19 @@ CREATE TABLE parked (
     parked_at   timestamptz NOT NULL,
     resolved_at timestamptz,
     resolution  text,
+    resolved_by uuid,      -- who redrove or discarded it
+    note        text,
     UNIQUE (consumer, topic, topic_id, partition, next_offset)
 );
+CREATE INDEX parked_open ON parked (sequence) WHERE resolved_at IS NULL;
 CREATE INDEX parked_open_by_order_key ON parked (consumer, order_key) WHERE resolved_at IS NULL;
 
 -- The first step of a batch, in one round trip: moves the positions, records the event ids, and looks which order keys have
 -- an open parked row. Each statement sees what was committed before it began, so what is read after the positions' locks
--- includes everything that their last holder has written.
+-- includes everything that their last holder has written. The open rows are locked against whoever resolves them: a consumer
+-- that finds its key blocked parks behind rows that stay open until it commits, and one that comes during a redrive waits for
+-- its end and then looks again. Rows are locked in the order of their numbers everywhere, after positions and inbox and before
+-- anything that a handler locks. `fresh` is null when all are fresh, as nearly always: nobody reads thousands of ids for that.
 CREATE FUNCTION enter_batch(
     the_consumer text, topics text[], topic_ids uuid[], partitions integer[], expected bigint[], following bigint[],
     event_ids uuid[], order_keys text[],
@@ -59,9 +65,13 @@ BEGIN
         SELECT the_consumer, event_id FROM unnest(event_ids) AS event_id ORDER BY event_id
         ON CONFLICT DO NOTHING RETURNING event_id
     )
-    SELECT array_agg(event_id) INTO fresh FROM admitted;
-    SELECT array_agg(DISTINCT order_key) INTO blocked FROM parked
-     WHERE consumer = the_consumer AND resolved_at IS NULL AND order_key = ANY(order_keys);
+    SELECT CASE WHEN count(*) < cardinality(event_ids) THEN coalesce(array_agg(event_id), '{}') END
+      INTO fresh FROM admitted;
+    SELECT array_agg(DISTINCT order_key) INTO blocked FROM (
+        SELECT order_key FROM parked
+         WHERE consumer = the_consumer AND resolved_at IS NULL AND order_key = ANY(order_keys)
+         ORDER BY sequence FOR SHARE
+    ) AS open;
 END $$;
 
 CREATE TABLE waiting (
