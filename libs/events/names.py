@@ -101,6 +101,9 @@ class Service(StrEnum):
         return f"daygen.{self.value}"
 
 
+TRAIL_GROUP = f"{Service.LEDGER.consumer_group}.trail"
+"""Consumer group of the trail, beside the ledger's own."""
+
 HEADER_CONTENT_TYPE = "content-type"
 HEADER_DEAD_LETTER_CONSUMER = "daygen-consumer"
 HEADER_DEAD_LETTER_REASON = "daygen-reason"

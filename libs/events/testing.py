@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -106,6 +107,12 @@ def event(
         traceparent=None,
         data=data,
     )
+
+
+def samples() -> list[bytes]:
+    """One event of every type and version ever published, as it is sent."""
+    files = sorted((Path(__file__).parent / "samples").glob("*.json"))
+    return [msgspec.json.format(each.read_bytes(), indent=-1) for each in files]
 
 
 def key_of(encoded: bytes) -> bytes:

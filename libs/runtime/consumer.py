@@ -67,6 +67,7 @@ class Consumer:
         random: Random,
         metrics: StreamMetrics,
         registry: Registry = REGISTRY,
+        reader: type[Reader] = Reader,
         records_max: int = RECORDS_MAX,
         pace_seconds: float = 0.0,
         forget: erasure.Forget = without_person,
@@ -84,7 +85,7 @@ class Consumer:
         self._records_max = records_max
         self._pace_seconds = pace_seconds
         self._forget = forget
-        self._reader = Reader(registry, types, clock)
+        self._reader = reader(registry, types, clock)
         self._expected: dict[Partition, int] = {}
         self._passed_over: dict[Partition, int] = {}  # read, and not yet stored
         self._stopped: frozenset[Partition] = frozenset()

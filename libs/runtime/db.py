@@ -159,11 +159,13 @@ class Database:
         self._pool: asyncpg.Pool[Record] | None = None
 
     async def open(self) -> None:
-        """Connect.
+        """Connect, unless it is connected.
 
         Raises:
             OSError, asyncpg.PostgresError: the database cannot be reached.
         """
+        if self._pool is not None:
+            return
         self._pool = await asyncpg.create_pool(
             self._dsn,
             min_size=2,

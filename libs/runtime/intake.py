@@ -121,3 +121,18 @@ class Reader:
             found = "no key" if message.key is None else f"the key {message.key[:50]!r}"
             raise UndecodableEventError("wrong_key", f"it has {found}, not {event.key}")
         return event
+
+
+class Gatherer(Reader):
+    """Takes every event, of whatever type; what is none at all is left to those it concerns.
+
+    They set it aside, and say so in an event. A second row of the same could be dealt with only by
+    them, too.
+    """
+
+    def _read(self, message: IncomingMessage, latest: datetime) -> Intake | None:
+        try:
+            event = self._registry.decode(message.value or b"", latest=latest)
+        except UndecodableEventError:
+            return None
+        return Intake(message=message, event=event)

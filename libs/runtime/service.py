@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from libs.events.bus import KafkaBus
 from libs.events.erasure import without_person
 from libs.events.names import EventType, Service, Topic
+from libs.events.registry import REGISTRY, Registry
 from libs.events.transport import Bus
 from libs.runtime.backlog import Backlog, BacklogMetrics
 from libs.runtime.clock import Clock, SystemClock
@@ -29,6 +30,7 @@ from libs.runtime.faults import Backoff
 from libs.runtime.http import HttpOptions, create_http_app
 from libs.runtime.http.app import Lifespan
 from libs.runtime.ids import Ids, SystemIds
+from libs.runtime.intake import Reader
 from libs.runtime.metrics import StreamMetrics
 from libs.runtime.migrate import RUNTIME_MIGRATIONS, migrate
 from libs.runtime.rebuild.projection import Projection
@@ -99,13 +101,8 @@ class Runtime:
         self.wakeups = Wakeups(
             self._dsn, schema=service.value, process_id=self.ids.new(), clock=self.clock
         )
-        self.database = Database(
-            self._dsn,
-            schema=service.value,
-            pool_size=settings.database_pool_size,
-            emitter=Emitter(service.source, self.clock, self.ids),
-            wakeups=self.wakeups,
-        )
+        self._pools: list[Database] = []
+        self.database = self.pool(settings.database_pool_size)
         self.relay = Relay(
             replica=settings.replica,
             database=self.database,
@@ -122,6 +119,7 @@ class Runtime:
             ("relay", self.relay.run),
         ]
         self._stuck_seconds = settings.stuck_seconds
+        self._verify_metrics = VerifyMetrics(self.registry, self.clock)
         self._verify_interval_seconds = settings.verify_interval_seconds
         self._watchdogs: list[Watchdog] = []
         backlog = Backlog(
@@ -131,6 +129,18 @@ class Runtime:
         blanking = Blanking(database=self.database, wakeups=self.wakeups, clock=self.clock)
         self.background("blanking", blanking.run)
         self._before: list[Callable[[], Awaitable[None]]] = []
+
+    def pool(self, size: int) -> Database:
+        """Connections of its own for one kind of work: the others are never waited for by it."""
+        database = Database(
+            self._dsn,
+            schema=self.service.value,
+            pool_size=size,
+            emitter=Emitter(self.service.source, self.clock, self.ids),
+            wakeups=self.wakeups,
+        )
+        self._pools.append(database)
+        return database
 
     def remember(self, history: History) -> None:
         """How the service learns what it has said, if its schema does not know: before all else."""
@@ -150,6 +160,10 @@ class Runtime:
         types: Collection[EventType],
         handler: Handler,
         *,
+        group: str | None = None,
+        database: Database | None = None,
+        registry: Registry = REGISTRY,
+        reader: type[Reader] = Reader,
         records_max: int = RECORDS_MAX,
         pace_seconds: float = 0.0,
         forget: Forget = without_person,
@@ -159,19 +173,22 @@ class Runtime:
         `records_max` bounds a batch, and so how long it holds the locks that others wait for.
         `pace_seconds` is the shortest time between two batches: for a consumer that nobody waits
         for so short a time, and that leaves the processor to those who are waited for. `forget` is
-        what the handler sees of events of whoever is erased.
+        what the handler sees of events of whoever is erased. A second consumer has a `group`, and
+        best a pool, of its own; `registry` and `reader` say what of the topics it sees, and how.
         """
         consumer = Consumer(
-            name=self.service.consumer_group,
+            name=group or self.service.consumer_group,
             topics=topics,
             types=types,
             handler=handler,
-            database=self.database,
+            database=database or self.database,
             bus=self.bus,
             clock=self.clock,
             ids=self.ids,
             random=self.random,
             metrics=self.metrics,
+            registry=registry,
+            reader=reader,
             records_max=records_max,
             pace_seconds=pace_seconds,
             forget=forget,
@@ -215,7 +232,7 @@ class Runtime:
             bus=self.bus,
             clock=self.clock,
             random=self.random,
-            metrics=VerifyMetrics(self.registry, self.clock),
+            metrics=self._verify_metrics,
             interval_seconds=self._verify_interval_seconds,
         )
         if self._verify_interval_seconds:
@@ -297,7 +314,8 @@ class Runtime:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
             await self.bus.close()
-            await self.database.close()
+            for pool in self._pools:
+                await pool.close()
             logger.info("service_stopped", service=self.service.value)
 
     async def _open_database(self) -> None:
@@ -306,7 +324,8 @@ class Runtime:
         while True:
             try:
                 await self._migrate()
-                await self.database.open()
+                for pool in self._pools:
+                    await pool.open()
             except (
                 OSError,
                 TimeoutError,

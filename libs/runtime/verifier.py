@@ -29,12 +29,12 @@ class MakeWay(Exception):
 
 
 class VerifyMetrics(Collector):
-    """What the last finished pass has found, and how long ago that was."""
+    """What the last finished pass of each projection has found, and how long ago that was."""
 
     def __init__(self, registry: CollectorRegistry, clock: Clock) -> None:
         self._clock = clock
-        self._last: Outcome | None = None
-        self._at = clock.monotonic()
+        self._last: dict[str, Outcome] = {}
+        self._at: dict[str, float] = {}
         self.passes = Counter(
             "daygen_verify_passes",
             "Passes of the background verifier by outcome: equal, drift, interrupted, failed.",
@@ -43,9 +43,13 @@ class VerifyMetrics(Collector):
         )
         registry.register(self)
 
-    def finished(self, outcome: Outcome) -> None:
+    def watch(self, consumer: str) -> None:
+        """Tell of a consumer's projection from now on."""
+        self._at[consumer] = self._clock.monotonic()
+
+    def finished(self, consumer: str, outcome: Outcome) -> None:
         """Keep a pass's figures until the next one."""
-        self._last, self._at = outcome, self._clock.monotonic()
+        self._last[consumer], self._at[consumer] = outcome, self._clock.monotonic()
         self.passes.labels("equal" if outcome.is_equal else "drift").inc()
 
     def collect(self) -> Iterator[Metric]:
@@ -53,19 +57,20 @@ class VerifyMetrics(Collector):
         yield GaugeMetricFamily(
             "daygen_verify_age_seconds",
             "Time since the last finished pass; before the first, since the start.",
-            self._clock.monotonic() - self._at,
+            self._clock.monotonic() - min(self._at.values(), default=self._clock.monotonic()),
         )
-        if self._last is None:
+        if not self._last:
             return
+        seconds = sum(each.seconds for each in self._last.values())
         yield GaugeMetricFamily(
-            "daygen_verify_pass_seconds", "How long the last pass took.", self._last.seconds
+            "daygen_verify_pass_seconds", "How long the last pass took.", seconds
         )
         drift = GaugeMetricFamily(
             "daygen_verify_drift_rows",
             "Rows that differ from what the streams say. Alarm when not 0.",
             labels=("table",),
         )
-        for table in self._last.tables:
+        for table in (table for each in self._last.values() for table in each.tables):
             drift.add_metric((table.table,), table.drift_rows)
         yield drift
 
@@ -90,6 +95,7 @@ class Verifier:
         self._clock = clock
         self._random = random
         self._metrics = metrics
+        metrics.watch(projection.consumer)
         self._interval_seconds = interval_seconds
 
     async def run(self) -> None:
@@ -125,7 +131,7 @@ class Verifier:
 
             rebuild.in_the_background(pause, records_max=RECORDS_MAX)
             outcome = await rebuild.run()
-        self._metrics.finished(outcome)
+        self._metrics.finished(self._projection.consumer, outcome)
         return outcome
 
     async def _try(self) -> None:

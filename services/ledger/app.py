@@ -2,21 +2,26 @@
 
 from fastapi import FastAPI
 
-from libs.events.names import Service
+from libs.events.names import TRAIL_GROUP, Service
+from libs.events.recorded import ENVELOPES, recorded_without_person
 from libs.runtime import deadletters, deadletters_http
 from libs.runtime.auth import InternalTokens, require_principal
+from libs.runtime.intake import Gatherer
 from libs.runtime.service import Parts, Runtime
 from libs.runtime.timer import Timer
 from services.ledger import consumers
 from services.ledger.api import balances, orders
-from services.ledger.handlers import discards
+from services.ledger.handlers import discards, trail
 from services.ledger.handlers.booking import EXPIRY_CHANNEL
 from services.ledger.handlers.expiry import Expiry
 from services.ledger.handlers.orders import Orders
-from services.ledger.rebuild import PROJECTION
+from services.ledger.rebuild import PROJECTION, TRAIL
 from services.ledger.settings import Settings
 
 MIGRATIONS = PROJECTION.migrations
+
+# For the consumer of the trail and those who search it: a long search waits for no booking's turn.
+TRAIL_CONNECTIONS = 3
 
 # How late a lot may be ended whose wake-up was lost; nothing is burnt of it meanwhile.
 EXPIRY_HORIZON_SECONDS = 30.0
@@ -25,10 +30,24 @@ EXPIRY_HORIZON_SECONDS = 30.0
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
     settings = settings or Settings.load()
     runtime = Runtime(Service.LEDGER, settings, parts, migrations=MIGRATIONS)
-    runtime.verify(PROJECTION)
+    for projection in (PROJECTION, TRAIL):
+        runtime.verify(projection)
     runtime.remember(consumers.create_history(runtime.clock))
     handler = consumers.create_handler(runtime.clock, runtime.ids)
     runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, handler)
+    apart = runtime.pool(TRAIL_CONNECTIONS)
+    runtime.consume(
+        trail.TOPICS,
+        (),
+        trail.index,
+        group=TRAIL_GROUP,
+        database=apart,
+        registry=ENVELOPES,
+        reader=Gatherer,
+        records_max=trail.RECORDS_MAX,
+        pace_seconds=trail.PACE_SECONDS,
+        forget=recorded_without_person,
+    )
     expiry = Timer(
         channel=EXPIRY_CHANNEL,
         work=Expiry(runtime.database, runtime.clock),

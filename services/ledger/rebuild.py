@@ -6,14 +6,16 @@ from typing import Final
 
 from libs.events.credits import CreditsEvent, JobCreditsEvent
 from libs.events.envelope import Event
-from libs.events.names import EventType, Service, Topic
+from libs.events.names import TRAIL_GROUP, EventType, Service, Topic
 from libs.events.payload import Payload
+from libs.events.recorded import ENVELOPES, recorded_without_person
 from libs.events.registry import EVENTS
 from libs.runtime.rebuild.projection import Pass, Projection, Reach, Rows, Table
 from services.ledger import projections, store
 from services.ledger.domain.account import ReservationState
 from services.ledger.domain.postings import transaction_of
 from services.ledger.domain.replay import Replay
+from services.ledger.handlers import trail
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 EVENT_TYPES: Final[frozenset[EventType]] = frozenset(
@@ -56,6 +58,19 @@ def _table(name: str, *key: str, where: str = "true") -> Table:
     return Table(name=name, key=key, loaded=store.COLUMNS[name], where=where)
 
 
+TRAIL: Final = Projection(
+    service=Service.LEDGER,
+    migrations=MIGRATIONS,
+    tables=(Table(name="trail", key=("occurred_at", "event_id")),),
+    # Without a loader: its rows go into partitions that are made as their days come.
+    passes=(
+        Pass(topics=trail.TOPICS, types=frozenset(), reach=Reach.POSITION, apply=trail.follow),
+    ),
+    group=TRAIL_GROUP,
+    registry=ENVELOPES,
+    forget=recorded_without_person,
+    passes_over=True,
+)
 PROJECTION: Final = Projection(
     service=Service.LEDGER,
     migrations=MIGRATIONS,

@@ -13,13 +13,18 @@ from infra.local import state
 from infra.local.home import Home
 from infra.local.problem import Problem
 from libs.events.bus import KafkaBus
-from libs.events.names import Service
 from libs.events.transport import BusError
 from libs.runtime.migrate import MigrationError
 from libs.runtime.rebuild.engine import Outcome, Rebuild, Until
 from libs.runtime.rebuild.projection import Projection, RebuildError
 from tools.places import add_home, home_of
-from tools.projections.places import check_running, dsn_of, log_to_stderr, projection_of
+from tools.projections.places import (
+    PROJECTIONS,
+    check_running,
+    dsn_of,
+    log_to_stderr,
+    projection_of,
+)
 from tools.projections.report import HEADING, as_json, table_of
 
 EXIT_DIFFERENT = 1
@@ -29,7 +34,7 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("service", choices=[service.value for service in Service])
+    parser.add_argument("projection", choices=list(PROJECTIONS), help="a service's, or its other")
     parser.add_argument(
         "--until",
         metavar="TIME|POSITION",
@@ -59,7 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     except (RebuildError, MigrationError, BusError) as error:
         raise Problem(str(error)) from error
     except (asyncpg.PostgresError, OSError) as error:
-        raise Problem(f"The database of {arguments.service} cannot be used: {error}.") from error
+        text = f"The database of {arguments.projection} cannot be used: {error}."
+        raise Problem(text) from error
     if arguments.json:
         print(json.dumps(as_json(outcome), indent=2))
     else:
@@ -70,13 +76,13 @@ def run(arguments: argparse.Namespace) -> int:
 async def _rebuild(home: Home, arguments: argparse.Namespace) -> Outcome:
     now = await state.load(home)
     check_running(home, now)
-    service = Service(arguments.service)
-    projection = projection_of(service)
+    projection = projection_of(arguments.projection)
+    service = projection.service
     until = None if arguments.until is None else _until(arguments.until, projection)
     bus = KafkaBus(now["kafka"]["bootstrap"], client_id="daygen-rebuild")
 
     def report(line: str) -> None:
-        print(f"{service}: {line}", file=sys.stderr, flush=True)
+        print(f"{arguments.projection}: {line}", file=sys.stderr, flush=True)
 
     async with (
         bus.log() as log,

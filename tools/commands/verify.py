@@ -22,7 +22,13 @@ from libs.runtime.rebuild.engine import Outcome, Rebuild
 from libs.runtime.rebuild.projection import RebuildError
 from tools.invariants import what_is_wrong_now
 from tools.places import add_home, home_of
-from tools.projections.places import check_running, dsn_of, log_to_stderr, projection_of
+from tools.projections.places import (
+    PROJECTIONS,
+    check_running,
+    dsn_of,
+    log_to_stderr,
+    projection_of,
+)
 from tools.projections.report import HEADING, as_json, table_of
 from tools.projections.topics import TopicsReport, compare_topics
 
@@ -71,9 +77,10 @@ async def _verify(home: Home) -> Verified:
     dsns = {service: dsn_of(home, now, service) for service in Service}
     async with bus.log() as log:
         outcomes = []
-        for service, dsn in dsns.items():
-            _say(f"{service}: folding its streams")
-            async with Rebuild.open(projection_of(service), dsn=dsn, log=log) as rebuild:
+        for name, (service, _) in PROJECTIONS.items():
+            _say(f"{name}: folding its streams")
+            dsn = dsns[service]
+            async with Rebuild.open(projection_of(name), dsn=dsn, log=log) as rebuild:
                 outcomes.append(await rebuild.run())
         _say("topics: comparing with the outboxes")
         topics = await compare_topics(log, dsns)

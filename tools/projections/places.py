@@ -4,6 +4,7 @@ import importlib
 import logging
 import os
 import sys
+from typing import Final
 from urllib.parse import urlsplit
 
 import structlog
@@ -14,10 +15,17 @@ from infra.local.state import State
 from libs.events.names import Service
 from libs.runtime.rebuild.projection import Projection
 
+PROJECTIONS: Final = {service.value: (service, "PROJECTION") for service in Service} | {
+    "trail": (Service.LEDGER, "TRAIL")
+}
+"""Each by its name: whose it is, and what that service's rebuild.py calls it."""
 
-def projection_of(service: Service) -> Projection:
-    """What the service's rebuild.py declares."""
-    found: Projection = importlib.import_module(f"services.{service.value}.rebuild").PROJECTION
+
+def projection_of(name: str) -> Projection:
+    """What a service's rebuild.py declares."""
+    service, constant = PROJECTIONS[name]
+    module = importlib.import_module(f"services.{service.value}.rebuild")
+    found: Projection = getattr(module, constant)
     return found
 
 

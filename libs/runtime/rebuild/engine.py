@@ -10,7 +10,6 @@ import asyncpg
 import structlog
 from msgspec import Struct
 
-from libs.events.registry import REGISTRY
 from libs.events.transport import Log, Partition
 from libs.runtime.db import Connection
 from libs.runtime.erasure import forget
@@ -281,8 +280,10 @@ class Rebuild:
         """What was parked when we came by, and has been redriven since, is applied after all."""
         before, self._fold.aside = self._fold.aside, await instant.aside()
         for encoded in await instant.redriven(before):
-            (event,) = forget([REGISTRY.decode(encoded)], self._fold.erased)
-            for each in self._projection.passes:
+            projection = self._projection
+            event = projection.registry.decode(encoded)
+            (event,) = forget([event], self._fold.erased, projection.forget)
+            for each in projection.passes:
                 if event.data.event_type in each.types:
                     async with self._draft.transaction():
                         await each.apply(self._draft, [event])

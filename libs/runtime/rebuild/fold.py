@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from libs.events.envelope import Event
 from libs.events.payload import Payload
-from libs.events.registry import REGISTRY, Registry, UndecodableEventError
+from libs.events.registry import UndecodableEventError
 from libs.events.transport import IncomingMessage, Log, Partition
 from libs.runtime.db import Connection
 from libs.runtime.erasure import forget
@@ -60,15 +60,14 @@ class Fold:
         heard: Heard = lambda _: None,
         pause: Pause | None = None,
         records_max: int = RECORDS_MAX,
-        registry: Registry = REGISTRY,
     ) -> None:
         self._projection = projection
         self._log = log
         self._heard = heard
         self._pause = pause
         self._records_max = records_max
-        self._registry = registry
-        self._models = {model.event_type.value for model in registry.models.values()}
+        self._registry = projection.registry
+        self._models = {model.event_type.value for model in self._registry.models.values()}
         self.aside = Aside()
         self.erased: frozenset[UUID] = frozenset()  # accounts: of them only the books are folded
         self.cut: Cut | None = None
@@ -150,7 +149,8 @@ class Fold:
                 )
 
     def _events(self, one: Pass, messages: Sequence[IncomingMessage]) -> list[Event[Payload]]:
-        return forget(list(self._decoded(one, messages)), self.erased)
+        decoded = list(self._decoded(one, messages))
+        return forget(decoded, self.erased, self._projection.forget)
 
     def _decoded(self, one: Pass, messages: Sequence[IncomingMessage]) -> Iterator[Event[Payload]]:
         read, open_ = self._registry.read_envelope, self._registry.open
@@ -170,7 +170,8 @@ class Fold:
             except UndecodableEventError as fault:
                 # Only of what the live consumer has read do we know that it had to be readable.
                 is_known = (message.partition, message.offset) in aside.places
-                if one.reach is Reach.POSITION and not is_known:
+                must_be_known = one.reach is Reach.POSITION and not self._projection.passes_over
+                if must_be_known and not is_known:
                     raise RebuildError(_unreadable(message, fault)) from fault
 
 

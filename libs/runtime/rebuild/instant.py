@@ -56,7 +56,7 @@ class Instant:
 
     def __init__(self, projection: Projection, connection: Connection, log: Log) -> None:
         self.connection = connection
-        self._consumer = projection.service.consumer_group
+        self._consumer = projection.consumer
         self._log = log
         self._positions: dict[Partition, int] = {}
         self._extents: dict[str, Mapping[Partition, range]] = {}
@@ -184,7 +184,7 @@ async def _locked(
         try:
             await connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
             if with_positions:
-                await connection.execute(LOCK_POSITIONS, projection.service.consumer_group)
+                await connection.execute(LOCK_POSITIONS, projection.consumer)
             for lock in locks:
                 await connection.execute(lock)
         except asyncpg.LockNotAvailableError:

@@ -8,9 +8,12 @@ from typing import Any, Protocol, TypeAlias
 from msgspec import Struct
 
 from libs.events.envelope import Event
+from libs.events.erasure import without_person
 from libs.events.names import EventType, Service, Topic
 from libs.events.payload import Payload
+from libs.events.registry import REGISTRY, Registry
 from libs.runtime.db import Connection
+from libs.runtime.erasure import Forget
 
 Row: TypeAlias = tuple[Any, ...]
 Rows: TypeAlias = Mapping[str, Sequence[Row]]
@@ -77,6 +80,10 @@ class Projection(Struct, frozen=True, kw_only=True):
 
     Without `adopt` whole tables are swapped. `tables` stand in an order in which they can be
     written: what is referred to first.
+
+    One that its service makes by a consumer beside the first says which `group` that is, what it
+    sees of the topics (`registry`) and of whoever is erased (`forget`), and whether it
+    `passes_over` what cannot be read, as it sets nothing aside.
     """
 
     service: Service
@@ -84,6 +91,15 @@ class Projection(Struct, frozen=True, kw_only=True):
     tables: tuple[Table, ...]
     passes: tuple[Pass, ...]
     adopt: Adopt | None = None
+    group: str | None = None
+    registry: Registry = REGISTRY
+    forget: Forget = without_person
+    passes_over: bool = False
+
+    @property
+    def consumer(self) -> str:
+        """Whose positions say how far the live tables are."""
+        return self.group or self.service.consumer_group
 
     @property
     def shadow(self) -> str:

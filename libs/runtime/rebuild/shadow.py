@@ -51,6 +51,10 @@ TRIGGERS = """
     SELECT tgrelid::regclass::text AS owner, tgname AS name, pg_get_triggerdef(oid) AS definition
       FROM pg_trigger WHERE NOT tgisinternal AND tgrelid = ANY($1::text[]::regclass[])
 """
+PARTITIONS = """
+    SELECT inhrelid::regclass::text AS name FROM pg_inherits
+     WHERE inhparent = ANY($1::text[]::regclass[]) ORDER BY 1
+"""
 GRANTS = """
     SELECT format('GRANT %s ON TABLE %I.%I TO %s%s', privilege_type, nspname, relname,
                   CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END,
@@ -158,8 +162,9 @@ async def move_into_place(connection: Connection, projection: Projection) -> Non
     triggers = await connection.fetch(TRIGGERS, drafts)
     for each in triggers:
         await connection.execute(f"DROP TRIGGER {quoted(each['name'])} ON {each['owner']}")
+    parts = await connection.fetch(PARTITIONS, drafts)
     await connection.execute(f"DROP TABLE {', '.join(names)}")
-    for draft in drafts:
+    for draft in (*drafts, *(each["name"] for each in parts)):
         await connection.execute(f"ALTER TABLE {draft} SET SCHEMA {quoted(live)}")
     for each in triggers:
         await connection.execute(each["definition"].replace(f"{shadow}.", f"{live}."))
