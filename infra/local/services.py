@@ -15,7 +15,7 @@ from libs.events.names import Service
 
 ROOT = Path(__file__).parents[2]
 SIMULATORS = "simulators"
-USES_S3 = (Service.GENERATION, Service.GALLERY)
+USES_S3 = (Service.GATEWAY, Service.GENERATION, Service.GALLERY)
 FRONT_END_ORIGINS = ["http://localhost:3000", "http://localhost:5173"]
 
 

@@ -2,16 +2,19 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from fastapi import FastAPI
 
 from libs.events.names import Service
 from libs.runtime.auth import InternalTokens, UserTokens
 from libs.runtime.http import HttpOptions
+from libs.runtime.objects_s3 import S3ObjectStore, S3Options
 from libs.runtime.service import Parts, Runtime
 from services.gateway import consumers, projections
 from services.gateway.adapters.owners import HttpOwners
 from services.gateway.adapters.passwords import Argon2Passwords
+from services.gateway.adapters.references import HttpReferences
 from services.gateway.api import accounts as accounts_api
 from services.gateway.api import api_keys as api_keys_api
 from services.gateway.api import balances as balances_api
@@ -21,8 +24,11 @@ from services.gateway.api import generations as generations_api
 from services.gateway.api import prices as prices_api
 from services.gateway.api import sanctions as sanctions_api
 from services.gateway.api.callers import Bearers, Callers, create_callers
+from services.gateway.api.dialects import elsewhere, files, flux, openai
 from services.gateway.api.rate_limits import install_rate_limit_handler
+from services.gateway.api.reading import BODY_BYTES_MAX
 from services.gateway.api.views import JobViews
+from services.gateway.domain.catalogue import RETIRED
 from services.gateway.domain.limits import Kind, Limit, Policy
 from services.gateway.handlers import discards
 from services.gateway.handlers.accounts import Accounts
@@ -33,11 +39,24 @@ from services.gateway.handlers.deductions import Deductions
 from services.gateway.handlers.flood import FloodGate
 from services.gateway.handlers.generations import Generations
 from services.gateway.handlers.holds import HoldWatch
+from services.gateway.handlers.inputs import Inputs, InputSweeping
 from services.gateway.handlers.prices import PriceBooks
 from services.gateway.handlers.sanctions import Sanctions
 from services.gateway.handlers.streams import Streams
 from services.gateway.rebuild import PROJECTION
 from services.gateway.settings import Settings
+
+# Under these, requests may carry pictures.
+LARGE_BODIES: Final = (
+    "/api/jobs",
+    "/api/unified-generate",
+    "/api/image/",
+    "/api/ideogram/",
+    "/api/qwen/",
+    "/api/flux/generate",
+    "/api/video/",
+    "/v1/images/",
+)
 
 MIGRATIONS = PROJECTION.migrations
 
@@ -74,11 +93,23 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     watch = HoldWatch(database=runtime.database, clock=runtime.clock, registry=runtime.registry)
     runtime.background("holds", watch.run)
 
+    references = HttpReferences(allows_loopback=settings.loopback_references)
+    inputs = Inputs(
+        references=references, owners=owners, clock=runtime.clock, assets_at=settings.assets_at
+    )
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with owners.opened(), runtime.lifespan(app):
-            await _ensure_admin(settings, accounts)
-            yield
+        storage = S3ObjectStore.connect(S3Options.of(settings))
+        async with storage as objects, references.opened(), owners.opened():
+            inputs.keep_in(objects)
+            sweeping = InputSweeping(
+                database=runtime.database, objects=objects, clock=runtime.clock
+            )
+            runtime.background("input sweeping", sweeping.run)
+            async with runtime.lifespan(app):
+                await _ensure_admin(settings, accounts)
+                yield
         passwords.close()
 
     app = runtime.http_app(
@@ -86,15 +117,21 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         options=HttpOptions(
             cors_origins=settings.cors_origins,
             open_to_all=("/assets/",),
+            body_bytes_max_under=dict.fromkeys(LARGE_BODIES, BODY_BYTES_MAX),
             document=documentation.merged_document(owners),
         ),
     )
-    _add_routes(app, settings, runtime, accounts, owners)
+    _add_routes(app, settings, runtime, accounts, owners, inputs)
     return app
 
 
 def _add_routes(
-    app: FastAPI, settings: Settings, runtime: Runtime, accounts: Accounts, owners: HttpOwners
+    app: FastAPI,
+    settings: Settings,
+    runtime: Runtime,
+    accounts: Accounts,
+    owners: HttpOwners,
+    inputs: Inputs,
 ) -> None:
     tokens = UserTokens(settings.jwt_secret, runtime.clock)
     keys = ApiKeys(database=runtime.database, ids=runtime.ids, clock=runtime.clock)
@@ -112,12 +149,18 @@ def _add_routes(
     )
     streams = Streams(database=runtime.database, wakeups=runtime.wakeups, clock=runtime.clock)
     desk = generations_api.Desk(
-        generations=generations, owners=owners, views=views, patience=settings.patience
+        generations=generations,
+        inputs=inputs,
+        owners=owners,
+        views=views,
+        patience=settings.patience,
+        retired={**RETIRED, **settings.retired_models},
     )
     internal = InternalTokens(settings.internal_secret, runtime.clock)
     app.include_router(generations_api.create_router(desk, callers))
     # What is asked for most stands first: routes are tried one after the other.
     app.router.routes.insert(0, app.router.routes.pop())
+    _add_dialects(app, settings, runtime, desk, callers)
     app.include_router(accounts_api.create_router(accounts, tokens, runtime.ids, callers))
     app.include_router(users.create_router(accounts, callers))
     app.include_router(api_keys_api.create_router(keys, callers))
@@ -136,6 +179,16 @@ def _add_routes(
     )
     app.include_router(credit_orders_api.create_router(ledger, deductions, callers))
     app.include_router(balances_api.create_router(runtime.database, callers))
+
+
+def _add_dialects(
+    app: FastAPI, settings: Settings, runtime: Runtime, desk: generations_api.Desk, callers: Callers
+) -> None:
+    addresses = flux.Addresses(jobs_at=settings.jobs_at, assets_at=settings.assets_at)
+    app.include_router(flux.create_router(desk, addresses, runtime.clock, callers))
+    app.include_router(files.create_router(desk, callers))
+    app.include_router(openai.create_router(desk, callers))
+    app.include_router(elsewhere.create_router(callers))
 
 
 def _callers(

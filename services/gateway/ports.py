@@ -61,3 +61,19 @@ class Owners(Protocol):
             OwnerUnreachableError: on entering, when there is no answer.
         """
         ...
+
+
+class UnreachableReferenceError(Exception):
+    """A picture cannot be fetched from where a client says it lies; the text says why."""
+
+
+class References(Protocol):
+    """Pictures out there, that clients name by their address."""
+
+    def fetch(self, url: str) -> AsyncIterator[bytes]:
+        """What lies at an address of the public internet, as it comes.
+
+        Raises, as it is read:
+            UnreachableReferenceError: it cannot be had, or not from there.
+        """
+        ...

@@ -6,10 +6,10 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from libs.runtime.settings import InternalSettings
+from libs.runtime.settings import InternalSettings, StorageSettings
 
 
-class Settings(InternalSettings):
+class Settings(InternalSettings, StorageSettings):
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
 
     public_base_url: str = Field(min_length=1)
@@ -36,10 +36,20 @@ class Settings(InternalSettings):
     wait_seconds: int = Field(default=600, ge=1)
     job_deadline_seconds: int = Field(default=600, ge=1)
 
+    # Models that clients still ask for and nobody offers any more, with what to take instead.
+    retired_models: dict[str, str] = Field(default_factory=dict)
+    # Whether a picture's address may lead to this machine: for a system on one machine.
+    loopback_references: bool = False
+
     @property
     def assets_at(self) -> str:
         """Where pictures are fetched, without a slash at the end."""
         return (self.asset_base_url or f"{self.public_base_url.rstrip('/')}/assets").rstrip("/")
+
+    @property
+    def jobs_at(self) -> str:
+        """Where jobs are read."""
+        return f"{self.public_base_url.rstrip('/')}/api/jobs"
 
     @property
     def patience(self) -> timedelta:

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from services.gateway.domain.inputs import Given
 from services.gateway.domain.orders import Draft
 
 
@@ -53,15 +54,23 @@ class GenerationBody(Body):
     model: str | None = None
     provider_options: dict[str, Any] | None = None
 
-    def draft(self, *, provider: str | None = None, operation: str | None = None) -> Draft:
-        """The request as the domain takes it."""
+    def draft(
+        self,
+        *,
+        provider: str | None = None,
+        operation: str | None = None,
+        given: tuple[Given, ...] = (),
+        options: dict[str, Any] | None = None,
+    ) -> Draft:
+        """The request as the domain takes it; `options` hold where it says nothing itself."""
         return Draft(
             operation=operation,
             provider=provider,
             model=self.model,
             prompt=self.prompt,
-            options=self.model_extra or {},
+            options={**(options or {}), **(self.model_extra or {})},
             provider_options=self.provider_options or {},
+            given=given,
         )
 
 

@@ -7,15 +7,18 @@ dependency, body, headers, path, each looked up in the signature once.
 
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Annotated, Any, Final, TypeAlias, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeAlias, get_args, get_origin, get_type_hints
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import Depends, Header
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-_JSON: Final = "application/json"
+from libs.runtime.errors import BadRequest
+from libs.runtime.http import validation_sentence
+from services.gateway.api.reading import read_body
+from services.gateway.handlers.errors import UnprocessableRequest
 
 Argument: TypeAlias = Callable[[Request], Awaitable[Any]]
 
@@ -29,11 +32,31 @@ class CostingRoute(APIRoute):
         arguments = _arguments(endpoint)
 
         async def handle(request: Request) -> Response:
-            values = {name: await value_of(request) for name, value_of in arguments}
-            response: Response = await endpoint(**values)
+            try:
+                values = {name: await value_of(request) for name, value_of in arguments}
+                response: Response = await endpoint(**values)
+            finally:
+                await request.close()  # files that came with it
             return response
 
         return handle
+
+
+class NeverBadRequest(CostingRoute):
+    """A route of a client that sends a request again when the answer is 400: it is 422 instead."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_once(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except BadRequest as error:
+                raise UnprocessableRequest(error.message, details=error.details) from None
+            except RequestValidationError as error:
+                raise UnprocessableRequest(validation_sentence(error.errors())) from None
+
+        return handle_once
 
 
 def _arguments(endpoint: Callable[..., Any]) -> list[tuple[str, Argument]]:
@@ -73,28 +96,6 @@ def _path(name: str) -> Argument:
 
 def _body(model: type[BaseModel]) -> Argument:
     async def value_of(request: Request) -> BaseModel:
-        raw = await request.body()
-        if not raw:
-            raise _invalid("missing")
-        if not _is_json(request.headers.get("content-type", "")):
-            raise _invalid("model_attributes_type")
-        try:
-            return model.model_validate_json(raw)
-        except ValidationError as error:
-            raise RequestValidationError(
-                [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
-            ) from None
+        return await read_body(request, model)
 
     return value_of
-
-
-def _is_json(content_type: str) -> bool:
-    if content_type == _JSON:
-        return True
-    kind = content_type.partition(";")[0].strip().lower()
-    return kind == _JSON or (kind.startswith("application/") and kind.endswith("+json"))
-
-
-def _invalid(kind: str) -> RequestValidationError:
-    """A finding about the whole body, as the framework words it."""
-    return RequestValidationError([{"type": kind, "loc": ("body",), "msg": "", "input": None}])

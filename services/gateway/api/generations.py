@@ -1,5 +1,6 @@
 """Asking for pictures: `/api/jobs` answers at once, the older routes wait for the same job."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
@@ -10,18 +11,20 @@ from libs.runtime.auth import Principal
 from libs.runtime.http import JsonResponse
 from services.gateway.api.bodies import AcceptedBody, GeneratedBody, GenerationBody, JobRequest
 from services.gateway.api.callers import Callers
-from services.gateway.api.costing import CostingRoute
+from services.gateway.api.costing import CostingRoute, NeverBadRequest
 from services.gateway.api.rate_limits import headers_of
 from services.gateway.api.views import JobViews
 from services.gateway.domain.admission import Payer
-from services.gateway.domain.catalogue import PROVIDERS
-from services.gateway.domain.orders import Draft, place
+from services.gateway.domain.catalogue import ELSEWHERE, PROVIDERS
+from services.gateway.domain.orders import Draft, Placed, place
 from services.gateway.domain.text import InvalidRequestError, is_storable
 from services.gateway.handlers.admissions import Accepted
 from services.gateway.handlers.assets import inline
-from services.gateway.handlers.errors import InvalidRequest
+from services.gateway.handlers.errors import InvalidRequest, NotOffered, RetiredModel
 from services.gateway.handlers.generations import Generations, Quote
+from services.gateway.handlers.inputs import Inputs
 from services.gateway.ports import Owners
+from services.gateway.store.jobs import OwnJob
 
 KEY_CHARS_MAX: Final = 255
 
@@ -33,7 +36,7 @@ Prefer = Annotated[
     str | None, Header(description="`respond-async`: answer 202 at once instead of waiting.")
 ]
 
-_ASYNC: Final[dict[int | str, dict[str, Any]]] = {
+ASYNC: Final[dict[int | str, dict[str, Any]]] = {
     status.HTTP_202_ACCEPTED: {"model": AcceptedBody, "description": "Accepted"}
 }
 
@@ -42,9 +45,11 @@ class Desk(Struct, frozen=True, kw_only=True):
     """What all of these routes do: hand an order in, and answer with its job or its picture."""
 
     generations: Generations
+    inputs: Inputs
     owners: Owners
     views: JobViews
     patience: timedelta
+    retired: Mapping[str, str]  # models that are gone, and what to ask for instead
 
     async def submit(
         self,
@@ -56,19 +61,29 @@ class Desk(Struct, frozen=True, kw_only=True):
         needs_model: bool = False,
         book_version: int | None = None,
     ) -> Accepted:
-        """The job of a request."""
+        """The job of a request. Its pictures are stored once it looks as if it were admitted."""
         try:
-            order, checked_key = place(draft, needs_model=needs_model), _checked(key)
+            placed, checked_key = self._placed(draft, needs_model=needs_model), _checked(key)
         except InvalidRequestError as error:
             raise InvalidRequest(error) from None
+        payer, order = _payer(caller), placed.order
+        if placed.given:
+            await self.generations.check(payer, order, route=route, key=checked_key)
+            order = order.with_inputs(await self.inputs.store(placed.given))
         return await self.generations.submit(
-            _payer(caller), order, route=route, key=checked_key, book_version=book_version
+            payer, order, route=route, key=checked_key, book_version=book_version
         )
+
+    def _placed(self, draft: Draft, *, needs_model: bool = False) -> Placed:
+        if instead := self.retired.get(draft.model or ""):
+            raise RetiredModel(draft.model or "", instead)
+        return place(draft, needs_model=needs_model)
 
     async def quote(self, caller: Principal, body: JobRequest) -> Quote:
         """What a request would cost, and whether it would be admitted."""
         try:
-            order = place(body.draft(provider=body.provider, operation=body.operation))
+            draft = body.draft(provider=body.provider, operation=body.operation)
+            order = self._placed(draft).order
         except InvalidRequestError as error:
             raise InvalidRequest(error) from None
         return await self.generations.quote(
@@ -77,15 +92,28 @@ class Desk(Struct, frozen=True, kw_only=True):
 
     async def answer(self, caller: Principal, accepted: Accepted, prefer: str | None) -> Response:
         """The picture once it is there, unless the client would rather not wait."""
+        return await self.finish(caller, accepted, prefer, self._generated)
+
+    async def finish(
+        self,
+        caller: Principal,
+        accepted: Accepted,
+        prefer: str | None,
+        shown: Callable[[OwnJob], Awaitable[Any]],
+    ) -> Response:
+        """The job's end in the words of a route, unless the client would rather not wait."""
         if _prefers_async(prefer):
-            return _accepted(accepted, {"Preference-Applied": "respond-async"})
+            return accepted_response(accepted, {"Preference-Applied": "respond-async"})
         job = await self.generations.completed(
             accepted.job_id, caller.user_id, patience=self.patience
         )
+        return JsonResponse(await shown(job), headers=limit_headers(accepted))
+
+    async def _generated(self, job: OwnJob) -> GeneratedBody:
         images = job.state.shown_images
         wants_base64 = images and PROVIDERS[job.provider].answers_base64
         content = await inline(self.owners, images[0].key) if wants_base64 else None
-        return JsonResponse(self.views.generated(job, content), headers=_limits(accepted))
+        return self.views.generated(job, content)
 
 
 def create_router(desk: Desk, callers: Callers) -> APIRouter:
@@ -103,9 +131,9 @@ def create_router(desk: Desk, callers: Callers) -> APIRouter:
         accepted = await desk.submit(
             caller, draft, "/api/jobs", key, book_version=body.price_book_version
         )
-        return _accepted(accepted)
+        return accepted_response(accepted)
 
-    @router.post("/unified-generate", response_model=GeneratedBody, responses=_ASYNC)
+    @router.post("/unified-generate", response_model=GeneratedBody, responses=ASYNC)
     async def generate(
         caller: Caller, body: GenerationBody, key: IdempotencyKey = None, prefer: Prefer = None
     ) -> Response:
@@ -115,7 +143,22 @@ def create_router(desk: Desk, callers: Callers) -> APIRouter:
         )
         return await desk.answer(caller, accepted, prefer)
 
-    @router.post("/image/{provider}", response_model=GeneratedBody, responses=_ASYNC)
+    async def generate_with_gemini(
+        caller: Caller, body: GenerationBody, key: IdempotencyKey = None, prefer: Prefer = None
+    ) -> Response:
+        """Generate with Gemini, and wait for the picture; what is not valid is 422 here."""
+        return await generate_with("gemini", caller, body, key, prefer)
+
+    router.add_api_route(
+        "/image/gemini",
+        generate_with_gemini,
+        methods=["POST"],
+        response_model=GeneratedBody,
+        responses=ASYNC,
+        route_class_override=NeverBadRequest,
+    )
+
+    @router.post("/image/{provider}", response_model=GeneratedBody, responses=ASYNC)
     async def generate_with(
         provider: str,
         caller: Caller,
@@ -124,6 +167,7 @@ def create_router(desk: Desk, callers: Callers) -> APIRouter:
         prefer: Prefer = None,
     ) -> Response:
         """Generate with a provider, and wait for the picture."""
+        require_offered(provider)
         draft = body.draft(provider=provider)
         accepted = await desk.submit(caller, draft, "/api/image/{provider}", key)
         return await desk.answer(caller, accepted, prefer)
@@ -131,19 +175,30 @@ def create_router(desk: Desk, callers: Callers) -> APIRouter:
     return router
 
 
-def _accepted(accepted: Accepted, headers: dict[str, str] | None = None) -> Response:
+def require_offered(provider: str) -> None:
+    """Refuse providers that clients know and that are not to be had here.
+
+    Raises:
+        NotOffered: it is one of them.
+    """
+    if provider in ELSEWHERE:
+        raise NotOffered(f"{provider} is not offered here: choose {' or '.join(PROVIDERS)}")
+
+
+def accepted_response(accepted: Accepted, headers: dict[str, str] | None = None) -> Response:
+    """202: the job, and where to follow it."""
     return JsonResponse(
         {"jobId": accepted.job_id, "status": accepted.status.value},
         status_code=status.HTTP_202_ACCEPTED,
         headers={
             "Location": f"/api/jobs/{accepted.job_id}",
-            **_limits(accepted),
+            **limit_headers(accepted),
             **(headers or {}),
         },
     )
 
 
-def _limits(accepted: Accepted) -> dict[str, str]:
+def limit_headers(accepted: Accepted) -> dict[str, str]:
     """What the limits leave after an admission; a repeat took nothing."""
     if accepted.admitted is None or accepted.at is None:
         return {}

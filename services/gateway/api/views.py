@@ -70,7 +70,7 @@ class JobViews:
     def generated(self, job: OwnJob, image_base64: str | None) -> GeneratedBody:
         """A completed job, for a client that has waited for it."""
         images = job.state.shown_images
-        urls = [self._url(image) for image in images]
+        urls = [self.url(image) for image in images]
         content_type = images[0].content_type if images else None
         return GeneratedBody(
             job_id=job.job_id,
@@ -88,7 +88,7 @@ class JobViews:
         answer, images = state.answer, state.shown_images
         if answer is None or state.listing is None:
             return JobMetadata(stage=state.stage.value)
-        urls = [self._url(image) for image in images]
+        urls = [self.url(image) for image in images]
         first = urls[0] if urls else None
         item_ids = state.listing.item_ids
         return JobMetadata(
@@ -106,7 +106,7 @@ class JobViews:
 
     def _image(self, image: StoredImage) -> ImageBody:
         return ImageBody(
-            url=self._url(image),
+            url=self.url(image),
             content_type=image.content_type,
             size_bytes=image.size_bytes,
             width=image.width,
@@ -114,5 +114,6 @@ class JobViews:
             sha256=image.sha256,
         )
 
-    def _url(self, image: StoredImage) -> str:
+    def url(self, image: StoredImage) -> str:
+        """Where a picture is fetched."""
         return f"{self._assets_at}/{image.key}"

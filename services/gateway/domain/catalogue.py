@@ -15,6 +15,7 @@ class Takes(Struct, frozen=True, kw_only=True):
     inputs_min: int = 0
     inputs_max: int = 0
     masks_max: int = 0  # of the inputs, how many may be masks
+    masks_min: int = 0
 
 
 Operations = Mapping[Operation, Takes]
@@ -27,6 +28,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     models: Mapping[str, Operations]
     default_model: str
     prompt_chars_max: int
+    aliases: tuple[str, ...] = ()  # what else its routes are called
     answers_base64: bool = False  # the waiting route answers the picture itself, too
     output_tokens_per_unit: int = 0  # what the provider is expected to report for one
 
@@ -34,6 +36,12 @@ class Provider(Struct, frozen=True, kw_only=True):
         """What the model takes for it; None if it cannot do it."""
         found = self.models[model]
         return next((found[each] for each in found if each == operation), None)
+
+    def default_for(self, operation: Operation) -> str:
+        """The model of an order that names none: the usual one, if it can do that."""
+        able = (name for name, offered in self.models.items() if operation in offered)
+        can = operation in self.models[self.default_model]
+        return self.default_model if can else next(able, self.default_model)
 
 
 def _each(operations: Operations, *models: str) -> dict[str, Operations]:
@@ -44,9 +52,13 @@ def _image(units_max: int = 1, references_max: int = 0) -> Operations:
     return {Operation.IMAGE: Takes(units_max=units_max, inputs_max=references_max)}
 
 
-def _edit(units_max: int, images_max: int, masks_max: int = 0) -> Operations:
+def _edit(units_max: int, images_max: int, masks_max: int = 0, *, masks_min: int = 0) -> Operations:
     takes = Takes(
-        units_max=units_max, inputs_min=1, inputs_max=images_max + masks_max, masks_max=masks_max
+        units_max=units_max,
+        inputs_min=1,
+        inputs_max=images_max + masks_max,
+        masks_max=masks_max,
+        masks_min=masks_min,
     )
     return {Operation.EDIT: takes}
 
@@ -66,7 +78,7 @@ _FLUX_KONTEXT: Final = {**_image(references_max=4), **_edit(1, 4)}
 _FLUX_2: Final = {**_image(references_max=8), **_edit(1, 8)}
 _IDEOGRAM: Final = {
     **_image(8, 3),
-    **_edit(8, 1, 1),
+    **_edit(8, 1, 1, masks_min=1),
     **_of_one_picture(Operation.BACKGROUND, 8),
     **_of_one_picture(Operation.UPSCALE, 8),
     **_of_one_picture(Operation.DESCRIBE),
@@ -103,6 +115,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
             ),
             default_model="gemini-2.5-flash-image",
             prompt_chars_max=10_000,
+            answers_base64=True,
         ),
         Provider(
             name="openai",
@@ -111,6 +124,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
             ),
             default_model="chatgpt-image",
             prompt_chars_max=32_000,
+            aliases=("chatgpt",),
         ),
         Provider(
             name="flux",
@@ -187,6 +201,35 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         ),
     )
 }
+
+
+# Providers that clients have routes for, and that are not offered here.
+ELSEWHERE: Final = frozenset(
+    {
+        "grok",
+        "hailuo",
+        "kling",
+        "minimax",
+        "omnihuman",
+        "seedance",
+        "sora",
+        "veo",
+        "wan",
+    }
+)
+
+# What clients may still ask for although nobody offers it any more, and what to take instead.
+RETIRED: Final[Mapping[str, str]] = {
+    "gpt-image-1": "gpt-image-1.5",
+    "dall-e-2": "gpt-image-1-mini",
+    "dall-e-3": "gpt-image-1.5",
+}
+
+
+def provider_named(name: str) -> Provider | None:
+    """A provider by its name, or by another one that its routes have."""
+    found = PROVIDERS.get(name)
+    return found or next((each for each in PROVIDERS.values() if name in each.aliases), None)
 
 
 def provider_of(model: str) -> Provider | None:

@@ -7,9 +7,17 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from libs.events.generation import Operation
-from services.gateway.domain.catalogue import PROVIDERS, Provider, Takes, provider_of
+from libs.events.generation import INPUT_ROLES, Operation
+from services.gateway.domain.catalogue import (
+    PROVIDERS,
+    Provider,
+    Takes,
+    provider_named,
+    provider_of,
+)
+from services.gateway.domain.inputs import Given, Input, check_inputs, in_roles, pictures_in
 from services.gateway.domain.text import InvalidRequestError, is_storable
 
 UNITS_MAX: Final = 8
@@ -19,7 +27,12 @@ INTEGER_MAX: Final = 2**53 - 1
 CHARACTERS_PER_TOKEN: Final = 4
 
 _COUNTS: Final = ("n", "num_images")
-_INPUT_IMAGES: Final = ("imageBase64", "references")
+METHOD: Final = "method"
+REFRAME: Final = "reframe"
+# What these do follows from the picture alone.
+_WITHOUT_PROMPT: Final = frozenset(
+    {Operation.UPSCALE, Operation.DESCRIBE, Operation.VARIATE, Operation.VECTORISE}
+)
 
 
 class Draft(Struct, frozen=True, kw_only=True):
@@ -31,6 +44,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     prompt: str | None = None
     options: dict[str, Any] = {}
     provider_options: dict[str, Any] = {}
+    given: tuple[Given, ...] = ()  # pictures that came as files
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -42,10 +56,27 @@ class Order(Struct, frozen=True, kw_only=True):
     prompt: str
     options: dict[str, Any]
     units: int
+    inputs: tuple[Input, ...] = ()
 
     def fingerprint(self) -> bytes:
-        """Equal for equal orders, however their JSON was written."""
-        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).digest()
+        """Equal for equal orders, however their JSON was written and wherever inputs lie."""
+        inputs = tuple(replace(each, key="") for each in self.inputs)
+        equal = replace(self, inputs=inputs)
+        return hashlib.sha256(msgspec.json.encode(equal, order="deterministic")).digest()
+
+    def with_inputs(self, inputs: tuple[Input, ...]) -> "Order":
+        """The order, with its pictures where they are kept."""
+        if not inputs:
+            return self
+        roles = [each.role.value for each in inputs]
+        return replace(self, inputs=inputs, options={**self.options, INPUT_ROLES: roles})
+
+
+class Placed(Struct, frozen=True, kw_only=True):
+    """An order, and the pictures that it still lacks."""
+
+    order: Order
+    given: tuple[Given, ...]
 
 
 def estimated_tokens(order: Order) -> int:
@@ -54,70 +85,70 @@ def estimated_tokens(order: Order) -> int:
     return -(-len(order.prompt) // CHARACTERS_PER_TOKEN) + output * order.units
 
 
-def place(draft: Draft, *, needs_model: bool = False) -> Order:
+def place(draft: Draft, *, needs_model: bool = False) -> Placed:
     """The order in a draft. With `needs_model` no provider's default stands in for a missing model.
 
     Raises:
         InvalidRequestError: something is missing, unknown or out of bounds.
     """
+    operation, sent = _operation(draft.operation), {**draft.options, **draft.provider_options}
+    is_reframed = operation is Operation.EDIT and sent.get(METHOD) == REFRAME
     prompt = (draft.prompt or "").strip()
-    if not prompt:
+    if not prompt and not is_reframed and operation not in _WITHOUT_PROMPT:
         raise InvalidRequestError("Prompt is required", field="prompt")
-    provider, model = _target(draft, needs_model=needs_model)
+    provider, model, takes = _target(draft, operation, needs_model=needs_model)
     if not is_storable(prompt) or len(prompt) > provider.prompt_chars_max:
         text = f"Prompt must be plain text of at most {provider.prompt_chars_max} characters"
         raise InvalidRequestError(text, field="prompt")
-    given = {**draft.options, **draft.provider_options}
-    options = {name: value for name, value in given.items() if value is not None}
-    operation, takes = _operation(draft.operation, provider, model)
-    _check_input_images(options, model, takes)
+    options, pictures = pictures_in(
+        {name: value for name, value in sent.items() if value is not None and name != INPUT_ROLES}
+    )
+    given = in_roles((*draft.given, *pictures), operation)
+    check_inputs(given, model, takes if not is_reframed else replace(takes, masks_min=0))
+    if is_reframed and not options.get("resolution"):
+        raise InvalidRequestError("Resolution is required", field="resolution")
     units = _units(options, takes.units_max)
-    kept = {name: each for name, each in options.items() if name not in (*_COUNTS, *_INPUT_IMAGES)}
+    kept = {name: each for name, each in options.items() if name not in _COUNTS}
     _check_options(kept)
-    return Order(
-        operation=operation,
+    order = Order(
+        operation=operation.value,
         provider=provider.name,
         model=model,
         prompt=prompt,
         options=kept,
         units=units,
     )
+    return Placed(order=order, given=given)
 
 
-def _target(draft: Draft, *, needs_model: bool) -> tuple[Provider, str]:
-    if draft.provider is not None and draft.provider not in PROVIDERS:
+def _target(
+    draft: Draft, operation: Operation, *, needs_model: bool
+) -> tuple[Provider, str, Takes]:
+    provider = None if draft.provider is None else provider_named(draft.provider)
+    if draft.provider is not None and provider is None:
         text = f"Unsupported provider: {_shown(draft.provider)}"
         raise InvalidRequestError(text, field="provider")
-    if not draft.model:
-        if needs_model or draft.provider is None:
+    model = draft.model
+    if not model:
+        if needs_model or provider is None:
             raise InvalidRequestError("Model is required", field="model")
-        provider = PROVIDERS[draft.provider]
-        return provider, provider.default_model
-    found = provider_of(draft.model)
-    if found is None or draft.provider not in (None, found.name):
-        raise InvalidRequestError(f"Unsupported model: {_shown(draft.model)}", field="model")
-    return found, draft.model
-
-
-def _operation(name: str | None, provider: Provider, model: str) -> tuple[str, Takes]:
-    try:
-        operation = Operation(name or Operation.IMAGE)
-    except ValueError:
-        text = f"Unsupported operation: {_shown(name or '')}"
-        raise InvalidRequestError(text, field="operation") from None
+        model = provider.default_for(operation)
+    provider = provider or provider_of(model)
+    if provider is None or model not in provider.models:
+        raise InvalidRequestError(f"Unsupported model: {_shown(model)}", field="model")
     takes = provider.takes(model, operation)
     if takes is None:
         text = f"{model} cannot do {operation.value}: choose another model"
         raise InvalidRequestError(text, field="operation")
-    return operation.value, takes
+    return provider, model, takes
 
 
-def _check_input_images(options: dict[str, Any], model: str, takes: Takes) -> None:
-    given = next((name for name in _INPUT_IMAGES if options.get(name)), None)
-    if given is not None:
-        raise InvalidRequestError(f"{model} takes no input image: leave out {given}", field=given)
-    if takes.inputs_min:
-        raise InvalidRequestError(f"{model} needs an input image", field="image")
+def _operation(name: str | None) -> Operation:
+    try:
+        return Operation(name or Operation.IMAGE)
+    except ValueError:
+        text = f"Unsupported operation: {_shown(name or '')}"
+        raise InvalidRequestError(text, field="operation") from None
 
 
 def _units(options: dict[str, Any], units_max: int) -> int:

@@ -264,6 +264,7 @@ class Admissions:
             model=order.model,
             prompt=order.prompt,
             options=order.options,
+            input_keys=tuple(each.key for each in order.inputs),
             unit_credits=admitted.unit_credits,
             units=admitted.units,
             price_book_version=admitted.book_version,

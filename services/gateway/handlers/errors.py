@@ -1,14 +1,18 @@
 """What the gateway refuses, and how it says so.
 
-BadRequest          InvalidRequest
+BadRequest          InvalidRequest, BadImage
 Unauthorized        InvalidCredentials, UnknownUser, InvalidApiKey
 PaymentRequired     InsufficientCredits
 Forbidden           UserBanned, ScopeMissing, LogInNeeded
-NotFound            JobNotFound, PriceBookNotFound, ApiKeyNotFound, SubjectNotFound
+NotFound            JobNotFound, AssetNotFound, ModelNotFound, PriceBookNotFound, ApiKeyNotFound,
+                    SubjectNotFound
 Conflict            EmailTaken, GenerationCancelled, PriceBookExpired, TooManyApiKeys, BanOfOneself
-Unprocessable       IdempotencyKeyReused, GenerationRefused, InvalidPriceBook, EffectiveInThePast
+PayloadTooLarge     ImageTooLarge, AssetTooLarge
+Unprocessable       UnprocessableRequest, RetiredModel, IdempotencyKeyReused, GenerationRefused,
+                    InvalidPriceBook, EffectiveInThePast
 TooManyRequests     RateLimited, Flooded
 BadGateway          GenerationFailure
+Unsupported         NotOffered
 Unavailable         OwnerUnavailable, NoPrice
 GatewayTimeout      StillRunning, DeadlineMissed
 """
@@ -28,11 +32,13 @@ from libs.runtime.errors import (
     Forbidden,
     GatewayTimeout,
     NotFound,
+    PayloadTooLarge,
     PaymentRequired,
     TooManyRequests,
     Unauthorized,
     Unavailable,
     Unprocessable,
+    Unsupported,
 )
 from services.gateway.domain.admission import (
     Admitted,
@@ -55,6 +61,43 @@ class InvalidRequest(BadRequest):
 
     def __init__(self, error: InvalidRequestError) -> None:
         super().__init__(error.message, details={"field": error.field})
+
+
+class UnprocessableRequest(Unprocessable):
+    """An invalid request, where a client would repeat a 400."""
+
+    code = "invalid_request"
+
+
+class BadImage(BadRequest):
+    """`why` is a clause about the picture."""
+
+    code = "bad_image"
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field} is not an image we take: {why}", details={"field": field})
+
+
+class ImageTooLarge(PayloadTooLarge):
+    code = "image_too_large"
+
+    def __init__(self, field: str, bytes_max: int) -> None:
+        text = f"{field} is too large: an image may have at most {bytes_max} bytes"
+        super().__init__(text, details={"field": field})
+
+
+class RetiredModel(Unprocessable):
+    code = "retired_model"
+
+    def __init__(self, model: str, instead: str) -> None:
+        text = f"The model {model} has been retired by its provider: choose {instead}"
+        super().__init__(text, details={"model": model, "replacement": instead})
+
+
+class NotOffered(Unsupported):
+    """A route that clients know, of something that is not offered here."""
+
+    code = "not_offered"
 
 
 class InvalidCredentials(Unauthorized):
@@ -120,6 +163,27 @@ class JobNotFound(NotFound):
 
     def __init__(self) -> None:
         super().__init__("Job not found")
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"There is no model {model[:100]}")
+
+
+class AssetNotFound(NotFound):
+    code = "asset_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such picture")
+
+
+class AssetTooLarge(PayloadTooLarge):
+    code = "asset_too_large"
+
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__(f"A picture of more than {bytes_max} bytes is not sent by value")
 
 
 class UserNotFound(NotFound):
@@ -289,12 +353,19 @@ _FAILURES: Final[Mapping[FailureCode, type[DomainError]]] = {
 }
 
 
-def failure_of(job_id: UUID, answer: Answer) -> DomainError:
+# Clients read a failed task of this provider from a 422 with `details.error`.
+_TASKS: Final = "runway"
+
+
+def failure_of(job_id: UUID, provider: str, answer: Answer) -> DomainError:
     """What a waiting client is told of a job that made nothing."""
     code = answer.failure_code or FailureCode.SERVER
+    text = answer.failure_message or "Generation failed"
     details: dict[str, Any] = {"jobId": str(job_id), "failureCode": code.value}
     kind = _FAILURES.get(code, GenerationFailure)
-    return kind(answer.failure_message or "Generation failed", details=details)
+    if provider == _TASKS and kind in {GenerationFailure, GenerationRefused}:
+        return GenerationRefused(text, details={**details, "details": {"error": text}})
+    return kind(text, details=details)
 
 
 def refusal_of(  # noqa: PLR0911  # one for each kind

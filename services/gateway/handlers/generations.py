@@ -12,7 +12,15 @@ from libs.runtime.db import Database, DatabaseUnavailable
 from libs.runtime.errors import DomainError
 from libs.runtime.ids import Ids
 from libs.runtime.wakeups import Wakeups
-from services.gateway.domain.admission import Admitted, NotPriced, Payer, Request
+from services.gateway.domain.admission import (
+    Admitted,
+    KeyReused,
+    NotPriced,
+    Payer,
+    PriceChanged,
+    Repeated,
+    Request,
+)
 from services.gateway.domain.jobs import Status
 from services.gateway.domain.limits import Allowance
 from services.gateway.domain.orders import Order
@@ -77,6 +85,17 @@ class Generations:
         request = self._request(payer, order, route=route, key=key, book_version=book_version)
         return await self._admissions.admit(request)
 
+    async def check(self, payer: Payer, order: Order, *, route: str, key: str | None) -> None:
+        """Whether an order would be admitted now, before its pictures are stored.
+
+        Raises:
+            DomainError: it would be refused; of a repeat that is told once its pictures are known.
+        """
+        request = self._request(payer, order, route=route, key=key, book_version=None)
+        view = await self._admissions.look(request)
+        if not isinstance(view.decision, Admitted | Repeated | KeyReused | PriceChanged):
+            raise refusal_of(view.decision, view.at)
+
     async def quote(self, payer: Payer, order: Order, *, book_version: int | None) -> Quote:
         """What an order would cost, and whether it would be admitted. Nothing is changed.
 
@@ -125,7 +144,7 @@ class Generations:
                     raise StillRunning(job_id)
                 await wakeup.wait(min(remaining_seconds, SAFETY_SECONDS if job else OUTAGE_SECONDS))
         if job.state.status is not Status.COMPLETED and job.state.answer is not None:
-            raise failure_of(job_id, job.state.answer)
+            raise failure_of(job_id, job.provider, job.state.answer)
         return job
 
     async def _look(self, job_id: UUID, user_id: UUID) -> OwnJob | None:

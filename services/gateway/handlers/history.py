@@ -20,7 +20,7 @@ from libs.events.identity import (
 from libs.events.operations import PriceBookAdded
 from libs.events.payload import Payload
 from libs.runtime.db import Connection, Transaction
-from services.gateway.store import deductions, erasure
+from services.gateway.store import deductions, erasure, inputs
 from services.gateway.store import history as store
 
 logger = structlog.get_logger(__name__)
@@ -45,6 +45,7 @@ async def remember(transaction: Transaction, events: Sequence[Event[Payload]]) -
     deducted = [event.data for event in events if isinstance(event.data, DeductionRequested)]
     if deducted and (restored := await deductions.restore(transaction.connection, deducted)):
         logger.info("deductions_brought_back", deductions=len(restored))
+    await inputs.refer(transaction.connection, requests)
     if requests and (accepted := await store.add_jobs(transaction.connection, requests)):
         logger.info("jobs_brought_back", jobs=len(accepted))
 

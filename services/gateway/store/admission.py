@@ -17,7 +17,7 @@ from services.gateway.domain.admission import BookInForce, Counter, Earlier, Req
 from services.gateway.domain.credits import AccountCopy
 from services.gateway.domain.jobs import Status
 from services.gateway.domain.pricing import read_book
-from services.gateway.store import limits
+from services.gateway.store import inputs, limits
 
 REMEMBERED: Final = timedelta(hours=24)
 
@@ -140,6 +140,7 @@ async def write(transaction: Transaction, written: Sequence[Written], counter: C
     facts = [each.facts for each in written]
     requests = [each.request for each in written]
     accounts, allowances = counter.changed_accounts(), counter.allowances_of(requests)
+    await inputs.refer(transaction.connection, facts)
     await transaction.connection.execute(
         INSERT_ADMITTED,
         list(accounts),

@@ -27,6 +27,9 @@ BLANK_JOBS = """
 DELETE_TRACES = """
     WITH told AS (
         DELETE FROM feed WHERE user_id = ANY($1::uuid[])
+    ), inputs AS (
+        DELETE FROM job_input USING job
+         WHERE job.job_id = job_input.job_id AND job.user_id = ANY($1::uuid[])
     ), heads AS (
         DELETE FROM feed_head WHERE user_id = ANY($1::uuid[])
     )

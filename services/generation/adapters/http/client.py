@@ -13,14 +13,14 @@ import msgspec
 from msgspec import Struct
 from yarl import URL
 
-from libs.runtime.tracing import current_traceparent
-from services.generation.adapters.http.carriers import JsonReader, UnreadableError
-from services.generation.adapters.http.guard import (
+from libs.runtime.carriers import JsonReader, UnreadableError
+from libs.runtime.guard import (
     Allowed,
     ForbiddenAddressError,
     GuardedResolver,
     check_url,
 )
+from libs.runtime.tracing import current_traceparent
 from services.generation.adapters.http.patience import Patience, is_worth_repeating, rest_hint
 from services.generation.ports import ByteStream
 

@@ -8,7 +8,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from libs.events.generation import CostSource, FailureCode
-from services.generation.adapters.http.carriers import UnreadableError, decoded
+from libs.runtime.carriers import UnreadableError, decoded
+from libs.runtime.guard import Allowed
 from services.generation.adapters.http.client import (
     Answer,
     Call,
@@ -16,7 +17,6 @@ from services.generation.adapters.http.client import (
     ProviderHttp,
     Unreadable,
 )
-from services.generation.adapters.http.guard import Allowed
 from services.generation.domain.retries import TRANSIENT
 from services.generation.ports import ByteStream, ProviderError
 

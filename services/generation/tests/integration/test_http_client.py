@@ -7,6 +7,7 @@ from random import Random
 import pytest
 from aiohttp import web
 
+from libs.runtime.guard import Allowed
 from libs.runtime.tracing import Traceparent, tracing
 from services.generation.adapters.http import client
 from services.generation.adapters.http.client import (
@@ -16,7 +17,6 @@ from services.generation.adapters.http.client import (
     ProviderHttp,
     Unreadable,
 )
-from services.generation.adapters.http.guard import Allowed
 from services.generation.adapters.http.patience import Patience
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from libs.events.generation import FailureCode
-from services.generation.adapters.http.carriers import Carrier, JsonReader
+from libs.runtime.carriers import Carrier, JsonReader
 from services.generation.adapters.http.wire import picture_in
 from services.generation.handlers import results
 from services.generation.handlers.results import store_picture

@@ -5,8 +5,8 @@ import io
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from services.generation.domain.metadata import cleaner
-from services.generation.domain.pictures import NotAPictureError
+from libs.runtime.pictures.cleaning import cleaner
+from libs.runtime.pictures.heads import NotAPictureError
 
 SECRET = b"48.2082 N, 16.3738 E"
 STEPS = (1, 100, 10**9)

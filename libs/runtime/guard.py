@@ -1,8 +1,8 @@
-"""Which addresses may be fetched because a provider named them: known hosts, public networks.
+"""Which addresses may be fetched because somebody named them: public networks alone.
 
-A result's URL comes from outside. Its host must be one that its provider delivers from, and every
-address that the name resolves to is checked where the connection is made, so that nothing can
-change between the check and the use.
+A URL comes from outside: from a client, or from a provider, whose host must then be one that it
+delivers from. Every address that a name resolves to is checked where the connection is made, so
+that nothing can change between the check and the use.
 """
 
 import socket
@@ -18,7 +18,7 @@ NAT64 = IPv6Network("64:ff9b::/96")
 
 
 class ForbiddenAddressError(ValueError):
-    """A provider named an address that is none of its own, or none of the public internet."""
+    """Somebody named an address that is none of the public internet, or none of their own."""
 
 
 class Allowed(Struct, frozen=True, kw_only=True):
@@ -34,22 +34,36 @@ def check_url(text: str, allowed: Allowed, *, allows_loopback: bool) -> URL:
     Raises:
         ForbiddenAddressError: they may not.
     """
-    try:
-        url = URL(text)
-        host = url.host or ""
-    except ValueError as error:
-        raise ForbiddenAddressError(f"no URL: {text[:200]!r}") from error
-    if url.user is not None or url.password is not None:
-        raise ForbiddenAddressError(f"credentials in a result's URL at {host}")
+    url = check_public_url(text, allows_loopback=allows_loopback)
+    host = url.host or ""
     literal = _literal(host)
-    if literal is not None and not is_public(literal):
-        if not (allows_loopback and literal.is_loopback):
-            raise ForbiddenAddressError(f"a private address: {host}")
-    elif url.scheme != "https":
+    if url.scheme != "https" and not (literal is not None and literal.is_loopback):
         raise ForbiddenAddressError(f"no https: {url.scheme}://{host}")
     is_own = allowed.origin != "" and url.origin() == URL(allowed.origin).origin()
     if not is_own and not any(_is_below(host, known) for known in allowed.hosts):
         raise ForbiddenAddressError(f"not a host of this provider: {host}")
+    return url
+
+
+def check_public_url(text: str, *, allows_loopback: bool) -> URL:
+    """The URL, if nothing that it says itself leads inside; names are checked on resolving.
+
+    Raises:
+        ForbiddenAddressError: it does.
+    """
+    try:
+        url = URL(text)
+        host, _ = url.host or "", url.port
+    except ValueError as error:
+        raise ForbiddenAddressError(f"no URL: {text[:200]!r}") from error
+    if url.scheme not in {"http", "https"} or not host:
+        raise ForbiddenAddressError(f"no http address: {text[:200]!r}")
+    if url.user is not None or url.password is not None:
+        raise ForbiddenAddressError(f"credentials in the URL at {host}")
+    literal = _literal(host)
+    is_inside = literal is not None and not is_public(literal)
+    if is_inside and not (allows_loopback and literal is not None and literal.is_loopback):
+        raise ForbiddenAddressError(f"a private address: {host}")
     return url
 
 

@@ -11,7 +11,7 @@ Sources: JPEG (ITU-T T.81, annex B; Exif 2.32, 4.5), PNG (W3C, third edition, 11
 import struct
 from typing import Protocol
 
-from services.generation.domain.pictures import NotAPictureError
+from libs.runtime.pictures.heads import NotAPictureError
 
 _JPEG_DROPPED = frozenset({0xE1, 0xED, 0xFE})  # Exif and XMP, Photoshop's, comments
 _JPEG_SCAN = 0xDA

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from aiohttp.abc import AbstractResolver
 
-from services.generation.adapters.http.guard import (
+from libs.runtime.guard import (
     Allowed,
     ForbiddenAddressError,
     GuardedResolver,

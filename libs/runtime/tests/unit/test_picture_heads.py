@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from services.generation.domain.pictures import (
+from libs.runtime.pictures.heads import (
     HEAD_BYTES_MAX,
     NotAPictureError,
     Picture,

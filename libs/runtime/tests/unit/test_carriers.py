@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.generation.adapters.http.carriers import (
+from libs.runtime.carriers import (
     SKELETON_BYTES_MAX,
     STEP_BYTES,
     Carrier,

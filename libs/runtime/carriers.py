@@ -20,6 +20,7 @@ STEP_BYTES = 64 * 1024
 
 _ESCAPE = re.compile(rb"\\(u[0-9a-fA-F]{4}|.?)", re.DOTALL)
 _PLAIN = {b"/": b"/", b"\\": b"\\", b'"': b'"', b"n": b"\n", b"r": b"\r", b"t": b"\t"}
+_BLANKS = b" \t\r\n"
 _MARK = "\ue000carrier:"
 
 
@@ -90,7 +91,7 @@ async def decoded(value: object) -> AsyncIterator[bytes]:
     waiting = b""
     is_first = True
     for piece in pieces:
-        text = waiting + piece
+        text = waiting + piece.translate(None, _BLANKS)  # some senders break lines
         if is_first and text.startswith(b"data:"):
             text = text.partition(b",")[2]
         is_first = False
@@ -112,7 +113,8 @@ def _base64(text: bytes) -> bytes:
 class JsonReader:
     """Takes a JSON text in chunks."""
 
-    def __init__(self) -> None:
+    def __init__(self, long_bytes: int = LONG_BYTES) -> None:
+        self._long_bytes = long_bytes
         self._skeleton = bytearray()
         self._spool: Spool | None = None
         self._carriers: list[Carrier] = []
@@ -174,7 +176,7 @@ class JsonReader:
         assert self._string is not None  # noqa: S101  # we are in one
         if self._start < 0:
             self._string += piece
-            if len(self._string) > LONG_BYTES:
+            if len(self._string) > self._long_bytes:
                 self._spool = self._spool or Spool()
                 self._start = self._spool.length
                 self._spool.append(self._string)

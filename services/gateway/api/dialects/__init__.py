@@ -1,0 +1,1 @@
+"""The same generations in the words of one provider's clients."""
