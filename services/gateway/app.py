@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from libs.events.names import Service
 from libs.runtime.auth import InternalTokens, UserTokens
 from libs.runtime.http import HttpOptions
+from libs.runtime.objects import ObjectStore
 from libs.runtime.objects_s3 import S3ObjectStore, S3Options
 from libs.runtime.service import Parts, Runtime
 from services.gateway import consumers, projections
@@ -103,10 +104,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         storage = S3ObjectStore.connect(S3Options.of(settings))
         async with storage as objects, references.opened(), owners.opened():
             inputs.keep_in(objects)
-            sweeping = InputSweeping(
-                database=runtime.database, objects=objects, clock=runtime.clock
-            )
-            runtime.background("input sweeping", sweeping.run)
+            runtime.background("input sweeping", _sweeping(runtime, objects).run)
             async with runtime.lifespan(app):
                 await _ensure_admin(settings, accounts)
                 yield
@@ -123,6 +121,10 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     )
     _add_routes(app, settings, runtime, accounts, owners, inputs)
     return app
+
+
+def _sweeping(runtime: Runtime, objects: ObjectStore) -> InputSweeping:
+    return InputSweeping(database=runtime.database, objects=objects, clock=runtime.clock)
 
 
 def _add_routes(

@@ -94,7 +94,7 @@ class Addresses(Struct, frozen=True, kw_only=True):
         except ValueError:
             found = None
         if prefix != self.jobs_at or found is None:
-            raise _not_ours
+            raise _not_ours()
         return found
 
     def key(self, url: str) -> str:
@@ -110,14 +110,21 @@ class Addresses(Struct, frozen=True, kw_only=True):
         return key
 
 
-_not_ours = InvalidRequestError(
-    "pollingUrl must be one that /api/flux/generate has answered to you", field="pollingUrl"
-)
+def _not_ours() -> InvalidRequestError:
+    text = "pollingUrl must be one that /api/flux/generate has answered to you"
+    return InvalidRequestError(text, field="pollingUrl")
 
 
 def create_router(desk: Desk, addresses: Addresses, clock: Clock, callers: Callers) -> APIRouter:
     """The routes of `/api/flux`."""
     router = APIRouter(prefix="/api/flux", tags=["flux"])
+    _add_orders(router, desk, addresses, callers)
+    _add_results(router, desk, addresses, clock, callers)
+    _add_webhook(router, desk)
+    return router
+
+
+def _add_orders(router: APIRouter, desk: Desk, addresses: Addresses, callers: Callers) -> None:
     costing = APIRouter(route_class=CostingRoute)
     Costing = Annotated[Principal, Depends(callers.costing)]  # noqa: N806  # a type
     Caller = Annotated[Principal, Depends(callers.known)]  # noqa: N806  # a type
@@ -139,6 +146,17 @@ def create_router(desk: Desk, addresses: Addresses, clock: Clock, callers: Calle
 
     router.include_router(costing)
 
+    @router.get("/test", response_model=ProbeBody)
+    async def probe(_caller: Caller) -> Response:
+        """What can be ordered."""
+        return JsonResponse(ProbeBody(ok=True, models=list(PROVIDERS[PROVIDER].models)))
+
+
+def _add_results(
+    router: APIRouter, desk: Desk, addresses: Addresses, clock: Clock, callers: Callers
+) -> None:
+    Caller = Annotated[Principal, Depends(callers.known)]  # noqa: N806  # a type
+
     @router.get("/result", response_model=ResultBody)
     async def result(
         caller: Caller,
@@ -146,13 +164,12 @@ def create_router(desk: Desk, addresses: Addresses, clock: Clock, callers: Calle
     ) -> Response:
         """How far an order is."""
         try:
-            job = await desk.generations.find(
-                addresses.job_id(_required(polling_url, "pollingUrl")), caller.user_id
-            )
+            job_id = addresses.job_id(_required(polling_url, "pollingUrl"))
+            job = await desk.generations.find(job_id, caller.user_id)
         except InvalidRequestError as error:
             raise InvalidRequest(error) from None
         except JobNotFound:
-            raise InvalidRequest(_not_ours) from None
+            raise InvalidRequest(_not_ours()) from None
         return JsonResponse(_result(desk, addresses, clock, job))
 
     @router.get("/download", response_model=DownloadBody)
@@ -173,11 +190,8 @@ def create_router(desk: Desk, addresses: Addresses, clock: Clock, callers: Calle
             )
         )
 
-    @router.get("/test", response_model=ProbeBody)
-    async def probe(_caller: Caller) -> Response:
-        """What can be ordered."""
-        return JsonResponse(ProbeBody(ok=True, models=list(PROVIDERS[PROVIDER].models)))
 
+def _add_webhook(router: APIRouter, desk: Desk) -> None:
     @router.post("/webhook", openapi_extra=_WEBHOOK, response_class=Response)
     async def webhook(
         request: Request,
@@ -194,8 +208,6 @@ def create_router(desk: Desk, addresses: Addresses, clock: Clock, callers: Calle
             path=WEBHOOK_PATH,
             body=await request.body(),
         )
-
-    return router
 
 
 _WEBHOOK: Final[dict[str, Any]] = {

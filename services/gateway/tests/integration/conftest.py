@@ -22,6 +22,7 @@ from libs.events.testing import event
 from libs.events.transport import OutgoingMessage
 from libs.runtime.auth import UserTokens
 from libs.runtime.clock import SystemClock
+from libs.runtime.objects_s3 import S3ObjectStore, S3Options
 from libs.runtime.telemetry import configure_logging
 from libs.runtime.testing import Streams, open_streams
 from libs.runtime.testing_http import reached
@@ -52,6 +53,14 @@ class Person(Struct):
     async def post(self, path: str, body: Any, **headers: str) -> httpx2.Response:
         return await self.client.post(path, json=body, headers={**self.headers, **headers})
 
+    async def send(
+        self, path: str, files: Any, data: dict[str, Any] | None = None, **headers: str
+    ) -> httpx2.Response:
+        """A form with files."""
+        return await self.client.post(
+            path, files=files, data=data, headers={**self.headers, **headers}
+        )
+
     async def put(self, path: str, body: Any) -> httpx2.Response:
         return await self.client.put(path, json=body, headers=self.headers)
 
@@ -77,6 +86,7 @@ class RunningGateway(Struct):
     bus: KafkaBus
     streams: Streams
     tokens: UserTokens
+    objects: S3ObjectStore
 
     async def sign_up(self, email: str | None = None) -> Person:
         body = {"email": email or f"{uuid4().hex}@example.com", "password": PASSWORD}
@@ -112,6 +122,11 @@ class RunningGateway(Struct):
             for data in await self.published()
             if isinstance(data, GenerationRequested) and data.job_id == job_id
         )
+
+    async def stored(self, key: str) -> bytes:
+        """An object, whole."""
+        async with self.objects.open(key) as body:
+            return await body.read()
 
     async def value(self, query: str, *arguments: Any) -> Any:
         async with self.streams.database.read() as connection:
@@ -176,15 +191,24 @@ async def _gateway(
             "gallery_url": NOBODY_LISTENS,
             "ledger_url": NOBODY_LISTENS,
             "billing_url": NOBODY_LISTENS,
+            "s3_endpoint": cluster.s3.endpoint,
+            "s3_region": cluster.s3.region,
+            "s3_bucket": cluster.s3.bucket,
+            "s3_access_key": SecretStr(cluster.s3.access_key),
+            "s3_secret_key": SecretStr(cluster.s3.secret_key),
             **changes,
         }
     )
     create = partial(create_app, settings)
-    async with reached(create, Service.GATEWAY, cluster.kafka_bootstrap, prefix=prefix) as at:
+    async with (
+        S3ObjectStore.connect(S3Options.of(settings)) as objects,
+        reached(create, Service.GATEWAY, cluster.kafka_bootstrap, prefix=prefix) as at,
+    ):
         yield RunningGateway(
             url=at.url,
             client=at.client,
             bus=at.bus,
             streams=streams,
             tokens=UserTokens(JWT_SECRET, SystemClock()),
+            objects=objects,
         )

@@ -4,10 +4,15 @@ from typing import Any
 
 import pytest
 
-from services.gateway.domain.orders import Draft, place
+from services.gateway.domain.orders import Draft, Order
+from services.gateway.domain.orders import place as placed
 from services.gateway.domain.text import InvalidRequestError
 
 DRAFT: dict[str, Any] = {"provider": "local", "prompt": "a fox"}
+
+
+def place(draft: Draft, *, needs_model: bool = False) -> Order:
+    return placed(draft, needs_model=needs_model).order
 
 
 def refusal(*, needs_model: bool = False, **draft: Any) -> str:
@@ -76,7 +81,7 @@ def test_an_operation_that_the_model_cannot_do_is_refused() -> None:
         refusal(**DRAFT, operation="video") == "local-sketch cannot do video: choose another model"
     )
     text = refusal(prompt="a fox", model="ideogram", operation="edit")
-    assert text == "ideogram needs an input image"
+    assert text == "Image file is required"
 
 
 @pytest.mark.parametrize("prompt", ["x" * 4_001, "nul \0", "half a pair \ud800"])
