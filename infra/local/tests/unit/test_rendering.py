@@ -112,7 +112,7 @@ def test_only_who_stores_pictures_gets_the_object_store(home: Home) -> None:
         for service in Service
         if f"{service.upper()}_S3_ENDPOINT" in services.environment(service, home, AT, SECRETS)
     }
-    assert with_store == {Service.GENERATION, Service.GALLERY}
+    assert with_store == {Service.GATEWAY, Service.GENERATION, Service.GALLERY}
 
 
 def test_the_gateway_gets_lists_as_json(home: Home) -> None:
