@@ -1,4 +1,7 @@
-"""Run the tests: unit, integration, e2e or all (default), with any of pytest's own options."""
+"""Run the tests: unit, integration, e2e or all (default), with any of pytest's own options.
+
+One worker process a core, each with real parts of its own.
+"""
 
 import argparse
 import os
@@ -8,6 +11,9 @@ from collections.abc import Sequence
 from tools.places import ROOT
 
 SUITES = ("unit", "integration", "e2e")
+WORKERS_MAX = 4  # each starts a Kafka, a Postgres and an S3 server: about 1 GB
+# With these pytest runs in one process: the word says how many, or somebody wants to talk to it.
+ONE_PROCESS = ("-n", "--numprocesses", "-s", "--pdb", "--trace", "--collect-only", "--co")
 USAGE = """\
 ./daygen test [unit|integration|e2e|all] [PYTEST OPTION OR PATH ...]
   ./daygen test unit                  no I/O, in seconds
@@ -34,6 +40,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def pytest_words(words: Sequence[str]) -> list[str]:
+    """What pytest is told: the suite as its mark, and how many processes share the work."""
     if words and words[0] in SUITES:
-        return ["-m", *words]
-    return list(words[1:] if words and words[0] == "all" else words)
+        words = ["-m", *words]
+    elif words and words[0] == "all":
+        words = words[1:]
+    if any(word.startswith(ONE_PROCESS) for word in words):
+        return list(words)
+    workers = min(os.cpu_count() or 1, WORKERS_MAX)
+    return [f"--numprocesses={workers}", "--dist=loadgroup", *words]

@@ -73,4 +73,12 @@ def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> No
 )
 def test_options_after_the_suite_reach_pytest(words: list[str], passed_on: list[str]) -> None:
     assert cli.parse(["test", *words], test).words == words
-    assert test.pytest_words(words) == passed_on
+    shared, how, *rest = test.pytest_words(words)
+    assert 1 <= int(shared.removeprefix("--numprocesses=")) <= test.WORKERS_MAX
+    assert how == "--dist=loadgroup"
+    assert rest == passed_on
+
+
+@pytest.mark.parametrize("word", ["-n0", "--numprocesses=3", "-s", "--pdb"])
+def test_whoever_talks_to_pytest_says_how_many_processes_there_are(word: str) -> None:
+    assert test.pytest_words(["unit", word]) == ["-m", "unit", word]

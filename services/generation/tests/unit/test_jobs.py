@@ -25,7 +25,9 @@ def test_times_are_whole_milliseconds_and_never_negative() -> None:
     assert jobs.milliseconds(NOW, NOW - timedelta(seconds=5)) == 0
 
 
-@pytest.mark.parametrize("state", set(AttemptState) - {AttemptState.RUNNING, AttemptState.WON})
+@pytest.mark.parametrize(
+    "state", sorted(set(AttemptState) - {AttemptState.RUNNING, AttemptState.WON})
+)
 def test_only_attempts_that_may_still_live_are_swept_again(state: AttemptState) -> None:
     again = jobs.next_sweep(state, 1, NOW)
     may_live = state in {AttemptState.UNKNOWN, AttemptState.STOPPED}
