@@ -84,7 +84,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         signup_credits=settings.signup_credits,
         grace=settings.grace,
     )
-    runtime.remember(consumers.HISTORY)
+    runtime.remember(consumers.create_history(runtime.clock))
     runtime.consume(
         consumers.TOPICS,
         consumers.EVENT_TYPES,

@@ -1,8 +1,10 @@
 """Which streams the gateway follows, and what of them it folds."""
 
+from functools import partial
 from typing import Final
 
 from libs.events.names import EventType, Topic
+from libs.runtime.clock import Clock
 from libs.runtime.recovery import History
 from services.gateway.handlers import history
 
@@ -27,7 +29,10 @@ EVENT_TYPES: Final = (
     EventType.USAGE_RECORDED,
 )
 
-# Prices and accounts before what was asked for at them and by them.
-HISTORY: Final = History(
-    own=(Topic.OPERATIONS, Topic.IDENTITY, Topic.GENERATION), fold=history.remember
-)
+
+def create_history(clock: Clock) -> History:
+    """Prices and accounts, before what was asked for at them and by them."""
+    return History(
+        own=(Topic.OPERATIONS, Topic.IDENTITY, Topic.GENERATION),
+        fold=partial(history.remember, clock=clock),
+    )

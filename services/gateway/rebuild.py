@@ -10,28 +10,30 @@ from typing import Final
 
 from libs.events.envelope import Event
 from libs.events.generation import GenerationRequested
-from libs.events.identity import DeductionRequested, UserRegistered
+from libs.events.identity import DeductionRequested, UserRegistered, WorkspaceCreated
 from libs.events.names import EventType, Service, Topic
 from libs.events.payload import Payload
 from libs.runtime.db import Connection
 from libs.runtime.rebuild.projection import Pass, Projection, Reach, Table
 from services.gateway import consumers, projections
-from services.gateway.store import deductions
+from services.gateway.store import deductions, openings
 from services.gateway.store import rebuild as store
+from services.gateway.store.jobs import STATE_COLUMNS
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
 async def open_accounts(connection: Connection, events: Sequence[Event[Payload]]) -> None:
     """The first of what copies stand on."""
-    await store.open_accounts(
-        connection, [each.data for each in events if isinstance(each.data, UserRegistered)]
+    await openings.open_accounts(
+        connection,
+        [each.data for each in events if isinstance(each.data, UserRegistered | WorkspaceCreated)],
     )
 
 
 async def admit_deductions(connection: Connection, events: Sequence[Event[Payload]]) -> None:
     """What of holds is no job's."""
-    await deductions.restore(
+    await deductions.add(
         connection, [each.data for each in events if isinstance(each.data, DeductionRequested)]
     )
 
@@ -54,10 +56,16 @@ PROJECTION: Final = Projection(
             compared=("account_id", "version", "settled", "grace"),
             where="version > 0",
         ),
-        # A job of which nothing is heard yet may be queued or, by a passing signal, generating.
+        # A job of which nothing is heard yet may be queued or, by a passing signal, generating. By
+        # which key it came and what was metered for it, no event says.
         Table(
             name="job",
             key=("job_id",),
+            compared=(
+                *("job_id", "account_id", "user_id", "workspace_id", "operation", "provider"),
+                *("model", "prompt", "options", "units", "unit_credits", "price_book_version"),
+                *("created_at", "deadline_at", *STATE_COLUMNS.split(", ")),
+            ),
             where="num_nonnulls(answer, charge, listing, recorded_at) > 0",
         ),
         Table(name="hold", key=("subject_id",), where="closed_at IS NOT NULL"),
@@ -65,7 +73,7 @@ PROJECTION: Final = Projection(
     passes=(
         Pass(
             topics=(Topic.IDENTITY,),
-            types=frozenset({EventType.USER_REGISTERED}),
+            types=frozenset({EventType.USER_REGISTERED, EventType.WORKSPACE_CREATED}),
             reach=Reach.END,
             apply=open_accounts,
         ),

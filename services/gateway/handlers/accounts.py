@@ -27,6 +27,7 @@ from services.gateway.handlers.errors import (
     UnknownUser,
     UserNotFound,
 )
+from services.gateway.handlers.openings import open_account
 from services.gateway.ports import Passwords
 from services.gateway.store import accounts as store
 from services.gateway.store import erasure as erasure_store
@@ -160,20 +161,17 @@ class Accounts:
                 display_name=name,
                 role=role,
                 created_at=self._clock.now(),
-                signup_credits=begins_with.signup_credits,
-                grace=begins_with.grace,
             )
             if not await store.add_user(transaction.connection, user):
                 raise EmailTaken
-            transaction.publish(
-                UserRegistered(
-                    user_id=user.user_id,
-                    account_id=user.user_id,
-                    role=role.value,
-                    signup_credits=user.signup_credits,
-                    grace=user.grace,
-                )
+            registered = UserRegistered(
+                user_id=user.user_id,
+                account_id=user.user_id,
+                role=role.value,
+                signup_credits=begins_with.signup_credits,
+                grace=begins_with.grace,
             )
+            await open_account(transaction, registered)
         return await self.user(user.user_id)
 
     async def _beginning(self, transaction: Transaction) -> NewAccounts:

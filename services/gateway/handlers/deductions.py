@@ -1,9 +1,7 @@
 """Deductions: admitted like a job, by a hold, and booked by the ledger."""
 
-import hashlib
 from uuid import UUID
 
-import msgspec
 from msgspec import Struct
 
 from libs.events.identity import DeductionRequested
@@ -13,10 +11,11 @@ from libs.runtime.errors import NotFound
 from libs.runtime.ids import Ids
 from libs.runtime.tracing import current_traceparent
 from services.gateway.domain.admission import CreditsShort
+from services.gateway.domain.deductions import deduction_id
 from services.gateway.handlers.copies import Copies
 from services.gateway.handlers.errors import IdempotencyKeyReused, InsufficientCredits
 from services.gateway.store import deductions as store
-from services.gateway.store.deductions import Deduction, NewDeduction
+from services.gateway.store.deductions import Deduction
 
 
 class AccountNotFound(NotFound):
@@ -42,10 +41,10 @@ class Asked(Struct, frozen=True, kw_only=True):
     actor: UUID
     key: str | None
 
-    def fingerprint(self) -> bytes:
-        """The same for a repeat."""
-        content = (self.account_id, self.credits, self.reason)
-        return hashlib.sha256(msgspec.json.encode(content)).digest()
+    def is_for(self, deduction: Deduction) -> bool:
+        """Whether a deduction under the same key is what is asked for."""
+        told = (deduction.account_id, deduction.credits, deduction.reason)
+        return told == (self.account_id, self.credits, self.reason)
 
 
 class Deductions:
@@ -63,46 +62,34 @@ class Deductions:
         Raises:
             AccountNotFound, InsufficientCredits, IdempotencyKeyReused: nothing is kept.
         """
-        fingerprint = asked.fingerprint()
+        # The id says the key again when everything else of it is lost: a repeat finds the same one.
+        key = asked.key or str(self._ids.new())
+        requested = DeductionRequested(
+            deduction_id=deduction_id(asked.actor, key),
+            account_id=asked.account_id,
+            credits=asked.credits,
+            actor=asked.actor,
+            reason=asked.reason,
+            requested_at=self._clock.now(),
+        )
         async with self._database.transaction() as transaction:
             connection = transaction.connection
             account = await store.lock_account(connection, asked.account_id)
             if account is None:
                 raise AccountNotFound
-            if asked.key is not None:
-                earlier = await store.find_earlier(connection, asked.actor, asked.key)
-                if earlier is not None:
-                    if earlier.fingerprint != fingerprint:
-                        raise IdempotencyKeyReused
-                    return earlier.deduction_id
+            earlier = await store.find(connection, requested.deduction_id)
+            if earlier is not None:
+                if not asked.is_for(earlier):
+                    raise IdempotencyKeyReused
+                return earlier.deduction_id
             if account.available < asked.credits:
                 raise InsufficientCredits(
                     CreditsShort(needed=asked.credits, available=account.available)
                 )
-            new = NewDeduction(
-                deduction_id=self._ids.new(),
-                account_id=asked.account_id,
-                credits=asked.credits,
-                actor=asked.actor,
-                reason=asked.reason,
-                requested_at=self._clock.now(),
-                key=asked.key or str(self._ids.new()),
-                fingerprint=fingerprint,
-            )
-            if not await store.add(connection, new):  # the key was used on another account
+            if not await store.add(connection, [requested]):  # just now, on another account
                 raise IdempotencyKeyReused
-            transaction.publish(
-                DeductionRequested(
-                    deduction_id=new.deduction_id,
-                    account_id=new.account_id,
-                    credits=new.credits,
-                    actor=new.actor,
-                    reason=new.reason,
-                    requested_at=new.requested_at,
-                ),
-                traceparent=current_traceparent(),
-            )
-        return new.deduction_id
+            transaction.publish(requested, traceparent=current_traceparent())
+        return requested.deduction_id
 
     async def find(self, deduction_id: UUID) -> Deduction:
         """A deduction as it is now.

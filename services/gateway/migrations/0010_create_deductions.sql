@@ -1,15 +1,11 @@
 -- Credits that administrators take: held here at once like a job's, booked by the ledger, which closes the hold.
 CREATE TABLE deduction (
-    deduction_id uuid        PRIMARY KEY,
+    deduction_id uuid        PRIMARY KEY,  -- made of the actor and the idempotency key: a repeat is the same deduction
     account_id   uuid        NOT NULL REFERENCES credit_account,
     credits      bigint      NOT NULL CHECK (credits > 0),
     actor_id     uuid        NOT NULL,
     reason       text        NOT NULL,
-    requested_at timestamptz NOT NULL,
-    -- A repeat under one key is the same deduction.
-    key          text        NOT NULL,
-    fingerprint  bytea       NOT NULL,
-    UNIQUE (actor_id, key)
+    requested_at timestamptz NOT NULL
 );
 
 -- All users, the newest first, for administrators.

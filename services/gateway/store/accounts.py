@@ -15,10 +15,6 @@ INSERT_USER = """
     ON CONFLICT (lower(btrim(email))) DO NOTHING
     RETURNING user_id
 """
-OPEN_ACCOUNT = """
-    INSERT INTO credit_account (account_id, version, settled, grace, held)
-    VALUES ($1, 0, $2, $3, 0)
-"""
 SELECT_USER = """
     SELECT u.user_id, u.email, u.display_name, u.role, u.profile_image,
            u.created_at, u.updated_at, a.version, a.settled, a.grace, a.held
@@ -53,7 +49,7 @@ class User(Struct, frozen=True, kw_only=True):
 
 
 class NewUser(Struct, frozen=True, kw_only=True):
-    """What a sign-up leaves behind. The user's own account has the user's id."""
+    """What a sign-up leaves behind, apart from the user's own account, which has the user's id."""
 
     user_id: UUID
     email: str
@@ -61,8 +57,6 @@ class NewUser(Struct, frozen=True, kw_only=True):
     display_name: str | None
     role: Role
     created_at: datetime
-    signup_credits: int
-    grace: int
 
 
 class Credentials(Struct, frozen=True, kw_only=True):
@@ -73,7 +67,7 @@ class Credentials(Struct, frozen=True, kw_only=True):
 
 
 async def add_user(connection: Connection, user: NewUser) -> bool:
-    """Write a user and open their account. False: the e-mail is taken, nothing was written."""
+    """Write a user. False: the e-mail is taken, nothing was written."""
     added = await connection.fetchval(
         INSERT_USER,
         user.user_id,
@@ -83,10 +77,7 @@ async def add_user(connection: Connection, user: NewUser) -> bool:
         user.role.value,
         user.created_at,
     )
-    if added is None:
-        return False
-    await connection.execute(OPEN_ACCOUNT, user.user_id, user.signup_credits, user.grace)
-    return True
+    return added is not None
 
 
 async def find_user(connection: Connection, user_id: UUID) -> User | None:

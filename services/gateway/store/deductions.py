@@ -17,34 +17,11 @@ LOCK_ACCOUNT = """
     SELECT version, settled, grace, held FROM credit_account WHERE account_id = $1 FOR UPDATE
 """
 FIND_VERSION = "SELECT version FROM credit_account WHERE account_id = $1"
-FIND_EARLIER = """
-    SELECT deduction_id, fingerprint FROM deduction WHERE actor_id = $1 AND key = $2
-"""
 ADD = """
     WITH added AS (
-        INSERT INTO deduction (deduction_id, account_id, credits, actor_id, reason, requested_at,
-                               key, fingerprint)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-        ON CONFLICT DO NOTHING RETURNING deduction_id, account_id, credits, requested_at
-    ), holding AS (
-        UPDATE credit_account SET held = held + credits FROM added
-         WHERE credit_account.account_id = added.account_id
-    )
-    INSERT INTO hold (subject_id, account_id, credits, opened_at)
-    SELECT deduction_id, account_id, credits, requested_at FROM added
-    RETURNING subject_id
-"""
-# Key and fingerprint were never on a stream: a deduction that comes from there has its own id.
-RESTORE = """
-    WITH asked AS (
-        SELECT DISTINCT ON (deduction_id) *
-          FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[],
-                      $6::timestamptz[])
-               AS asked (deduction_id, account_id, credits, actor_id, reason, requested_at)
-    ), added AS (
-        INSERT INTO deduction (deduction_id, account_id, credits, actor_id, reason, requested_at,
-                               key, fingerprint)
-        SELECT *, deduction_id::text, '' FROM asked
+        INSERT INTO deduction (deduction_id, account_id, credits, actor_id, reason, requested_at)
+        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[],
+                             $6::timestamptz[])
         ON CONFLICT (deduction_id) DO NOTHING
         RETURNING deduction_id, account_id, credits, requested_at
     ), holding AS (
@@ -58,7 +35,7 @@ RESTORE = """
     RETURNING subject_id
 """
 FIND = """
-    SELECT deduction_id, d.account_id, d.credits, closed_at
+    SELECT deduction_id, d.account_id, d.credits, reason, closed_at
       FROM deduction AS d JOIN hold ON subject_id = deduction_id
      WHERE deduction_id = $1
 """
@@ -74,32 +51,13 @@ CLOSE_HOLDS = """
 """
 
 
-class NewDeduction(Struct, frozen=True, kw_only=True):
-    """A deduction that is admitted."""
-
-    deduction_id: UUID
-    account_id: UUID
-    credits: int
-    actor: UUID
-    reason: str
-    requested_at: datetime
-    key: str
-    fingerprint: bytes
-
-
-class Earlier(Struct, frozen=True):
-    """What was admitted under the same key."""
-
-    deduction_id: UUID
-    fingerprint: bytes
-
-
 class Deduction(Struct, frozen=True, kw_only=True):
     """A deduction; booked once its hold is closed."""
 
     deduction_id: UUID
     account_id: UUID
     credits: int
+    reason: str
     closed_at: datetime | None
 
 
@@ -114,31 +72,10 @@ async def find_version(connection: Connection, account_id: UUID) -> int:
     return -1 if version is None else int(version)
 
 
-async def find_earlier(connection: Connection, actor: UUID, key: str) -> Earlier | None:
-    row = await connection.fetchrow(FIND_EARLIER, actor, key)
-    return None if row is None else Earlier(*row)
-
-
-async def add(connection: Connection, new: NewDeduction) -> bool:
-    """Write a deduction and its hold; false if its key was taken meanwhile."""
-    added = await connection.fetchval(
-        ADD,
-        new.deduction_id,
-        new.account_id,
-        new.credits,
-        new.actor,
-        new.reason,
-        new.requested_at,
-        new.key,
-        new.fingerprint,
-    )
-    return added is not None
-
-
-async def restore(connection: Connection, requested: Sequence[DeductionRequested]) -> list[UUID]:
-    """Admit deductions, as they were announced, that are not there; answers which those were."""
+async def add(connection: Connection, requested: Sequence[DeductionRequested]) -> list[UUID]:
+    """Write deductions with their holds, those that are not there yet; answers which those are."""
     rows = await connection.fetch(
-        RESTORE,
+        ADD,
         [each.deduction_id for each in requested],
         [each.account_id for each in requested],
         [each.credits for each in requested],

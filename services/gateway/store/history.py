@@ -12,16 +12,10 @@ from libs.events.operations import PriceBookAdded
 from libs.runtime.db import Connection
 
 ADD_USERS = """
-    WITH registered AS (
-        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::bigint[],
-                             $6::timestamptz[])
-               AS registered (user_id, account_id, role, credits, grace, at)
-    ), opened AS (
-        INSERT INTO credit_account (account_id, version, settled, grace, held)
-        SELECT account_id, 0, credits, grace, 0 FROM registered ON CONFLICT DO NOTHING
-    )
     INSERT INTO users (user_id, role, created_at, updated_at)
-    SELECT user_id, role, at, at FROM registered
+    SELECT user_id, role, at, at
+      FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[])
+           AS registered (user_id, account_id, role, at)
      WHERE NOT EXISTS (SELECT FROM erased_account
                         WHERE erased_account.account_id = registered.account_id)
     ON CONFLICT (user_id) DO NOTHING RETURNING user_id
@@ -127,14 +121,12 @@ async def write_limits(connection: Connection, limits: Sequence[LimitChanged]) -
 async def add_users(
     connection: Connection, users: Sequence[tuple[UserRegistered, datetime]]
 ) -> list[UUID]:
-    """Open accounts that are not there yet, as they were announced; answers which those were."""
+    """Write users that are not there yet, as they were announced; answers which those were."""
     rows = await connection.fetch(
         ADD_USERS,
         [each.user_id for each, _ in users],
         [each.account_id for each, _ in users],
         [each.role for each, _ in users],
-        [each.signup_credits for each, _ in users],
-        [each.grace for each, _ in users],
         [at for _, at in users],
     )
     return [row["user_id"] for row in rows]

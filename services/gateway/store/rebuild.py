@@ -5,27 +5,21 @@ from collections.abc import Sequence
 import msgspec
 
 from libs.events.generation import RequestFacts
-from libs.events.identity import UserRegistered
 from libs.runtime.db import Connection
 from services.gateway.store.jobs import STATE_COLUMNS
 
-OPEN_ACCOUNTS = """
-    INSERT INTO credit_account (account_id, version, settled, grace, held)
-    SELECT DISTINCT ON (account_id) account_id, 0, settled, grace, 0
-      FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS row (account_id, settled, grace)
-    ON CONFLICT (account_id) DO NOTHING
-"""
 ACCEPT_JOBS = """
     WITH accepted AS (
         INSERT INTO job (job_id, account_id, user_id, operation, provider, model, prompt, options,
                          units, unit_credits, price_book_version, created_at, deadline_at,
-                         tokens_estimated, metered_on)
+                         workspace_id, tokens_estimated, metered_on)
         SELECT DISTINCT ON (job_id) *, 0, created_at::date
           FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[],
                       $7::text[], $8::jsonb[], $9::integer[], $10::bigint[], $11::bigint[],
-                      $12::timestamptz[], $13::timestamptz[])
+                      $12::timestamptz[], $13::timestamptz[], $14::uuid[])
                AS row (job_id, account_id, user_id, operation, provider, model, prompt, options,
-                       units, unit_credits, price_book_version, created_at, deadline_at)
+                       units, unit_credits, price_book_version, created_at, deadline_at,
+                       workspace_id)
         ON CONFLICT (job_id) DO NOTHING
         RETURNING job_id, account_id, units * unit_credits AS credits, created_at
     ), held AS (
@@ -61,16 +55,6 @@ ADOPT_JOBS = """
 """
 
 
-async def open_accounts(connection: Connection, opened: Sequence[UserRegistered]) -> None:
-    """Copies as they are opened: with the credits and the grace of the sign-up, at version 0."""
-    await connection.execute(
-        OPEN_ACCOUNTS,
-        [each.account_id for each in opened],
-        [each.signup_credits for each in opened],
-        [each.grace for each in opened],
-    )
-
-
 async def accept_jobs(connection: Connection, accepted: Sequence[RequestFacts]) -> None:
     """Jobs and holds as admission wrote them."""
     rows = [
@@ -88,6 +72,7 @@ async def accept_jobs(connection: Connection, accepted: Sequence[RequestFacts]) 
             each.price_book_version,
             each.requested_at,
             each.deadline_at,
+            each.workspace_id,
         )
         for each in accepted
     ]

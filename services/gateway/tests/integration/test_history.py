@@ -19,6 +19,7 @@ async def told(gateway: RunningGateway, *data: Payload) -> None:
         await remember(
             transaction,
             [event(each, time=NOW + timedelta(minutes=at)) for at, each in enumerate(data)],
+            clock=gateway.streams.clock,
         )
 
 
