@@ -4,28 +4,24 @@ The consumer's own code reads encoded events, enters its inbox, books by double 
 outbox; only Kafka is left out. A job is two transactions: a reserve and a capture.
 """
 
-import argparse
 import asyncio
 import gc
-import json
-import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any, cast
+from typing import cast
 from uuid import UUID, uuid4
 
 import asyncpg
-import uvloop
 from prometheus_client import CollectorRegistry
 
 from infra.local import ports, postgres
 from infra.local.home import Home, load_secrets
+from infra.local.problem import Problem
 from infra.local.supervisor import Report, Supervisor
 from infra.postgres import roles
 from libs.events.envelope import Event, encode
@@ -46,7 +42,8 @@ from libs.runtime.wakeups import Wakeups
 from services.ledger import consumers
 from services.ledger.app import MIGRATIONS
 from tools.bench import ledger_floor
-from tools.bench.figures import Spread, ratios
+from tools.bench.figures import Outcome, Spread, ratios
+from tools.bench.findings import Figure, Finding
 
 SPEED_UP_TARGET = 4.0
 HOT_SHARE_TARGET = 0.8
@@ -56,6 +53,14 @@ PLENTY = 10**9
 BATCHES = (50, 500)
 REPLICAS = 2
 WARM_UP_JOBS = 500
+NOT_BOOKED = """
+    SELECT (SELECT count(*) FROM parked) + (SELECT count(*) FROM waiting)
+         + (SELECT count(*) FROM reservation WHERE state <> 'captured')
+"""
+WHAT = (
+    "transactions a second by double entry, with inbox and outbox, beside the same as one database "
+    "transaction each"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,37 +86,7 @@ def hot(size: int) -> str:
     return f"batches of {size}, one hot account"
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Transactions a second by what was done; the ratios are taken round by round."""
-
-    rates: Mapping[str, Spread]
-    ratios: Mapping[str, tuple[Spread, float | None]]  # with the target, where there is one
-
-    @property
-    def is_reached(self) -> bool:
-        aims = [each.median >= aim for each, aim in self.ratios.values() if aim is not None]
-        return all(aims) and self.rates[TOGETHER].median >= PER_SECOND_TARGET
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {"is_reached": self.is_reached}
-
-    def as_text(self) -> str:
-        lines = [f"{'transactions a second':<52}{'min':>9}{'median':>9}{'max':>9}   target"]
-        for name, spread in self.rates.items():
-            target = f">= {PER_SECOND_TARGET:,.0f}" if name == TOGETHER else ""
-            lines.append(_line(name, spread, "9,.0f", target))
-        for name, (spread, aim) in self.ratios.items():
-            lines.append(_line(name, spread, "9.2f", "" if aim is None else f">= {aim:g}"))
-        return "\n".join([*lines, f"all targets reached: {self.is_reached}"])
-
-
-def _line(name: str, spread: Spread, form: str, target: str) -> str:
-    shown = "".join(f"{each:>{form}}" for each in (spread.minimum, spread.median, spread.maximum))
-    return f"{name:<52}{shown}   {target}".rstrip()
-
-
-async def measure(plan: Plan, scratch: Path, report: Report) -> Figures:
+async def measure(plan: Plan, scratch: Path, report: Report) -> list[Finding]:
     """Run the whole bench on a Postgres of its own."""
     async with _postgres(scratch) as dsn, _opened(dsn) as ledgers:
         await ledger_floor.install(dsn)
@@ -127,7 +102,18 @@ async def measure(plan: Plan, scratch: Path, report: Report) -> Figures:
             for name, rate in [each async for each in _round(plan, dsn, ledgers, accounts)]:
                 rates.setdefault(name, []).append(rate)
                 report(f"round {number + 1}, {name}: {rate:,.0f} a second")
-    return figures_of(rates)
+        await _all_booked(dsn)
+    return [finding_of(rates)]
+
+
+async def _all_booked(dsn: str) -> None:
+    """Figures of a ledger that has booked nothing would be worth nothing."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        if left := await connection.fetchval(NOT_BOOKED):
+            raise Problem(f"{left} events of the bench were not booked: run ./daygen check.")
+    finally:
+        await connection.close()
 
 
 async def _round(
@@ -154,17 +140,20 @@ async def _together(
     return sum(map(len, messages)) / (time.perf_counter() - began)
 
 
-def figures_of(rates: Rates) -> Figures:
+def finding_of(rates: Rates) -> Finding:
     """Spreads and ratios of what was measured in each round."""
-    found: dict[str, tuple[Spread, float | None]] = {}
+    figures = [Figure(name, "/s", Spread.of(each)) for name, each in rates.items()]
+    outcomes = [Outcome(TOGETHER, "/s", Spread.of(rates[TOGETHER]), PER_SECOND_TARGET, True)]
     for size in BATCHES:
         ours, name = rates[batched(size)], batched(size)
-        found[f"{name} over one transaction each"] = ratios(ours, rates[ONE_EACH]), SPEED_UP_TARGET
-        found[f"{name} over the function"] = ratios(ours, rates[FUNCTION]), None
-        found[f"{hot(size)} over spread"] = ratios(rates[hot(size)], ours), HOT_SHARE_TARGET
-    together = rates[TOGETHER]
-    found[f"{TOGETHER} over the function"] = ratios(together, rates[FUNCTION]), None
-    return Figures({name: Spread.of(each) for name, each in rates.items()}, found)
+        single, one_hot = ratios(ours, rates[ONE_EACH]), ratios(rates[hot(size)], ours)
+        outcomes += [
+            Outcome(f"{name} over one transaction each", "times", single, SPEED_UP_TARGET, True),
+            Outcome(f"{hot(size)} over spread", "times", one_hot, HOT_SHARE_TARGET, True),
+        ]
+        direct = ratios(ours, rates[FUNCTION])
+        figures.append(Figure(f"{name} over the function", "times", direct))
+    return Finding("ledger", WHAT, tuple(figures), tuple(outcomes))
 
 
 def _jobs(accounts: Sequence[UUID], count: int) -> list[tuple[UUID, UUID]]:
@@ -228,8 +217,11 @@ class Ledger:
     def _encoded(self, payloads: Sequence[Payload]) -> list[IncomingMessage]:
         messages = []
         for data in payloads:
-            encoded = encode(_event(data))
-            messages.append(IncomingMessage(self._partition, self._next, b"", encoded))
+            event = _event(data)
+            message = IncomingMessage(
+                self._partition, self._next, event.key.encode(), encode(event)
+            )
+            messages.append(message)
             self._next += 1
         return messages
 
@@ -341,23 +333,3 @@ def _consumer(database: Database, clock: SystemClock, ids: SystemIds, random: Ra
         random=random,
         metrics=StreamMetrics(CollectorRegistry()),
     )
-
-
-def main() -> None:
-    """Measure and print, without the command line around it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rounds", type=int, default=Plan().rounds)
-    parser.add_argument("--jobs", type=int, default=Plan().jobs)
-    arguments = parser.parse_args()
-    plan = Plan(
-        jobs=arguments.jobs, single_jobs=max(8, arguments.jobs // 4), rounds=arguments.rounds
-    )
-    with tempfile.TemporaryDirectory(prefix="daygen-bench-") as scratch:
-        work = measure(plan, Path(scratch), lambda line: print(line, file=sys.stderr, flush=True))
-        figures = uvloop.run(work)
-    print(json.dumps(figures.as_json(), indent=2) if arguments.json else figures.as_text())
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Measure our system and its streams beside floors, on the same parts and in the same run."""
+"""Measure our system, its streams and its books beside floors, in the same run."""
 
 import argparse
 import asyncio
@@ -16,11 +16,11 @@ import structlog
 import uvloop
 
 from infra.local.home import Home
-from tools.bench import report
+from tools.bench import admission, ledger, report
+from tools.bench.findings import Finding
 from tools.bench.result import Result
 from tools.bench.session import Plan, measure
 from tools.bench.streams import session as streams
-from tools.bench.streams.result import Finding
 from tools.bench.streams.session import BENCHES
 
 EXIT_TERMINATED = 143
@@ -30,14 +30,26 @@ ALL = "all"
 FoundT = TypeVar("FoundT")
 
 
+def _ledger(rounds: int, scratch: Path) -> Coroutine[Any, Any, list[Finding]]:
+    return ledger.measure(ledger.Plan(rounds=rounds), scratch, _say)
+
+
+def _admission(rounds: int, scratch: Path) -> Coroutine[Any, Any, list[Finding]]:
+    return admission.measure(admission.Plan(rounds=rounds), scratch, _say)
+
+
+OF_MONEY = {"ledger": _ledger, "admission": _admission}
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "bench",
         nargs="*",
-        choices=(ALL, E2E, *BENCHES),
+        choices=(ALL, E2E, *BENCHES, *OF_MONEY),
         default=[ALL],
         help="e2e: a request from POST to its rows; replay and live: Kafka to tables; consumer: "
-        "its CPU time; relay: outbox to Kafka (default: all)",
+        "its CPU time; relay: outbox to Kafka; ledger: transactions a second; admission: requests "
+        "that are admitted (default: all)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     parser.add_argument("--rounds", type=_count, default=3, help="rounds, ours and floor in each")
@@ -50,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--home", type=Path, help="e2e: measure this running system (default: one of its own)"
     )
     parser.add_argument(
-        "--events", type=_events, default=100_000, help="others: events in each round"
+        "--events", type=_events, default=100_000, help="streams: events in each round"
     )
 
 
@@ -91,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def chosen(names: Sequence[str]) -> list[str]:
     """Each bench once, in the order in which they stand here."""
-    return [name for name in (E2E, *BENCHES) if name in names or ALL in names]
+    return [name for name in (E2E, *BENCHES, *OF_MONEY) if name in names or ALL in names]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +111,7 @@ class Found:
     """What all of the chosen benches found."""
 
     e2e: Result | None
-    streams: dict[str, list[Finding]]
+    findings: dict[str, list[Finding]]
 
 
 def as_json(found: Found) -> dict[str, Any]:
@@ -107,10 +119,10 @@ def as_json(found: Found) -> dict[str, Any]:
     said: dict[str, Any] = {}
     if found.e2e is not None:
         said[E2E] = report.as_json(found.e2e)
-    for name, findings in found.streams.items():
+    for name, findings in found.findings.items():
         said[name] = [each.as_json() for each in findings]
     outcomes = [] if found.e2e is None else [(E2E, each) for each in found.e2e.outcomes()]
-    for findings in found.streams.values():
+    for findings in found.findings.values():
         outcomes += [(finding.bench, each) for finding in findings for each in finding.outcomes]
     judged = [
         {"bench": bench} | asdict(each) | {"is_reached": each.is_reached}
@@ -121,7 +133,7 @@ def as_json(found: Found) -> dict[str, Any]:
 
 def as_text(found: Found) -> str:
     texts = [] if found.e2e is None else [report.as_text(found.e2e)]
-    texts += [each.as_text() for findings in found.streams.values() for each in findings]
+    texts += [each.as_text() for findings in found.findings.values() for each in findings]
     return "\n\n".join(texts)
 
 
@@ -130,13 +142,22 @@ def _measure(names: Sequence[str], plan: Plan, events: int) -> Found:
         scratch = Path(place)
         e2e = asyncio.run(_endable(measure(plan, scratch, _say))) if E2E in names else None
         found: dict[str, list[Finding]] = {}
-        if others := [name for name in names if name != E2E]:
-            work = streams.measure(
-                others, events=events, rounds=plan.rounds, scratch=scratch, report=_say
+        if of_streams := [name for name in names if name in BENCHES]:
+            found |= _run(
+                streams.measure(
+                    of_streams, events=events, rounds=plan.rounds, scratch=scratch, report=_say
+                )
             )
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as in a service
-                found = runner.run(_endable(work))
+        for name in names:
+            if name in OF_MONEY:
+                (scratch / name).mkdir()
+                found[name] = _run(OF_MONEY[name](plan.rounds, scratch / name))
     return Found(e2e, found)
+
+
+def _run(work: Coroutine[Any, Any, FoundT]) -> FoundT:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as in a service
+        return runner.run(_endable(work))
 
 
 async def _endable(work: Coroutine[Any, Any, FoundT]) -> FoundT:

@@ -13,6 +13,7 @@ from libs.runtime.consumer import Consumer, Handler
 from libs.runtime.db import Transaction
 from libs.runtime.testing import Streams
 from tools.bench.figures import Outcome, Spread
+from tools.bench.findings import Figure, Finding
 from tools.bench.streams import tables
 from tools.bench.streams.projections import (
     PROJECTIONS,
@@ -21,7 +22,6 @@ from tools.bench.streams.projections import (
     consumer_of,
     publish,
 )
-from tools.bench.streams.result import Figure, Finding
 from tools.bench.streams.stand import Stand
 
 REPLAY_TARGET = 40.0

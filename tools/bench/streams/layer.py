@@ -15,10 +15,10 @@ from libs.events.subscription import FETCH_BYTES_MAX
 from libs.runtime.consumer import HISTORY_RECORDS_MAX
 from libs.runtime.db import Transaction
 from tools.bench.figures import Outcome, Spread, ratios
+from tools.bench.findings import Figure, Finding
 from tools.bench.streams import tables
 from tools.bench.streams.consumption import READ_TABLES, Run
 from tools.bench.streams.projections import PROJECTIONS, answers, publish
-from tools.bench.streams.result import Figure, Finding
 from tools.bench.streams.stand import Stand
 
 TARGET = 2.0

@@ -14,9 +14,9 @@ from libs.events.payload import Payload
 from libs.events.transport import Assigned, Log, OpenSubscription, OutgoingMessage
 from libs.runtime.testing import Streams
 from tools.bench.figures import Outcome, Spread, percentile
+from tools.bench.findings import Figure, Finding
 from tools.bench.load import arrivals
 from tools.bench.streams.projections import answers, message
-from tools.bench.streams.result import Figure, Finding
 from tools.bench.streams.stand import Stand
 
 RATE_TARGET = 5_000.0

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from infra.local.supervisor import Report
 from libs.runtime.service import tune_garbage_collector
+from tools.bench.findings import Finding
 from tools.bench.streams.consumption import live, replay
 from tools.bench.streams.layer import layer
 from tools.bench.streams.outbox import relay
-from tools.bench.streams.result import Finding
 from tools.bench.streams.stand import Stand, open_stand
 
 Bench = Callable[[Stand, int, int], Awaitable[list[Finding]]]

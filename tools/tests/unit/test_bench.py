@@ -13,10 +13,10 @@ import pytest
 
 from tools.bench import cpu, report
 from tools.bench.figures import Latency, Outcome, Spread, percentile, ratios
+from tools.bench.findings import Figure, Finding
 from tools.bench.load import Refused, Shot, arrivals, drive
 from tools.bench.marks import CHARGED, LISTED, Job, Round, Stage, round_of
 from tools.bench.result import Result, Setting, Side
-from tools.bench.streams.result import Figure, Finding
 from tools.commands import bench
 
 
@@ -210,7 +210,9 @@ def test_a_number_of_events_that_measures_nothing_is_refused(text: str) -> None:
 
 def test_each_bench_runs_once_and_all_are_all() -> None:
     assert bench.chosen(["relay", "e2e", "relay"]) == ["e2e", "relay"]
-    assert bench.chosen(["all"]) == ["e2e", "replay", "live", "consumer", "relay"]
+    every = ["e2e", "replay", "live", "consumer", "relay", "ledger", "admission"]
+    assert bench.chosen(["all"]) == every
+    assert bench.chosen(["admission", "ledger"]) == ["ledger", "admission"]
 
 
 def finding() -> Finding:

@@ -1,4 +1,4 @@
-"""What a bench of the streams found: figures over its rounds, some of them with a target."""
+"""What a bench found: figures over its rounds, some of them with a target."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
