@@ -11,10 +11,12 @@ from libs.runtime.service import Parts, Runtime
 from libs.runtime.timer import Timer
 from services.ledger import consumers
 from services.ledger.api import balances, orders
+from services.ledger.api import trail as trail_api
 from services.ledger.handlers import discards, trail
 from services.ledger.handlers.booking import EXPIRY_CHANNEL
 from services.ledger.handlers.expiry import Expiry
 from services.ledger.handlers.orders import Orders
+from services.ledger.handlers.stories import Stories
 from services.ledger.rebuild import PROJECTION, TRAIL
 from services.ledger.settings import Settings
 
@@ -62,6 +64,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     app = runtime.http_app()
     principal_of = require_principal(tokens.verifier(Service.LEDGER))
     app.include_router(balances.create_router(runtime.database, principal_of))
+    app.include_router(trail_api.create_router(Stories(apart), principal_of))
     desk = Orders(runtime.database, runtime.clock, runtime.ids)
     app.include_router(orders.create_router(desk, runtime.clock, principal_of))
     app.include_router(deadletters_http.create_router(letters, principal_of))

@@ -15,11 +15,12 @@ import aiohttp
 from infra.local import state
 from infra.local.home import Home
 from infra.local.problem import Problem
+from libs.events.causality import depths
 from libs.events.envelope import Envelope
 from tools.api_client import ApiClient, ApiError, Json
 from tools.commands.up import start_detached
 from tools.places import add_home, home_of, port_number
-from tools.trail import depths, read_trail
+from tools.trail import read_trail
 
 PROMPT = "sunset over the sea, late summer"
 MODEL = "local-sketch"

@@ -57,6 +57,10 @@ OWNED: Final = (
     Forwarded("/api/usage/events/export", Service.BILLING, "The same as a file, CSV or JSON."),
     Forwarded("/api/credits/balance", Service.LEDGER, "The caller's credits, lot by lot."),
     Forwarded("/api/credits/transactions", Service.LEDGER, "The caller's bookings."),
+    Forwarded("/api/jobs/{job_id}/why", Service.LEDGER, "A job of the caller, in words."),
+    Forwarded("/api/jobs/{job_id}/trail", Service.LEDGER, "Its events."),
+    Forwarded("/api/admin/events", Service.LEDGER, "Events of all services, for admins."),
+    Forwarded("/api/admin/why", Service.LEDGER, "What happened, in words, for admins."),
 )
 
 
