@@ -10,7 +10,7 @@ import pytest
 from libs.events.credits import CreditsCaptured, CreditsReleased, CreditsReserved, LotAmount
 from libs.events.envelope import Envelope, decode_envelope, encode
 from libs.events.generation import FailureCode
-from libs.events.operations import ProviderCircuitChanged
+from libs.events.operations import Circuit, ProviderCircuitChanged
 from libs.events.payload import Payload
 from libs.events.registry import EVENTS, REGISTRY
 from libs.events.testing import NOW, completed, failed, request_facts, samples
@@ -179,7 +179,7 @@ def test_a_job_that_failed_says_why_and_that_it_cost_nothing() -> None:
 
 def test_what_the_system_did_by_itself_is_for_administrators() -> None:
     request = request_facts()
-    circuit = ProviderCircuitChanged(provider="local", state="open", failures=5)
+    circuit = ProviderCircuitChanged(provider="local", state=Circuit.OPEN, failures=5)
     assert len(story_of(requested(request), circuit).steps) == 1
     assert len(story_of(requested(request), circuit, is_admin=True).steps) == 2
     assert len(story_of(requested(request), requested(request_facts())).steps) == 1
