@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from libs.events.envelope import encode
-from libs.events.generation import FailureCode, RequestFacts
+from libs.events.generation import CostSource, FailureCode, RequestFacts
 from libs.events.names import Topic
 from libs.events.payload import Payload
 from libs.events.testing import completed, failed
@@ -42,7 +42,7 @@ async def charged(ledger: RunningLedger) -> RequestFacts:
     request = facts(account_id, uuid4(), unit_credits=3, units=2, provider="openai")
     await ledger.tell(Topic.IDENTITY, registered(account_id))
     await reach(ledger, account_id, 1)
-    done = completed(request, attempt_id=uuid4(), provider_cost_microusd=40_000)
+    done = completed(request, provider_cost_microusd=40_000, provider_cost_source=CostSource.LISTED)
     asked = about(request, requested(request), NOW - timedelta(seconds=1))
     await ledger.send(Topic.GENERATION, asked, about(request, done))
 
