@@ -6,6 +6,7 @@ specification 1.0.2, JSON event format.
 """
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -66,6 +67,18 @@ class Event(Struct, Generic[PayloadT_co], frozen=True, kw_only=True, gc=False):
         """Kafka key: the account, so that each account is ordered; without one the subject."""
         account = self.data.account
         return self.data.subject if account is None else str(account)
+
+    @property
+    def encoded_key(self) -> bytes:
+        """`key` as it is published and found."""
+        account = self.data.account
+        return self.data.subject.encode() if account is None else _encoded(account)
+
+
+@lru_cache(maxsize=4_096)
+def _encoded(account: UUID) -> bytes:
+    """Remembered: a few accounts make most events, and an id is slow to write out."""
+    return str(account).encode()
 
 
 class EventTooLargeError(ValueError):

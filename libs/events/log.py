@@ -13,7 +13,8 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from libs.events.topic_ids import TopicIds
 from libs.events.transport import BusError, IncomingMessage, Partition
 
-FETCH_BYTES_MAX = 16_000_000
+# About a batch: once all of a fetch is taken, aiokafka asks for the next while this one is used.
+FETCH_BYTES_MAX = 6_000_000
 FETCH_MS = 200
 # What is asked for is there. At the end of a partition the broker would hold a request back for
 # so long, and the next partition's behind it.
@@ -110,7 +111,9 @@ class KafkaLog:
                 for record in fetched.get(place, ())
                 if record.offset < offsets.stop
             ]
-            if len(batch) >= records_max:
+            if following >= offsets.stop:
+                self._consumer.pause(place)  # or it would go on to ask for what nobody wants
+            if 2 * len(batch) >= records_max:
                 yield batch
                 batch, deadline = [], monotonic() + SILENCE_SECONDS
         if batch:

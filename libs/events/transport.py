@@ -83,7 +83,7 @@ class Log(Protocol):
     def read(
         self, partition: Partition, offsets: range, *, records_max: int
     ) -> AsyncIterator[Sequence[IncomingMessage]]:
-        """The messages of a range of offsets in order, in batches that are full but for the last.
+        """The messages of a range of offsets in order; batches but the last are at least half full.
 
         Raises:
             BusError: the bus cannot be reached, or the log does not reach so far.

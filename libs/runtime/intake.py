@@ -13,9 +13,10 @@ from operator import attrgetter
 
 from msgspec import Struct
 
-from libs.events.envelope import Envelope, Event
+from libs.events.envelope import Event
 from libs.events.names import EventType
 from libs.events.payload import Payload
+from libs.events.quick import QuickReader
 from libs.events.registry import Registry, UndecodableEventError
 from libs.events.transport import IncomingMessage, Partition
 from libs.runtime.clock import Clock
@@ -57,6 +58,7 @@ class Reader:
 
     def __init__(self, registry: Registry, types: Collection[EventType], clock: Clock) -> None:
         self._registry = registry
+        self._quick = QuickReader(registry, types)
         self._clock = clock
         self._types = frozenset(event_type.value for event_type in types)
         self._others = frozenset(each.value for each in registry.models) - self._types
@@ -96,6 +98,15 @@ class Reader:
             part.intakes = intakes
 
     def _read(self, message: IncomingMessage, latest: datetime) -> Intake | None:
+        quick = self._quick.read(message.value or b"")
+        if quick is None or quick.time > latest:
+            return self._read_closely(message, latest)
+        if not quick.is_wanted:
+            return None
+        return _intake(message, quick.event(), quick.subject)
+
+    def _read_closely(self, message: IncomingMessage, latest: datetime) -> Intake | None:
+        """With the registry, which lifts old versions and says what is wrong."""
         try:
             envelope = self._registry.read_envelope(message.value or b"")
         except UndecodableEventError as fault:
@@ -103,25 +114,12 @@ class Reader:
         if envelope.type in self._others:
             return None
         try:
-            event = self._open(envelope, message, latest)
+            event = self._registry.open(envelope, latest=latest)
         except UndecodableEventError as fault:
             return Intake(
                 message=message, fault=fault, event_type=envelope.type, order_key=envelope.subject
             )
-        return Intake(
-            message=message, event=event, event_type=envelope.type, order_key=envelope.subject
-        )
-
-    def _open(
-        self, envelope: Envelope, message: IncomingMessage, latest: datetime
-    ) -> Event[Payload]:
-        """The event, if it may stand where it was found: under another key it has no order."""
-        event = self._registry.open(envelope, latest=latest)
-        if message.key != event.key.encode():
-            found = "no key" if message.key is None else f"the key {message.key[:50]!r}"
-            raise UndecodableEventError("wrong_key", f"it has {found}, not {event.key}")
-        return event
-
+        return _intake(message, event, envelope.subject)
 
 class Gatherer(Reader):
     """Takes every event, of whatever type; what is none at all is left to those it concerns.
@@ -136,3 +134,13 @@ class Gatherer(Reader):
         except UndecodableEventError:
             return None
         return Intake(message=message, event=event)
+
+
+def _intake(message: IncomingMessage, event: Event[Payload], order_key: str) -> Intake:
+    """The event, if it may stand where it was found: under another key it has no order."""
+    event_type = event.data.event_type.value
+    if message.key == event.encoded_key:
+        return Intake(message=message, event=event, event_type=event_type, order_key=order_key)
+    found = "no key" if message.key is None else f"the key {message.key[:50]!r}"
+    fault = UndecodableEventError("wrong_key", f"it has {found}, not {event.key}")
+    return Intake(message=message, fault=fault, event_type=event_type, order_key=order_key)

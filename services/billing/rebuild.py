@@ -7,11 +7,11 @@ from typing import Final
 from msgspec.structs import astuple
 
 from libs.events.envelope import Event
-from libs.events.names import Service
+from libs.events.names import EventType, Service
 from libs.events.payload import Payload
 from libs.runtime.rebuild.projection import Pass, Projection, Reach, Row, Rows, Table
 from services.billing import consumers, projections
-from services.billing.domain.usage import Usage, usage_of
+from services.billing.domain.usage import CompletedUsage, Usage, usage_of
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -49,6 +49,7 @@ PROJECTION: Final = Projection(
             reach=Reach.POSITION,
             apply=projections.record_finished_jobs,
             loader=UsageRows,
+            views={EventType.GENERATION_COMPLETED: CompletedUsage},
         ),
     ),
 )

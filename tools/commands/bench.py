@@ -47,9 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         choices=(ALL, E2E, *BENCHES, *OF_MONEY),
         default=[ALL],
-        help="e2e: a request from POST to its rows; replay and live: Kafka to tables; consumer: "
-        "its CPU time; relay: outbox to Kafka; ledger: transactions a second; admission: requests "
-        "that are admitted (default: all)",
+        help="e2e: a request from POST to its rows; replay, rebuild and live: Kafka to tables; "
+        "consumer: its CPU time; relay: outbox to Kafka; ledger: transactions a second; admission: "
+        "requests that are admitted (default: all)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     parser.add_argument("--rounds", type=_count, default=3, help="rounds, ours and floor in each")

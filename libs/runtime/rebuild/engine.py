@@ -220,9 +220,11 @@ class Rebuild:
             self._report("building indexes")
             await shadow.dress(draft, projection.tables, bare)
             await shadow.analyze(draft, projection.tables)
-        for number in range(int(has_loader), len(projection.passes)):
+        others = range(int(has_loader), len(projection.passes))
+        for number in others:
             await self._fold.apply(draft, number, targets[number])
-        await shadow.analyze(draft, projection.tables)
+        if others:
+            await shadow.analyze(draft, projection.tables)
 
     async def compare(self) -> tuple[Comparison, ...]:
         """Catch up with one instant of the live tables, and compare each with the shadow's."""

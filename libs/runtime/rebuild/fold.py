@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from libs.events.envelope import Event
 from libs.events.payload import Payload
+from libs.events.quick import QuickReader, Views
 from libs.events.registry import UndecodableEventError
 from libs.events.transport import IncomingMessage, Log, Partition
 from libs.runtime.db import Connection
@@ -67,7 +68,6 @@ class Fold:
         self._pause = pause
         self._records_max = records_max
         self._registry = projection.registry
-        self._models = {model.event_type.value for model in self._registry.models.values()}
         self.aside = Aside()
         self.erased: frozenset[UUID] = frozenset()  # accounts: of them only the books are folded
         self.cut: Cut | None = None
@@ -78,12 +78,13 @@ class Fold:
         one = self._projection.passes[number]
         if one.loader is None:
             raise RebuildError(f"Pass {number} of {self._projection.service} has no loader.")
+        quick = self._reader(one, one.views)
         writing: asyncio.Task[None] | None = None
         try:
             for partition, stop in sorted(targets.items()):
                 loader = one.loader()
                 async for messages in self._batches(number, partition, stop):
-                    rows = loader.add(self._events(one, messages))
+                    rows = loader.add(self._events(one, quick, messages))
                     writing = await self._write(connection, rows, writing)
                     self._note(number, messages)
                 writing = await self._write(connection, loader.rest(), writing)
@@ -101,10 +102,10 @@ class Fold:
         A transaction for each batch: what was applied before is known by its natural key.
         """
         one = self._projection.passes[number]
-        count = 0
+        count, quick = 0, self._reader(one)
         for partition, stop in sorted(targets.items()):
             async for messages in self._batches(number, partition, stop):
-                events = self._events(one, messages)
+                events = self._events(one, quick, messages)
                 if events:
                     async with connection.transaction():
                         await one.apply(connection, events)
@@ -148,31 +149,59 @@ class Fold:
                     table.name, records=records, columns=table.loaded
                 )
 
-    def _events(self, one: Pass, messages: Sequence[IncomingMessage]) -> list[Event[Payload]]:
-        decoded = list(self._decoded(one, messages))
-        return forget(decoded, self.erased, self._projection.forget)
+    def _reader(self, one: Pass, views: Views | None = None) -> QuickReader:
+        return QuickReader(self._registry, one.types, views)
 
-    def _decoded(self, one: Pass, messages: Sequence[IncomingMessage]) -> Iterator[Event[Payload]]:
-        read, open_ = self._registry.read_envelope, self._registry.open
-        types = {event_type.value for event_type in one.types}
+    def _events(
+        self, one: Pass, quick: QuickReader, messages: Sequence[IncomingMessage]
+    ) -> list[Event[Payload]]:
+        events = list(self._read(one, quick, messages))
+        if not self.erased:
+            return events
+        return forget(events, self.erased, self._projection.forget)
+
+    def _read(
+        self, one: Pass, quick: QuickReader, messages: Sequence[IncomingMessage]
+    ) -> Iterator[Event[Payload]]:
+        """What is to be folded: of the pass's types and writers, not set aside, not cut off."""
         aside, cut = self.aside, self.cut
         source = self._projection.service.source if one.reach is Reach.SAID else None
         for message in messages:
-            try:
-                envelope = read(message.value or b"")
-                if envelope.type not in types and envelope.type in self._models:
-                    continue
-                if envelope.id in aside.event_ids or source not in {None, envelope.source}:
-                    continue
-                if cut is not None and cut.leaves_out(message.key, envelope.time):
-                    continue
-                yield open_(envelope)
-            except UndecodableEventError as fault:
-                # Only of what the live consumer has read do we know that it had to be readable.
-                is_known = (message.partition, message.offset) in aside.places
-                must_be_known = one.reach is Reach.POSITION and not self._projection.passes_over
-                if must_be_known and not is_known:
-                    raise RebuildError(_unreadable(message, fault)) from fault
+            if aside.places and (message.partition, message.offset) in aside.places:
+                continue
+            event = self._event(one, quick, message)
+            if event is None or event.id in aside.event_ids or source not in {None, event.source}:
+                continue
+            if cut is not None and cut.leaves_out(message.key, event.time):
+                continue
+            yield event
+
+    def _event(
+        self, one: Pass, quick: QuickReader, message: IncomingMessage
+    ) -> Event[Payload] | None:
+        read = quick.read(message.value or b"")
+        if read is None:
+            return self._read_closely(one, message)
+        if not read.is_wanted:
+            return None
+        if self.erased and read.data.account in self.erased:
+            return self._read_closely(one, message)  # a view could not be told what to forget
+        return read.event()
+
+    def _read_closely(self, one: Pass, message: IncomingMessage) -> Event[Payload] | None:
+        """With the registry, which lifts old versions and says what is wrong."""
+        try:
+            envelope = self._registry.read_envelope(message.value or b"")
+            if envelope.type not in one.types and envelope.type in self._registry.models:
+                return None
+            if self.cut is not None and self.cut.leaves_out(message.key, envelope.time):
+                return None
+            return self._registry.open(envelope)
+        except UndecodableEventError as fault:
+            # Only of what the live consumer has read do we know that it had to be readable.
+            if one.reach is Reach.POSITION and not self._projection.passes_over:
+                raise RebuildError(_unreadable(message, fault)) from fault
+            return None
 
 
 def _unreadable(message: IncomingMessage, fault: UndecodableEventError) -> str:

@@ -11,6 +11,7 @@ from libs.events.envelope import Event
 from libs.events.erasure import without_person
 from libs.events.names import EventType, Service, Topic
 from libs.events.payload import Payload
+from libs.events.quick import Views
 from libs.events.registry import REGISTRY, Registry
 from libs.runtime.db import Connection
 from libs.runtime.erasure import Forget
@@ -50,13 +51,18 @@ class Reach(Enum):
 
 
 class Pass(Struct, frozen=True, kw_only=True):
-    """One reading of some topics. A later pass finds what an earlier one has written."""
+    """One reading of some topics. A later pass finds what an earlier one has written.
+
+    `views` are what its loader needs of events that hold much more: it gets them in their place
+    where they are of the newest version.
+    """
 
     topics: tuple[Topic, ...]
     types: frozenset[EventType]
     reach: Reach
     apply: Apply
     loader: Callable[[], Loader] | None = None
+    views: Views = {}
 
 
 class Table(Struct, frozen=True, kw_only=True):

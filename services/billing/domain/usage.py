@@ -1,6 +1,7 @@
 """What a finished job counts as in the usage trail."""
 
 from datetime import datetime
+from typing import ClassVar
 from uuid import UUID
 
 from msgspec import Struct
@@ -12,9 +13,11 @@ from libs.events.generation import (
     CostSource,
     GenerationCompleted,
     GenerationFailed,
+    JobEvent,
     RequestFacts,
 )
-from libs.events.payload import Payload
+from libs.events.names import EventType, Service
+from libs.events.payload import Moment, Payload
 
 
 class Usage(Struct, frozen=True, kw_only=True, gc=False):
@@ -46,12 +49,43 @@ class Usage(Struct, frozen=True, kw_only=True, gc=False):
     occurred_at: datetime
 
 
+class UsageFacts(Struct, frozen=True, kw_only=True, gc=False):
+    """What usage takes of a request."""
+
+    user_id: UUID
+    workspace_id: UUID | None = None
+    operation: str
+    provider: str
+    model: str
+    unit_credits: int
+    units: int
+    price_book_version: int
+    requested_at: Moment
+
+
+class CompletedUsage(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """What usage takes of a completed job: most of the event is words and pictures."""
+
+    event_type: ClassVar[EventType] = EventType.GENERATION_COMPLETED
+    event_version: ClassVar[int] = GenerationCompleted.event_version
+    writers: ClassVar[tuple[Service, ...]] = GenerationCompleted.writers
+
+    request: UsageFacts
+    delivered_units: int
+    queued_ms: int
+    provider_ms: int
+    input_tokens: int = 0
+    output_tokens: int = 0
+    provider_cost_microusd: int = 0
+    provider_cost_source: CostSource = CostSource.UNKNOWN
+
+
 def usage_id(job_id: UUID) -> UUID:
     """The same job has the same usage row in every rebuild."""
     return derived_id(job_id, "usage")
 
 
-def credits_charged(request: RequestFacts, delivered_units: int) -> int:
+def credits_charged(request: RequestFacts | UsageFacts, delivered_units: int) -> int:
     """What was delivered is charged, and never more than was asked for."""
     return request.unit_credits * min(delivered_units, request.units)
 
@@ -59,7 +93,7 @@ def credits_charged(request: RequestFacts, delivered_units: int) -> int:
 def usage_of(event: Event[Payload]) -> Usage | None:
     """The usage that an event tells of; None where it is not the end of a job."""
     match event.data:
-        case GenerationCompleted() as completed:
+        case GenerationCompleted() | CompletedUsage() as completed:
             return _usage_of_completed(event, completed)
         case GenerationFailed() as failed:
             return _usage_of_failed(event, failed)
@@ -67,7 +101,9 @@ def usage_of(event: Event[Payload]) -> Usage | None:
             return None
 
 
-def _usage_of_completed(event: Event[Payload], completed: GenerationCompleted) -> Usage:
+def _usage_of_completed(
+    event: Event[Payload], completed: GenerationCompleted | CompletedUsage
+) -> Usage:
     request = completed.request
     return Usage(
         id=usage_id(completed.job_id),

@@ -9,12 +9,19 @@ from tools.bench.findings import Finding
 from tools.bench.streams.consumption import live, replay
 from tools.bench.streams.layer import layer
 from tools.bench.streams.outbox import relay
+from tools.bench.streams.rebuilding import rebuild
 from tools.bench.streams.stand import Stand, open_stand
 
 Bench = Callable[[Stand, int, int], Awaitable[list[Finding]]]
 """Given parts, a number of events and of rounds; the floor is measured in every round, too."""
 
-BENCHES: dict[str, Bench] = {"replay": replay, "live": live, "consumer": layer, "relay": relay}
+BENCHES: dict[str, Bench] = {
+    "replay": replay,
+    "rebuild": rebuild,
+    "live": live,
+    "consumer": layer,
+    "relay": relay,
+}
 
 
 async def measure(

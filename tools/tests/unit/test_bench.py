@@ -210,7 +210,7 @@ def test_a_number_of_events_that_measures_nothing_is_refused(text: str) -> None:
 
 def test_each_bench_runs_once_and_all_are_all() -> None:
     assert bench.chosen(["relay", "e2e", "relay"]) == ["e2e", "relay"]
-    every = ["e2e", "replay", "live", "consumer", "relay", "ledger", "admission"]
+    every = ["e2e", "replay", "rebuild", "live", "consumer", "relay", "ledger", "admission"]
     assert bench.chosen(["all"]) == every
     assert bench.chosen(["admission", "ledger"]) == ["ledger", "admission"]
 

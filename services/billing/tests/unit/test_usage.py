@@ -5,9 +5,14 @@ from uuid import UUID, uuid4
 import pytest
 
 from libs.events.billing import UsageOutcome
+from libs.events.envelope import encode
 from libs.events.generation import FailureCode, GenerationRequested
+from libs.events.names import EventType
+from libs.events.quick import QuickReader
+from libs.events.registry import REGISTRY
 from libs.events.testing import completed, event, failed, request_facts
-from services.billing.domain.usage import credits_charged, usage_id, usage_of
+from services.billing.domain.usage import CompletedUsage, credits_charged, usage_id, usage_of
+from services.billing.rebuild import PROJECTION
 
 
 def test_a_usage_row_keeps_its_id_for_ever() -> None:
@@ -53,6 +58,18 @@ def test_a_completed_job_counts_what_its_answer_tells() -> None:
     assert (usage.queued_ms, usage.provider_ms, usage.provider_cost_microusd) == (33, 44, 55)
     assert (usage.event_id, usage.correlation_id) == (told.id, told.correlation_id)
     assert (usage.price_book_version, usage.occurred_at) == (7, told.time)
+
+
+def test_a_rebuild_reads_of_a_completed_job_all_that_its_usage_takes() -> None:
+    request = request_facts(units=2, workspace_id=uuid4())
+    told = event(completed(request, input_tokens=11, output_tokens=22, provider_cost_microusd=55))
+    reader = QuickReader(REGISTRY, list(EventType), PROJECTION.passes[0].views)
+
+    read = reader.read(encode(told))
+
+    assert read is not None
+    assert isinstance(read.data, CompletedUsage)
+    assert usage_of(read.event()) == usage_of(told)
 
 
 def test_a_failed_job_is_free_and_keeps_what_it_cost_us() -> None:
