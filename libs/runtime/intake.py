@@ -121,6 +121,7 @@ class Reader:
             )
         return _intake(message, event, envelope.subject)
 
+
 class Gatherer(Reader):
     """Takes every event, of whatever type; what is none at all is left to those it concerns.
 

@@ -1,18 +1,13 @@
-"""Each bench of the streams runs from its start to its end, on few events."""
-
-import pytest
+"""The bench of a rebuild runs from its start to its end, on few events."""
 
 from infra.local.cluster import LocalCluster
-from tools.bench.streams.session import BENCHES
+from tools.bench.streams.rebuilding import rebuild
 from tools.bench.streams.stand import Stand
 
 
-@pytest.mark.parametrize("name", BENCHES)
-async def test_a_bench_measures_floor_and_ours_and_judges(cluster: LocalCluster, name: str) -> None:
-    findings = await BENCHES[name](Stand(cluster, lambda _: None), 1_000, 1)
+async def test_a_rebuild_is_measured_beside_a_floor_and_judged(cluster: LocalCluster) -> None:
+    findings = await rebuild(Stand(cluster, lambda _: None), 1_000, 1)
+    assert [each.bench for each in findings] == ["rebuild, billing", "rebuild, gallery"]
     for finding in findings:
-        assert finding.figures
-        assert finding.outcomes
-        measured = [each.measured for each in finding.figures]
-        measured += [each.measured for each in finding.outcomes]
+        measured = [each.measured for each in (*finding.figures, *finding.outcomes)]
         assert all(0 < each.minimum <= each.median <= each.maximum for each in measured)
