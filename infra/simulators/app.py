@@ -10,6 +10,7 @@ from starlette.routing import Mount, Route
 from infra.simulators.flux import FluxSimulator
 from infra.simulators.gemini import GeminiSimulator
 from infra.simulators.ideogram import IdeogramSimulator
+from infra.simulators.inputs import read_json
 from infra.simulators.luma import LumaSimulator
 from infra.simulators.openai import OpenAISimulator
 from infra.simulators.qwen import QwenSimulator
@@ -18,7 +19,7 @@ from infra.simulators.reve import ReveSimulator
 from infra.simulators.runway import RunwaySimulator
 from infra.simulators.scripts import Script, Situation
 from infra.simulators.seedream import SeedreamSimulator
-from infra.simulators.simulator import Simulator, read_json
+from infra.simulators.simulator import Simulator
 
 SIMULATORS: tuple[type[Simulator], ...] = (
     FluxSimulator,

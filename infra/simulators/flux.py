@@ -11,13 +11,29 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from infra.simulators.inputs import NoPictureError, decoded, read_json
 from infra.simulators.scripts import Script, Situation
-from infra.simulators.simulator import Refusal, Simulator, Task, read_json
+from infra.simulators.simulator import Refusal, Simulator, Task
 
 MODELS = (
     "flux-pro-1.1", "flux-pro-1.1-ultra", "flux-dev", "flux-kontext-pro", "flux-kontext-max",
-    "flux-2-pro", "flux-2-max", "flux-2-flex", "flux-2-klein-4b", "flux-2-klein-9b",
+    "flux-pro-1.0-fill", "flux-pro-1.0-expand", "flux-2-pro", "flux-2-max", "flux-2-flex",
+    "flux-2-klein-4b", "flux-2-klein-9b", "flux-2-pro-preview",
 )  # fmt: skip
+FILL, EXPAND = "flux-pro-1.0-fill", "flux-pro-1.0-expand"
+# What each kind of model may be given pictures in, as base64 or as a URL.
+PICTURES = {
+    "flux-pro-1.1": ("image_prompt",),
+    "flux-pro-1.1-ultra": ("image_prompt",),
+    "flux-dev": ("image_prompt",),
+    FILL: ("image", "mask"),
+    EXPAND: ("image",),
+    **{
+        model: ("input_image", *(f"input_image_{place}" for place in range(2, 5)))
+        for model in ("flux-kontext-pro", "flux-kontext-max", "flux-2-klein-4b", "flux-2-klein-9b")
+    },
+}
+FLUX_2 = ("input_image", *(f"input_image_{place}" for place in range(2, 9)))
 COSTS = {"flux-pro-1.1-ultra": 6.0, "flux-kontext-max": 8.0, "flux-dev": 2.5}
 REFUSES = frozenset({
     Situation.BAD_REQUEST, Situation.AUTH, Situation.RATE_LIMIT, Situation.CREDIT, Situation.SERVER,
@@ -68,8 +84,9 @@ class FluxSimulator(Simulator):
         if model not in MODELS:
             return JSONResponse({"detail": "Not Found"}, 404)
         prompt = body.get("prompt")
-        script = await self.begin(request, str(prompt), body, refuses=REFUSES)
-        width, height = _checked(body)
+        inputs = _inputs(model, body)
+        script = await self.begin(request, str(prompt), body, refuses=REFUSES, inputs=inputs)
+        width, height = _checked(model, body)
         task_id = self.add_task(script)
         form = body.get("output_format") or "jpeg"
         content = self.picture(script, width, height, form, str(prompt))
@@ -121,8 +138,18 @@ def _state(task_id: str, task: Task | None) -> dict[str, Any]:
     return {**state, "status": "Ready", "result": task.result, "progress": 1.0}
 
 
-def _checked(body: dict[str, Any]) -> tuple[int, int]:
-    if not isinstance(body.get("prompt"), str):
+def _inputs(model: str, body: dict[str, Any]) -> list[bytes]:
+    try:
+        return [decoded(body[name]) for name in PICTURES.get(model, FLUX_2) if body.get(name)]
+    except NoPictureError:
+        raise Refusal(_invalid("input_image", "Invalid base64", "value_error")) from None
+
+
+def _checked(model: str, body: dict[str, Any]) -> tuple[int, int]:
+    if model in {FILL, EXPAND}:
+        if not body.get("image"):
+            raise Refusal(_invalid("image", "Field required", "missing"))
+    elif not isinstance(body.get("prompt"), str):
         raise Refusal(_invalid("prompt", "Field required", "missing"))
     if ratio := body.get("aspect_ratio"):
         across, down = map(int, str(ratio).split(":"))

@@ -8,8 +8,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from infra.simulators.inputs import NoPictureError, decoded, read_json
 from infra.simulators.scripts import Script, Situation
-from infra.simulators.simulator import Refusal, Simulator, answer, read_json
+from infra.simulators.simulator import Refusal, Simulator, answer
 
 MODELS = (
     "gemini-2.5-flash-image", "gemini-3.1-flash-image", "gemini-3.1-flash-lite-image",
@@ -69,7 +70,11 @@ class GeminiSimulator(Simulator):
         if method != "generateContent" or model not in MODELS:
             return refused(404, "NOT_FOUND", f"models/{model} is not found for API version v1beta.")
         prompt = _prompt(body)
-        script = await self.begin(request, prompt, body, refuses=REFUSES)
+        try:
+            inputs = [decoded(each.get("data")) for each in _inline(body)]
+        except NoPictureError:
+            return refused(400, "INVALID_ARGUMENT", "Unable to process input image.")
+        script = await self.begin(request, prompt, body, refuses=REFUSES, inputs=inputs)
         if not prompt:
             return refused(400, "INVALID_ARGUMENT", "contents is not specified")
         await self.wait(script)
@@ -101,6 +106,13 @@ def _prompt(body: dict[str, Any]) -> str:
         if isinstance(part.get("text"), str)
     ]
     return " ".join(texts)
+
+
+def _inline(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The pictures among the parts, in camel or in snake case."""
+    parts = [part for content in body.get("contents") or () for part in content.get("parts") or ()]
+    found = [part.get("inlineData") or part.get("inline_data") for part in parts]
+    return [each for each in found if isinstance(each, dict)]
 
 
 def _ratio(body: dict[str, Any]) -> str:

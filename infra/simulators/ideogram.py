@@ -1,14 +1,16 @@
-"""Ideogram: `POST /v1/ideogram-v3/generate`, as JSON or multipart."""
+"""Ideogram: five endpoints below `/v1/ideogram-v3/`, and the older `/upscale` and `/describe`."""
 
+import json
+import re
 from datetime import UTC, datetime
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from infra.simulators.inputs import Form, read_form
 from infra.simulators.scripts import Script, Situation
-from infra.simulators.simulator import Refusal, Simulator, read_json, with_rest
+from infra.simulators.simulator import Refusal, Simulator, answer, with_rest
 
 RATIOS = {
     "1x1": (1024, 1024), "1x3": (512, 1536), "3x1": (1536, 512), "1x2": (704, 1408),
@@ -16,6 +18,14 @@ RATIOS = {
     "16x10": (1280, 800), "2x3": (832, 1248), "3x2": (1248, 832), "3x4": (864, 1152),
     "4x3": (1152, 864), "4x5": (896, 1120), "5x4": (1120, 896),
 }  # fmt: skip
+RESOLUTION = re.compile(r"(\d{3,4})x(\d{3,4})")
+NEEDED = {
+    "generate": ("prompt",),
+    "edit": ("image", "mask", "prompt"),
+    "remix": ("image", "prompt"),
+    "reframe": ("image", "resolution"),
+    "replace-background": ("image", "prompt"),
+}
 REFUSES = frozenset({
     Situation.BAD_REQUEST, Situation.AUTH, Situation.RATE_LIMIT, Situation.CREDIT, Situation.SERVER,
 })  # fmt: skip
@@ -38,7 +48,12 @@ class IdeogramSimulator(Simulator):
     name = "ideogram"
 
     def routes(self) -> list[Route]:
-        return [Route("/v1/ideogram-v3/generate", self.generate, methods=["POST"])]
+        paths = {
+            "/v1/ideogram-v3/{method}": self.v3,
+            "/upscale": self.upscale,
+            "/describe": self.describe,
+        }
+        return [Route(path, method, methods=["POST"]) for path, method in paths.items()]
 
     def is_authorised(self, request: Request) -> bool:
         return request.headers.get("api-key", "") not in {"", "wrong"}
@@ -47,17 +62,57 @@ class IdeogramSimulator(Simulator):
         status, body = REFUSALS[situation]
         return with_rest(JSONResponse(body, status), situation, script)
 
-    async def generate(self, request: Request) -> Response:
-        body = await _read(request)
-        prompt = str(body.get("prompt") or "")
-        script = await self.begin(request, prompt, body, refuses=REFUSES)
-        if not prompt:
-            return JSONResponse({"error": "prompt is required"}, 400)
-        width, height = _size(str(body.get("aspect_ratio") or "1x1"))
+    async def v3(self, request: Request) -> Response:
+        """Five endpoints that differ in what must be there."""
+        needed = NEEDED.get(request.path_params["method"])
+        if needed is None:
+            return JSONResponse({"error": "Not found"}, 404)
+        form = await read_form(request)
+        script = await self._begin(request, form, form.text("prompt"))
+        missing = [each for each in needed if not (form.text(each) or form.files.get(each))]
+        if missing:
+            return JSONResponse({"error": f"{missing[0]} is required"}, 400)
+        width, height = _size(form)
+        return await self._answer(request, script, form, width, height)
+
+    async def upscale(self, request: Request) -> Response:
+        form = await read_form(request)
+        asked = json.loads(form.text("image_request", "null"))
+        if not isinstance(asked, dict):
+            return JSONResponse({"error": "image_request is required"}, 400)
+        inside = Form(asked, form.files)
+        script = await self._begin(request, inside, inside.text("prompt"))
+        if not form.files.get("image_file"):
+            return JSONResponse({"error": "image_file is required"}, 400)
+        return await self._answer(request, script, inside, 2048, 2048)
+
+    async def describe(self, request: Request) -> Response:
+        form = await read_form(request)
+        script = await self._begin(request, form, "")
+        if not form.files.get("image_file"):
+            return JSONResponse({"error": "image_file is required"}, 400)
+        if form.text("describe_model_version", "V_3") not in {"V_2", "V_3", "CUSTOM"}:
+            return self.refusal(Situation.BAD_REQUEST, script)
+        if script.situation is Situation.MODERATION:
+            return JSONResponse({"error": "Image failed the safety check"}, 422)
+        await self.wait(script)
+        is_blank = script.situation is Situation.WRONG_TYPE
+        text = "A simulated description: a heron beside still water."
+        return answer(script, {"descriptions": [] if is_blank else [{"text": text}]})
+
+    async def _begin(self, request: Request, form: Form, prompt: str) -> Script:
+        return await self.begin(
+            request, prompt, form.told(), refuses=REFUSES, inputs=form.pictures()
+        )
+
+    async def _answer(
+        self, request: Request, script: Script, form: Form, width: int, height: int
+    ) -> Response:
+        prompt = form.text("prompt")
         await self.wait(script)
         is_safe = script.situation is not Situation.MODERATION
         data = []
-        for number in range(int(body.get("num_images") or 1)):
+        for number in range(form.number("num_images", 1)):
             content = self.picture(script, width, height, "png", prompt, number)
             url = self.publish(request, script, content, "png") if is_safe else None
             data.append(
@@ -66,20 +121,18 @@ class IdeogramSimulator(Simulator):
                     "prompt": prompt,
                     "resolution": f"{width}x{height}",
                     "is_image_safe": is_safe,
-                    "seed": int(body.get("seed") or 12345) + number,
-                    "style_type": body.get("style_type") or "GENERAL",
+                    "seed": form.number("seed", 12345) + number,
+                    "style_type": form.text("style_type", "GENERAL"),
                 }
             )
         return JSONResponse({"created": datetime.now(UTC).isoformat(), "data": data})
 
 
-async def _read(request: Request) -> dict[str, Any]:
-    if "multipart" in request.headers.get("content-type", ""):
-        return dict(await request.form())
-    return await read_json(request)
-
-
-def _size(ratio: str) -> tuple[int, int]:
+def _size(form: Form) -> tuple[int, int]:
+    resolution = RESOLUTION.fullmatch(form.text("resolution"))
+    if resolution:
+        return int(resolution[1]), int(resolution[2])
+    ratio = form.text("aspect_ratio", "1x1")
     if ratio not in RATIOS:
         raise Refusal(JSONResponse({"error": f"Invalid aspect_ratio {ratio}"}, 400))
     return RATIOS[ratio]

@@ -1,4 +1,4 @@
-"""OpenAI's images: `POST /v1/images/generations`, `GET /v1/models`."""
+"""OpenAI's images: `POST /v1/images/{generations,edits}`, `GET /v1/models`."""
 
 import base64
 import re
@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from infra.simulators.inputs import decoded, read_form, read_json
 from infra.simulators.scripts import Script, Situation
-from infra.simulators.simulator import Refusal, Simulator, answer, read_json
+from infra.simulators.simulator import Refusal, Simulator, answer
 
 MODELS = (
     "gpt-image-1-mini", "gpt-image-1.5", "gpt-image-2", "gpt-image-2-2026-04-21",
@@ -21,6 +22,7 @@ PARAMETERS = frozenset({
     "prompt", "model", "n", "size", "quality", "background", "output_format", "output_compression",
     "moderation", "user", "safety_identifier", "stream", "partial_images",
 })  # fmt: skip
+IMAGES_MAX = 16
 SIZES = ("auto", "1024x1024", "1536x1024", "1024x1536")
 FREE_SIZE = re.compile(r"(\d{3,4})x(\d{3,4})")
 REFUSES = frozenset(Situation) - {
@@ -54,12 +56,9 @@ class OpenAISimulator(Simulator):
     def routes(self) -> list[Route]:
         return [
             Route("/v1/images/generations", self.generate, methods=["POST"]),
+            Route("/v1/images/edits", self.edit, methods=["POST"]),
             Route("/v1/models", self.models, methods=["GET"]),
         ]
-
-    def is_authorised(self, request: Request) -> bool:
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        return scheme == "Bearer" and key not in {"", "wrong"}
 
     def refusal(self, situation: Situation, script: Script) -> Response:
         status, kind, code, message = REFUSALS[situation]
@@ -78,14 +77,33 @@ class OpenAISimulator(Simulator):
 
     async def generate(self, request: Request) -> Response:
         body = await read_json(request)
-        prompt = body.get("prompt")
-        script = await self.begin(request, str(prompt), body, refuses=REFUSES)
+        script = await self.begin(request, str(body.get("prompt")), body, refuses=REFUSES)
+        return await self._answer(script, body, image_tokens=0)
+
+    async def edit(self, request: Request) -> Response:
+        """Multipart, or JSON with addresses of pictures, which here are data URLs."""
+        form = await read_form(request)
+        pictures = [*form.files.get("image", ()), *form.files.get("image[]", ())]
+        body = _typed(form.texts)
+        named = body.pop("images", [])
+        pictures += [decoded(each.get("image_url"), is_data_url=True) for each in named]
+        inputs = [*pictures, *form.files.get("mask", ())]
+        script = await self.begin(
+            request, str(body.get("prompt")), form.told(), refuses=REFUSES, inputs=inputs
+        )
+        if not 1 <= len(pictures) <= IMAGES_MAX or set(form.files) - {"image", "image[]", "mask"}:
+            message = "Missing required parameter: 'image'."
+            raise Refusal(refused(400, message, code="missing_required_parameter", param="image"))
+        body.pop("input_fidelity", None)
+        return await self._answer(script, body, image_tokens=272 * len(pictures))
+
+    async def _answer(self, script: Script, body: dict[str, Any], image_tokens: int) -> Response:
         width, height = _checked(body)
         await self.wait(script)
-        form = body.get("output_format") or "png"
+        form, prompt = body.get("output_format") or "png", str(body["prompt"])
         count = body.get("n") or 1
         data = [
-            {"b64_json": _base64(self.picture(script, width, height, form, str(prompt), number))}
+            {"b64_json": _base64(self.picture(script, width, height, form, prompt, number))}
             for number in range(count)
         ]
         tokens = width * height // 256 * count
@@ -99,14 +117,23 @@ class OpenAISimulator(Simulator):
                 "size": f"{width}x{height}",
                 "data": data,
                 "usage": {
-                    "input_tokens": 10,
-                    "input_tokens_details": {"text_tokens": 10, "image_tokens": 0},
+                    "input_tokens": 10 + image_tokens,
+                    "input_tokens_details": {"text_tokens": 10, "image_tokens": image_tokens},
                     "output_tokens": tokens,
-                    "total_tokens": tokens + 10,
+                    "total_tokens": tokens + 10 + image_tokens,
                 },
             },
             {"x-request-id": f"req_{uuid4().hex}"},
         )
+
+
+def _typed(texts: dict[str, Any]) -> dict[str, Any]:
+    """Forms send numbers as text."""
+    numbers = ("n", "output_compression")
+    return {
+        name: int(value) if name in numbers and str(value).isdecimal() else value
+        for name, value in texts.items()
+    }
 
 
 def _checked(body: dict[str, Any]) -> tuple[int, int]:

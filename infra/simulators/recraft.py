@@ -1,16 +1,44 @@
-"""Recraft: `POST /v1/images/generations`."""
+"""Recraft: `POST /v1/images/...`: new pictures as JSON, work on pictures as JSON or a form."""
 
 import time
+from dataclasses import dataclass
 from uuid import uuid4
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from infra.simulators.inputs import Form, NoPictureError, decoded, read_form
 from infra.simulators.scripts import Script, Situation
-from infra.simulators.simulator import Simulator, read_json, with_rest
+from infra.simulators.simulator import Simulator, with_rest
 
 CREDITS = {"recraftv3": 40, "recraftv2": 22, "recraftv4_1": 35}
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One endpoint."""
+
+    needed: tuple[str, ...]
+    is_list: bool = True
+    credits: int = 0  # 0: as a new picture
+    form: str = "webp"
+
+
+METHODS = {
+    "generations": Method(("prompt",)),
+    "imageToImage": Method(("prompt", "strength", "image")),
+    "inpaint": Method(("prompt", "image", "mask")),
+    "generateBackground": Method(("prompt", "image", "mask")),
+    "replaceBackground": Method(("prompt", "image")),
+    "variateImage": Method(("size", "image")),
+    "vectorize": Method(("image",), is_list=False, credits=10, form="svg"),
+    "removeBackground": Method(("image",), is_list=False, credits=10, form="png"),
+    "crispUpscale": Method(("image",), is_list=False, credits=4),
+    "creativeUpscale": Method(("image",), is_list=False, credits=250),
+    "clarityUpscale": Method(("image",), is_list=False, credits=4),
+    "generativeUpscale": Method(("image",), is_list=False, credits=4),
+}
 REFUSES = frozenset({
     Situation.BAD_REQUEST, Situation.AUTH, Situation.MODERATION, Situation.RATE_LIMIT,
     Situation.CREDIT, Situation.SERVER,
@@ -30,11 +58,7 @@ class RecraftSimulator(Simulator):
     name = "recraft"
 
     def routes(self) -> list[Route]:
-        return [Route("/v1/images/generations", self.generate, methods=["POST"])]
-
-    def is_authorised(self, request: Request) -> bool:
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        return scheme == "Bearer" and key not in {"", "wrong"}
+        return [Route("/v1/images/{method}", self.image, methods=["POST"])]
 
     def refusal(self, situation: Situation, script: Script) -> Response:
         if situation is Situation.AUTH:
@@ -43,21 +67,49 @@ class RecraftSimulator(Simulator):
         response = JSONResponse({"code": code, "message": message}, status)
         return with_rest(response, situation, script)
 
-    async def generate(self, request: Request) -> Response:
-        body = await read_json(request)
-        prompt = str(body.get("prompt") or "")
-        script = await self.begin(request, prompt, body, refuses=REFUSES)
-        model = str(body.get("model") or "recraftv4_1")
-        if not prompt or model not in CREDITS:
+    async def image(self, request: Request) -> Response:
+        """All endpoints alike; they differ in what must be there and in what they cost."""
+        known = METHODS.get(request.path_params["method"])
+        if known is None:
+            return PlainTextResponse("404 page not found", 404)
+        form = await read_form(request)
+        inputs = _pictures(form)
+        if inputs is None:
+            return self.refusal(Situation.BAD_REQUEST, Script())
+        prompt = form.text("prompt")
+        script = await self.begin(
+            request, prompt, form.told(), refuses=REFUSES, inputs=list(inputs.values())
+        )
+        model = form.text("model", "recraftv4_1")
+        is_complete = all(form.text(each) or each in inputs for each in known.needed)
+        if not is_complete or model not in CREDITS or not _is_share(form.text("strength", "0")):
             return self.refusal(Situation.BAD_REQUEST, script)
-        width, height = map(int, str(body.get("size") or "1024x1024").split("x"))
+        width, height = map(int, form.text("size", "1024x1024").split("x"))
         await self.wait(script)
-        count = body.get("n") or 1
-        data = []
+        count = form.number("n", 1) if known.is_list else 1
+        made = []
         for number in range(count):
-            content = self.picture(script, width, height, "webp", prompt, number)
-            data.append(
-                {"image_id": str(uuid4()), "url": self.publish(request, script, content, "webp")}
-            )
-        credits_used = CREDITS[model] * count
-        return JSONResponse({"created": int(time.time()), "credits": credits_used, "data": data})
+            content = self.picture(script, width, height, known.form, prompt, number)
+            url = self.publish(request, script, content, known.form)
+            made.append({"image_id": str(uuid4()), "url": url})
+        told = {"created": int(time.time()), "credits": (known.credits or CREDITS[model]) * count}
+        return JSONResponse({**told, **({"data": made} if known.is_list else {"image": made[0]})})
+
+
+def _pictures(form: Form) -> dict[str, bytes] | None:
+    """By name, as files or as data URLs; None if one of these is none."""
+    found = {name: files[0] for name, files in form.files.items()}
+    for name in ("image", "mask"):
+        if url := form.text(f"{name}_url"):
+            try:
+                found[name] = decoded(url, is_data_url=True)
+            except NoPictureError:
+                return None
+    return found
+
+
+def _is_share(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False

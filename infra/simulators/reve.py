@@ -1,4 +1,4 @@
-"""Reve: `POST /v1/image/create`, answered as JSON or as the picture itself."""
+"""Reve: `POST /v1/image/{create,edit,remix}`, answered as JSON or as the picture itself."""
 
 import base64
 from typing import Any
@@ -8,13 +8,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from infra.simulators.inputs import NoPictureError, decoded, read_json
 from infra.simulators.scripts import Script, Situation
-from infra.simulators.simulator import Simulator, answer, read_json, truncated, with_rest
+from infra.simulators.simulator import Simulator, answer, truncated, with_rest
 
 RATIOS = {
     "16:9": (1344, 768), "3:2": (1248, 832), "4:3": (1184, 864), "1:1": (1024, 1024),
     "3:4": (864, 1184), "2:3": (832, 1248), "9:16": (768, 1344), "auto": (1248, 832),
 }  # fmt: skip
+REFERENCES_MAX = 6
 REFUSES = frozenset({
     Situation.BAD_REQUEST, Situation.AUTH, Situation.RATE_LIMIT, Situation.CREDIT, Situation.SERVER,
 })  # fmt: skip
@@ -33,11 +35,11 @@ class ReveSimulator(Simulator):
     name = "reve"
 
     def routes(self) -> list[Route]:
-        return [Route("/v1/image/create", self.create, methods=["POST"])]
-
-    def is_authorised(self, request: Request) -> bool:
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        return scheme == "Bearer" and key not in {"", "wrong"}
+        return [
+            Route("/v1/image/create", self.create, methods=["POST"]),
+            Route("/v1/image/edit", self.edit, methods=["POST"]),
+            Route("/v1/image/remix", self.remix, methods=["POST"]),
+        ]
 
     def refusal(self, situation: Situation, script: Script) -> Response:
         status, code, message = REFUSALS[situation]
@@ -47,8 +49,28 @@ class ReveSimulator(Simulator):
 
     async def create(self, request: Request) -> Response:
         body = await read_json(request)
-        prompt = str(body.get("prompt") or "")
-        script = await self.begin(request, prompt, body, refuses=REFUSES)
+        return await self._make(request, body, str(body.get("prompt") or ""), [])
+
+    async def edit(self, request: Request) -> Response:
+        body = await read_json(request)
+        prompt = str(body.get("edit_instruction") or "")
+        return await self._make(request, body, prompt, [body.get("reference_image")])
+
+    async def remix(self, request: Request) -> Response:
+        body = await read_json(request)
+        references = body.get("reference_images")
+        if not isinstance(references, list) or not 1 <= len(references) <= REFERENCES_MAX:
+            return self.refusal(Situation.BAD_REQUEST, Script())
+        return await self._make(request, body, str(body.get("prompt") or ""), references)
+
+    async def _make(
+        self, request: Request, body: dict[str, Any], prompt: str, references: list[Any]
+    ) -> Response:
+        try:
+            inputs = [decoded(each) for each in references]
+        except NoPictureError:
+            return self.refusal(Situation.BAD_REQUEST, Script())
+        script = await self.begin(request, prompt, body, refuses=REFUSES, inputs=inputs)
         ratio = str(body.get("aspect_ratio") or "3:2")
         if not prompt or ratio not in RATIOS:
             return self.refusal(Situation.BAD_REQUEST, script)
@@ -58,7 +80,7 @@ class ReveSimulator(Simulator):
             "version": body.get("version") or "reve-create@20250915",
             "content_violation": violates,
             "request_id": f"rsid-{uuid4().hex}",
-            "credits_used": 18,
+            "credits_used": 30 if references else 18,
             "credits_remaining": 982,
         }
         form = request.headers.get("accept", "").partition("image/")[2].partition(",")[0]

@@ -10,11 +10,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from infra.simulators.inputs import NoPictureError, decoded, read_json
 from infra.simulators.scripts import Script, Situation
-from infra.simulators.simulator import Simulator, answer, read_json, with_rest
+from infra.simulators.simulator import Simulator, answer, with_rest
 
 MODELS = ("seedream-4-0-250828", "seedream-4-5-251128", "seedream-5-0-260128")
 SIZE = re.compile(r"(\d{3,4})x(\d{3,4})")
+REFERENCES_MAX = 14
 NAMED = {"1K": (1024, 1024), "2K": (2048, 2048), "4K": (4096, 4096)}
 REFUSES = frozenset({
     Situation.BAD_REQUEST, Situation.AUTH, Situation.MODERATION, Situation.RATE_LIMIT,
@@ -40,10 +42,6 @@ class SeedreamSimulator(Simulator):
     def routes(self) -> list[Route]:
         return [Route("/api/v3/images/generations", self.generate, methods=["POST"])]
 
-    def is_authorised(self, request: Request) -> bool:
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        return scheme == "Bearer" and key not in {"", "wrong"}
-
     def refusal(self, situation: Situation, script: Script) -> Response:
         return with_rest(_refused(*REFUSALS[situation]), situation, script)
 
@@ -51,14 +49,20 @@ class SeedreamSimulator(Simulator):
         given = await read_json(request)
         body = {name: value for name, value in given.items() if value is not None}
         prompt = str(body.get("prompt") or "")
-        script = await self.begin(request, prompt, body, refuses=REFUSES)
+        given_pictures = body.get("image") or []
+        addresses = given_pictures if isinstance(given_pictures, list) else [given_pictures]
+        try:
+            inputs = [decoded(each, is_data_url=True) for each in addresses]
+        except NoPictureError:
+            return _refused(400, "InvalidParameter", "The parameter `image` is not valid.")
+        script = await self.begin(request, prompt, body, refuses=REFUSES, inputs=inputs)
         model = body.get("model")
         if model not in MODELS:
             text = f"The model or endpoint {model} does not exist or you do not have access to it."
             return _refused(404, "InvalidEndpointOrModel.NotFound", text)
         size = str(body.get("size") or "2048x2048")
         found = SIZE.fullmatch(size)
-        if not prompt or not (found or size in NAMED):
+        if not prompt or not (found or size in NAMED) or len(inputs) > REFERENCES_MAX:
             return self.refusal(Situation.BAD_REQUEST, script)
         width, height = (int(found[1]), int(found[2])) if found else NAMED[size]
         await self.wait(script)

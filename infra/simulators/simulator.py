@@ -2,8 +2,9 @@
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -13,14 +14,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from infra.simulators import pictures
+from infra.simulators import drawings, pictures, videos
+from infra.simulators.inputs import NoPictureError, marks_of
 from infra.simulators.scripts import Script, Scripts, Situation
 
 CALLS_KEPT = 200
 FILES_KEPT = 4_000
 LOOK_SECONDS = 0.1
 HTML = b"<!doctype html><html><body>Bad gateway</body></html>"
-MEDIA = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+MEDIA = {
+    "png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "svg": "image/svg+xml",
+    "mp4": "video/mp4",
+}  # fmt: skip
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -57,7 +62,7 @@ class Task:
         return self.script.situation is not Situation.NEVER and time.monotonic() >= self.ready_at
 
 
-class Simulator:
+class Simulator(ABC):
     """One provider. A subclass has its routes, and its refusals in its own words."""
 
     name = ""
@@ -68,17 +73,18 @@ class Simulator:
         self.tasks: dict[str, Task] = {}
         self._files: dict[str, File] = {}
 
+    @abstractmethod
     def routes(self) -> list[Route]:
         """Its own paths."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refusal(self, situation: Situation, script: Script) -> Response:
         """Its answer to an order that it does not take."""
-        raise NotImplementedError
 
     def is_authorised(self, request: Request) -> bool:
         """Whether a key was sent where this provider wants it. Any will do, save `wrong`."""
-        raise NotImplementedError
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        return scheme == "Bearer" and key not in {"", "wrong"}
 
     def all_routes(self) -> list[Route]:
         """With those of its results."""
@@ -100,14 +106,24 @@ class Simulator:
         return handle
 
     async def begin(
-        self, request: Request, prompt: str, body: object, *, refuses: frozenset[Situation]
+        self,
+        request: Request,
+        prompt: str,
+        body: object,
+        *,
+        refuses: frozenset[Situation],
+        inputs: Sequence[bytes] = (),
     ) -> Script:
         """Note an order, wait as its fate says, and refuse it if that is its fate.
 
         Raises:
-            Refusal: it is.
+            Refusal: it is; or an input is no picture.
         """
-        script = self.scripts.take(request.headers, prompt)
+        try:
+            marks = " ".join((prompt, *map(marks_of, inputs)))
+        except NoPictureError:
+            raise Refusal(self.refusal(Situation.BAD_REQUEST, Script())) from None
+        script = self.scripts.take(request.headers, marks)
         self.calls.append(
             {
                 "path": request.url.path,
@@ -134,6 +150,10 @@ class Simulator:
         if script.situation is Situation.WRONG_TYPE:
             return HTML
         variation = (crc32(prompt.encode()) + number) % pictures.VARIATIONS
+        if form == "svg":
+            return drawings.draw(self.name, width, height, variation)
+        if form == "mp4":
+            return videos.draw(self.name, width, height, variation)
         return pictures.draw(self.name, width, height, form, variation)
 
     def publish(self, request: Request, script: Script, content: bytes, form: str) -> str:
@@ -196,15 +216,6 @@ def answer(
     if script.situation is Situation.TRUNCATED:
         return truncated(bytes(response.body), "application/json", headers)
     return response
-
-
-async def read_json(request: Request) -> dict[str, Any]:
-    """The body's object, an empty one if it is none."""
-    try:
-        body = await request.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def with_rest(response: Response, situation: Situation, script: Script) -> Response:
