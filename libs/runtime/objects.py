@@ -132,6 +132,10 @@ class ObjectStore(Protocol):
         """
         ...
 
+    async def address(self, key: str, *, seconds: int) -> str:
+        """A URL under which anybody can read an object for so long, as the store sees itself."""
+        ...
+
     async def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; one that is not there is fine."""
         ...

@@ -217,6 +217,12 @@ class S3ObjectStore(ObjectStore):
             answer = await self._client.head_object(Bucket=self._bucket, Key=key)
         return _info(key, answer, answer["ContentLength"])
 
+    async def address(self, key: str, *, seconds: int) -> str:
+        signed: str = await self._client.generate_presigned_url(
+            "get_object", Params={"Bucket": self._bucket, "Key": key}, ExpiresIn=seconds
+        )
+        return signed
+
     async def delete(self, keys: Iterable[str]) -> None:
         objects = [{"Key": key} for key in keys]
         for start in range(0, len(objects), _DELETED_AT_ONCE_MAX):

@@ -11,11 +11,36 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from libs.events.generation import CostSource, FailureCode
+from libs.events.generation import CostSource, FailureCode, InputRole
 from services.generation.domain.capabilities import Capabilities, Failure
 from services.generation.domain.retries import TRANSIENT
 
 ByteStream = AsyncIterator[bytes]
+
+
+class Input(Protocol):
+    """A picture of ours that a provider works on. It is read as it is sent, never held whole."""
+
+    @property
+    def role(self) -> InputRole: ...
+
+    @property
+    def content_type(self) -> str: ...
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    def stream(self) -> ByteStream:
+        """Its bytes, from the start; as often as it takes.
+
+        Raises, as it is read:
+            StorageUnavailable: the object store does not answer.
+        """
+        ...
+
+    async def address(self) -> str:
+        """A URL where a provider that wants one can fetch it for a while."""
+        ...
 
 
 class ProviderRequest(Struct, frozen=True, kw_only=True):
@@ -27,9 +52,13 @@ class ProviderRequest(Struct, frozen=True, kw_only=True):
     model: str  # as the client sent it
     prompt: str
     options: dict[str, Any]
-    input_keys: tuple[str, ...]
+    inputs: tuple[Input, ...] = ()
     units: int
     deadline_at: datetime
+
+    def inputs_for(self, *roles: InputRole) -> list[Input]:
+        """Its inputs of these roles, in order."""
+        return [each for each in self.inputs if each.role in roles]
 
 
 class ProviderResult(Struct, frozen=True, kw_only=True):

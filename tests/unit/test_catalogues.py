@@ -1,16 +1,28 @@
-"""What the gateway admits, generation's providers can do."""
+"""What the gateway admits, generation does: model by model, operation by operation."""
+
+import pytest
 
 from services.gateway.domain.catalogue import PROVIDERS
+from services.generation.adapters.local import CAPABILITIES
 from services.generation.domain.catalogue import CATALOGUE
 
+OFFERED = {**CATALOGUE, CAPABILITIES.provider: CAPABILITIES}
 
-def test_the_gateway_admits_no_more_than_providers_deliver() -> None:
-    for name, capabilities in CATALOGUE.items():
-        for model, operations in PROVIDERS[name].models.items():
-            for operation, takes in operations.items():
-                if takes.inputs_min:
-                    continue
-                found = capabilities.model(model)
-                assert found is not None, model
-                assert operation in found.operations, (model, operation)
-                assert takes.units_max <= capabilities.units_max, (model, operation)
+
+def test_both_know_the_same_providers() -> None:
+    assert set(PROVIDERS) == set(OFFERED)
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_the_gateway_admits_no_more_than_the_provider_delivers(name: str) -> None:
+    capabilities = OFFERED[name]
+    for model, operations in PROVIDERS[name].models.items():
+        found = capabilities.model(model)
+        assert found is not None, model
+        assert set(operations) == set(found.operations), model
+        for operation, takes in operations.items():
+            can = found.operations[operation]
+            assert takes.units_max <= (can.units_max or capabilities.units_max), (model, operation)
+            assert takes.inputs_min >= can.inputs_min, (model, operation)
+            assert takes.inputs_max <= can.inputs_max, (model, operation)
+            assert takes.masks_max <= can.masks_max, (model, operation)

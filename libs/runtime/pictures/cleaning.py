@@ -25,6 +25,8 @@ _ORIENTATION = 0x0112
 class Cleaner(Protocol):
     """Takes a picture in chunks and gives it back without what is to be dropped."""
 
+    size: tuple[int, int] | None = None  # known at its end, where its head does not tell it
+
     def feed(self, chunk: bytes) -> bytes:
         """The next of the picture.
 

@@ -1,13 +1,27 @@
 """What the first bytes of a picture say about it. The content decides, whatever a provider claims.
 
-Sources: PNG (W3C, third edition, 5.2 and 11.2.1), JPEG (ITU-T T.81, annex B), WebP (RFC 9649),
-GIF89a (section 18).
+Of a drawing and of a video the size is known when all of it has passed: `drawings.py`, `videos.py`.
+Sources: PNG (W3C, third edition, 5.2 and 11.2.1), JPEG (ITU-T T.81, annex B),
+WebP (RFC 9649), GIF89a (section 18), ISO 14496-12 (4.3), SVG 2 (5.1).
 """
+
+import re
 
 from msgspec import Struct
 
 HEAD_BYTES_MAX = 256 * 1024  # a JPEG's size may stand behind its colour profile and thumbnail
 
+MP4 = "video/mp4"
+SVG = "image/svg+xml"
+SIZED_AT_END = frozenset({MP4, SVG})
+PICTURES = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
+ALL = PICTURES | SIZED_AT_END
+
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+# The first element, behind a declaration and comments; its whole name must be there.
+_ROOT = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?.*?\?>\s*|<!--.*?-->\s*|<!(?!--)[^>]*>\s*)*<(\w+)[\s/>]", re.DOTALL
+)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _GIFS = (b"GIF87a", b"GIF89a")
@@ -21,7 +35,7 @@ class NotAPictureError(ValueError):
 
 
 class Picture(Struct, frozen=True, kw_only=True, gc=False):
-    """Type and size of a picture."""
+    """Type and size of a picture; the sides are 0 where only its end tells them."""
 
     content_type: str
     extension: str
@@ -38,7 +52,7 @@ def inspect(head: bytes, *, is_whole: bool = False) -> Picture | None:
     if len(head) >= _SIGNATURE_BYTES:
         picture = _inspect(head)
         if picture is not None:
-            if not (picture.width and picture.height):
+            if picture.content_type not in SIZED_AT_END and not (picture.width and picture.height):
                 raise NotAPictureError("the picture is empty")
             return picture
     if is_whole or len(head) >= HEAD_BYTES_MAX:
@@ -55,7 +69,21 @@ def _inspect(head: bytes) -> Picture | None:
         return _picture("gif", _little(head, 6, 2), _little(head, 8, 2))
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return _webp(head)
-    raise NotAPictureError("the bytes are neither PNG, JPEG, WebP nor GIF")
+    if head[4:8] == b"ftyp":
+        return Picture(content_type=MP4, extension="mp4", width=0, height=0)
+    if head.lstrip(_BLANK).startswith(b"<"):
+        return _drawing(head)
+    raise NotAPictureError("the bytes are neither PNG, JPEG, WebP, GIF, SVG nor MP4")
+
+
+def _drawing(head: bytes) -> Picture | None:
+    """An SVG, if its root is one; comments and a declaration may stand before it."""
+    root = _ROOT.match(head)
+    if root is None:
+        return None
+    if root[1] != b"svg":
+        raise NotAPictureError("the bytes are markup, but no SVG")
+    return Picture(content_type=SVG, extension="svg", width=0, height=0)
 
 
 def _jpeg(head: bytes) -> Picture | None:

@@ -185,7 +185,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
                 **_each(_image(references_max=3), "runway-gen4"),
                 **_each({Operation.IMAGE: Takes(inputs_min=1, inputs_max=3)}, "runway-gen4-turbo"),
                 **_each(_video(1, 1), "runway-video-gen4", "gen4_turbo"),
-                **_each(_video(1, 1), "gen4.5", "veo3.1", "veo3.1_fast"),
+                **_each(_video(0, 1), "gen4.5", "veo3.1", "veo3.1_fast"),
             },
             default_model="runway-gen4",
             prompt_chars_max=1_000,
@@ -194,7 +194,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
             name="luma",
             models={
                 **_each(_LUMA, "luma-photon-1", "luma-photon-flash-1"),
-                **_each(_video(1, 2), "luma-ray-2", "luma-ray-flash-2"),
+                **_each(_video(0, 2), "luma-ray-2", "luma-ray-flash-2"),
             },
             default_model="luma-photon-1",
             prompt_chars_max=4_000,

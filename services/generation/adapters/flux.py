@@ -3,22 +3,25 @@
 Facts: the provider sheet, section 9 (from the vendor's OpenAPI file and documents).
 """
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from libs.events.generation import CostSource, FailureCode
+from libs.events.generation import CostSource, FailureCode, InputRole
 from services.generation.adapters.answers import amount, item, number, text
-from services.generation.adapters.http.client import Answer, ProviderHttp
-from services.generation.adapters.http.wire import Access, Wire, code_of, refused
+from services.generation.adapters.base import Adapter, mask_of, picture_of, prompt_of
+from services.generation.adapters.http.bodies import base64_of
+from services.generation.adapters.http.client import Answer
+from services.generation.adapters.http.wire import code_of, refused
 from services.generation.adapters.options import (
-    model_of,
+    number_of,
     pixels_of,
     present,
     ratio_of,
     seed_of,
     text_of,
 )
-from services.generation.domain.capabilities import Capabilities, Model
+from services.generation.domain.capabilities import Model
 from services.generation.ports import (
     Pending,
     PollingProvider,
@@ -28,29 +31,29 @@ from services.generation.ports import (
 )
 
 BASE_URL = "https://api.bfl.ai"
-HOSTS = ("bfl.ai", "bfldeliveryprod.blob.core.windows.net")
 SUBMIT_SECONDS = 30.0
 CREDIT_MICROUSD = 10_000
 MODERATED = frozenset({"Request Moderated", "Content Moderated"})
 PASSED_ON = ("prompt_upsampling", "safety_tolerance", "raw", "steps", "guidance")
 BY_RATIO = frozenset({"flux-pro-1.1-ultra", "flux-kontext-pro", "flux-kontext-max"})
+BY_PROMPT_IMAGE = frozenset({"flux-pro-1.1", "flux-pro-1.1-ultra"})
+FILL = "flux-pro-1.0-fill"
+EXPAND = "flux-pro-1.0-expand"
+SIDES = ("top", "bottom", "left", "right")
+SIDE_PIXELS_MAX = 2048
 
 
-class FluxProvider(PollingProvider):
+class FluxProvider(Adapter, PollingProvider):
     """`POST /v1/<model>`, then `GET` of the polling URL that it names."""
 
-    def __init__(self, http: ProviderHttp, access: Access, capabilities: Capabilities) -> None:
-        self._capabilities = capabilities
-        self._wire = Wire(
-            http, access, headers={"x-key": access.key}, hosts=HOSTS, classify=classify
-        )
+    hosts = ("bfl.ai", "bfldeliveryprod.blob.core.windows.net")
 
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._capabilities
+    @staticmethod
+    def headers(key: str) -> Mapping[str, str]:
+        return {"x-key": key}
 
     async def submit(self, request: ProviderRequest) -> Submission:
-        model = model_of(self._capabilities, request)
+        model = self._model(request)
         answer = await self._wire.post(
             f"/v1/{model.id}", _body(model, request), timeout_seconds=SUBMIT_SECONDS
         )
@@ -87,25 +90,56 @@ class FluxProvider(PollingProvider):
     async def cancel(self, submission: Submission) -> None:
         """The provider has no such call."""
 
+    @staticmethod
+    def classify(answer: Answer) -> FailureCode:
+        """A key that is wrong is 403; what is not valid is 422."""
+        return FailureCode.AUTH if answer.status == 403 else code_of(answer.status)
+
 
 def _body(model: Model, request: ProviderRequest) -> dict[str, Any]:
     options = request.options
-    pixels = pixels_of(options)
-    shape: dict[str, Any] = {}
-    if model.id in BY_RATIO:
-        shape = present(aspect_ratio=ratio_of(model, options))
-    elif pixels is not None:
-        shape = {"width": pixels[0], "height": pixels[1]}
-    elif (ratio := ratio_of(model, options)) is not None:
-        shape = _within(ratio)
     passed = {name: options[name] for name in PASSED_ON if name in options}
+    is_prompted = model.id not in {FILL, EXPAND}
     return {
-        "prompt": request.prompt,
+        **present(prompt=prompt_of(request) if is_prompted else request.prompt or None),
         "output_format": text_of(options, "output_format") or "jpeg",
-        **shape,
+        **(_shape(model, options) if is_prompted else {}),
         **present(seed=seed_of(options)),
         **passed,
+        **_pictures(model, request),
     }
+
+
+def _shape(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
+    if model.id in BY_RATIO:
+        return present(aspect_ratio=ratio_of(model, options))
+    pixels = pixels_of(options)
+    if pixels is not None:
+        return {"width": pixels[0], "height": pixels[1]}
+    ratio = ratio_of(model, options)
+    return {} if ratio is None else _within(ratio)
+
+
+def _pictures(model: Model, request: ProviderRequest) -> dict[str, Any]:
+    """Each model has a way of its own to be given pictures; all are bare base64."""
+    options = request.options
+    if model.id == FILL:
+        mask = mask_of(request)
+        own = {"image": base64_of(picture_of(request))}
+        return {**own, **present(mask=base64_of(mask) if mask else None)}
+    if model.id == EXPAND:
+        margins = {each: number_of(options, each, 0, SIDE_PIXELS_MAX) for each in SIDES}
+        return {"image": base64_of(picture_of(request)), **present(**margins)}
+    if not request.inputs:
+        return {}
+    if model.id in BY_PROMPT_IMAGE:
+        strength = number_of(options, "image_prompt_strength", 0, 1)
+        prompted = {"image_prompt": base64_of(request.inputs[0])}
+        return {**prompted, **present(image_prompt_strength=strength)}
+    first = request.inputs_for(InputRole.IMAGE)
+    others = [each for each in request.inputs if each.role is not InputRole.IMAGE]
+    names = ("input_image", *(f"input_image_{place}" for place in range(2, 9)))
+    return {name: base64_of(each) for name, each in zip(names, [*first, *others], strict=False)}
 
 
 def _within(ratio: str) -> dict[str, int]:
@@ -125,10 +159,3 @@ def _failed(status: str) -> FailureCode:
         return FailureCode.MODERATION
     # `Task not found`: it was there when it was ordered, and is lost.
     return FailureCode.SERVER
-
-
-def classify(answer: Answer) -> FailureCode:
-    """The kind of a refusal. A key that is wrong is 403; what is not valid is 422."""
-    if answer.status == 403:
-        return FailureCode.AUTH
-    return code_of(answer.status)

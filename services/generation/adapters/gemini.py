@@ -4,16 +4,18 @@ Facts: the provider sheet, section 1 (from the official SDK 3.4). An answer with
 refusal. Which status an error has is mostly a guess there, so that the words in it count too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from libs.events.generation import CostSource, FailureCode
 from services.generation.adapters.answers import item, items, number, text
-from services.generation.adapters.http.client import Answer, ProviderHttp
-from services.generation.adapters.http.wire import Access, Wire, code_of, picture_in, refused
-from services.generation.adapters.options import model_of, present, ratio_of, seed_of, text_of
+from services.generation.adapters.base import Adapter
+from services.generation.adapters.http.bodies import base64_of
+from services.generation.adapters.http.client import Answer
+from services.generation.adapters.http.wire import code_of, picture_in, refused
+from services.generation.adapters.options import present, ratio_of, seed_of, text_of
 from services.generation.adapters.several import several
-from services.generation.domain.capabilities import Capabilities, Model
+from services.generation.domain.capabilities import Model
 from services.generation.ports import Provider, ProviderRequest, ProviderResult
 
 BASE_URL = "https://generativelanguage.googleapis.com"
@@ -25,19 +27,18 @@ MODERATED = frozenset({
 })  # fmt: skip
 
 
-class GeminiProvider(Provider):
-    """`POST /{version}/models/{model}:generateContent`, once for each picture."""
+class GeminiProvider(Adapter, Provider):
+    """`POST /{version}/models/{model}:generateContent`, once for each picture.
 
-    def __init__(self, http: ProviderHttp, access: Access, capabilities: Capabilities) -> None:
-        self._capabilities = capabilities
-        self._wire = Wire(http, access, headers={"x-goog-api-key": access.key}, classify=classify)
+    To edit is to generate with pictures beside the prompt.
+    """
 
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._capabilities
+    @staticmethod
+    def headers(key: str) -> Mapping[str, str]:
+        return {"x-goog-api-key": key}
 
     async def generate(self, request: ProviderRequest) -> ProviderResult:
-        model = model_of(self._capabilities, request)
+        model = self._model(request)
         body = _body(model, request)
         path = f"/{VERSION}/models/{model.id}:generateContent"
 
@@ -48,6 +49,19 @@ class GeminiProvider(Provider):
 
         return await several(request.units, one)
 
+    @staticmethod
+    def classify(answer: Answer) -> FailureCode:
+        """A wrong key arrives as 400, a used-up day as 429."""
+        error = item(answer.json, "error")
+        words = text(error, "message").lower()
+        if answer.status == 400 and "api key" in words:
+            return FailureCode.AUTH
+        if text(error, "status") == "PERMISSION_DENIED":
+            return FailureCode.AUTH
+        if answer.status == 429 and _is_used_up(error):
+            return FailureCode.CREDIT
+        return code_of(answer.status)
+
 
 def _body(model: Model, request: ProviderRequest) -> dict[str, Any]:
     options = request.options
@@ -55,8 +69,12 @@ def _body(model: Model, request: ProviderRequest) -> dict[str, Any]:
         aspectRatio=ratio_of(model, options), imageSize=text_of(options, "imageSize", "image_size")
     )
     config = present(imageConfig=image or None, seed=seed_of(options))
+    pictures = [
+        {"inlineData": {"mimeType": each.content_type, "data": base64_of(each)}}
+        for each in request.inputs
+    ]
     return {
-        "contents": [{"role": "user", "parts": [{"text": request.prompt}]}],
+        "contents": [{"role": "user", "parts": [{"text": request.prompt}, *pictures]}],
         "generationConfig": {"responseModalities": ["TEXT", "IMAGE"], **config},
     }
 
@@ -87,19 +105,6 @@ def _pictures(answer: Any) -> Iterator[object]:
             inline = item(part, "inlineData") or item(part, "inline_data")
             if "data" in inline and not part.get("thought"):
                 yield inline["data"]
-
-
-def classify(answer: Answer) -> FailureCode:
-    """The kind of a refusal. A wrong key arrives as 400, a used-up day as 429."""
-    error = item(answer.json, "error")
-    words = text(error, "message").lower()
-    if answer.status == 400 and "api key" in words:
-        return FailureCode.AUTH
-    if text(error, "status") == "PERMISSION_DENIED":
-        return FailureCode.AUTH
-    if answer.status == 429 and _is_used_up(error):
-        return FailureCode.CREDIT
-    return code_of(answer.status)
 
 
 def _is_used_up(error: dict[str, Any]) -> bool:

@@ -5,12 +5,14 @@ Facts: the provider sheet, section 6 (from the official SDK 3.52 and OpenAPI of 
 
 from typing import Any
 
-from libs.events.generation import CostSource, FailureCode
+from libs.events.generation import CostSource, FailureCode, InputRole
 from services.generation.adapters.answers import item, items, number, text
-from services.generation.adapters.http.client import Answer, ProviderHttp
-from services.generation.adapters.http.wire import Access, Wire, code_of, picture_in, refused
-from services.generation.adapters.options import model_of, present, size_of, text_of
-from services.generation.domain.capabilities import Capabilities, Model
+from services.generation.adapters.base import Adapter, is_edit, mask_of, prompt_of
+from services.generation.adapters.http.bodies import Field, FilePart
+from services.generation.adapters.http.client import Answer
+from services.generation.adapters.http.wire import code_of, picture_in, refused
+from services.generation.adapters.options import form_text, present, size_of, text_of
+from services.generation.domain.capabilities import Model
 from services.generation.ports import Provider, ProviderRequest, ProviderResult
 
 BASE_URL = "https://api.openai.com/v1"
@@ -23,33 +25,20 @@ MINI = "gpt-image-1-mini"
 TOKEN_PRICES = {MINI: (2_000_000, 2_500_000, 8_000_000)}
 
 
-class OpenAIProvider(Provider):
-    """`POST /images/generations`."""
-
-    def __init__(self, http: ProviderHttp, access: Access, capabilities: Capabilities) -> None:
-        self._capabilities = capabilities
-        self._wire = Wire(
-            http,
-            access,
-            headers={"Authorization": f"Bearer {access.key}"},
-            classify=classify,
-        )
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._capabilities
+class OpenAIProvider(Adapter, Provider):
+    """`POST /images/generations`, and `/images/edits` with pictures as multipart."""
 
     async def generate(self, request: ProviderRequest) -> ProviderResult:
-        model = model_of(self._capabilities, request)
-        passed = {name: request.options[name] for name in PASSED_ON if name in request.options}
-        body = {
-            "model": model.id,
-            "prompt": request.prompt,
-            "n": request.units,
-            **present(size=size_of(model, request.options), user=text_of(request.options, "user")),
-            **passed,
-        }
-        answer = await self._wire.post("/images/generations", body, timeout_seconds=TIMEOUT_SECONDS)
+        model = self._model(request)
+        body = _body(model, request)
+        if is_edit(request):
+            answer = await self._wire.post_form(
+                "/images/edits", _form(body, request), timeout_seconds=TIMEOUT_SECONDS
+            )
+        else:
+            answer = await self._wire.post(
+                "/images/generations", body, timeout_seconds=TIMEOUT_SECONDS
+            )
         pictures = [each["b64_json"] for each in items(answer.json, "data") if "b64_json" in each]
         if not pictures:
             raise refused(FailureCode.BAD_OUTPUT, f"no picture in: {answer.text}")
@@ -62,16 +51,37 @@ class OpenAIProvider(Provider):
             cost_source=CostSource.LISTED,
         )
 
+    @staticmethod
+    def classify(answer: Answer) -> FailureCode:
+        """Its `code` says more than its status."""
+        code = text(item(answer.json, "error"), "code")
+        if code in MODERATED:
+            return FailureCode.MODERATION
+        return FailureCode.CREDIT if code in OUT_OF_CREDIT else code_of(answer.status)
 
-def classify(answer: Answer) -> FailureCode:
-    """The kind of a refusal: its `code` says more than its status."""
-    error = item(answer.json, "error")
-    code = text(error, "code")
-    if code in MODERATED:
-        return FailureCode.MODERATION
-    if code in OUT_OF_CREDIT:
-        return FailureCode.CREDIT
-    return code_of(answer.status)
+
+def _body(model: Model, request: ProviderRequest) -> dict[str, Any]:
+    passed = {name: request.options[name] for name in PASSED_ON if name in request.options}
+    return {
+        "model": model.id,
+        "prompt": prompt_of(request),
+        "n": request.units,
+        **present(size=size_of(model, request.options), user=text_of(request.options, "user")),
+        **passed,
+    }
+
+
+def _form(body: dict[str, Any], request: ProviderRequest) -> list[Field]:
+    """One picture is called `image`, several are called `image[]`; the mask's place is its own."""
+    pictures = request.inputs_for(InputRole.IMAGE, InputRole.REFERENCE)
+    name = "image" if len(pictures) == 1 else "image[]"
+    mask, fidelity = mask_of(request), text_of(request.options, "input_fidelity")
+    return [
+        *((name, form_text(value)) for name, value in body.items()),
+        *((("input_fidelity", fidelity),) if fidelity else ()),
+        *((name, FilePart(each)) for each in pictures),
+        *((("mask", FilePart(mask)),) if mask else ()),
+    ]
 
 
 def _cost(model: Model, usage: dict[str, Any], pictures: int) -> int:

@@ -34,6 +34,8 @@ def seed_of(options: Mapping[str, Any]) -> int | None:
     seed = options.get("seed")
     if seed is None:
         return None
+    if isinstance(seed, str) and seed.strip().isdecimal():
+        seed = int(seed)  # forms send numbers as text
     if type(seed) is not int or not 0 <= seed <= SEED_MAX:
         raise _bad_request(f"The seed must be a whole number from 0 to {SEED_MAX}.")
     return seed
@@ -90,6 +92,40 @@ def text_of(options: Mapping[str, Any], *names: str) -> str | None:
     return next(
         (value for name in names if isinstance(value := options.get(name), str) and value), None
     )
+
+
+def number_of(
+    options: Mapping[str, Any], name: str, least: float, most: float
+) -> int | float | None:
+    """A number within its bounds, if it is given; forms send numbers as text.
+
+    Raises:
+        ProviderError: it is no number, or out of bounds.
+    """
+    value = options.get(name)
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            value = math.nan
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise _bad_request(f"The {name} must be a number from {least:g} to {most:g}.")
+    return int(value) if value == int(value) else value
+
+
+def flag_of(options: Mapping[str, Any], name: str, *, otherwise: bool) -> bool:
+    """Whether it is asked for; forms send it as text."""
+    value = options.get(name)
+    if isinstance(value, str):
+        value = {"true": True, "false": False}.get(value.strip().lower())
+    return value if isinstance(value, bool) else otherwise
+
+
+def form_text(value: Any) -> str:
+    """A value as a part of a form."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def present(**fields: Any) -> dict[str, Any]:

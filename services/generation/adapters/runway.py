@@ -4,15 +4,19 @@ Facts: the provider sheet, section 4 (from the official SDK and the vendor's Ope
 no webhooks, wants to be asked at most every five seconds, and can call a task off.
 """
 
+import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from libs.events.generation import CostSource, FailureCode
+from libs.events.generation import CostSource, FailureCode, Operation
 from services.generation.adapters.answers import amount, item, text
-from services.generation.adapters.http.client import Answer, ProviderHttp
-from services.generation.adapters.http.wire import Access, Wire, code_of, refused
-from services.generation.adapters.options import model_of, present, seed_of, size_of
-from services.generation.domain.capabilities import Capabilities
+from services.generation.adapters.base import Adapter, prompt_of
+from services.generation.adapters.http.bodies import data_url_of
+from services.generation.adapters.http.client import Answer
+from services.generation.adapters.http.wire import code_of, refused
+from services.generation.adapters.options import number_of, present, seed_of, size_of, text_of
+from services.generation.domain.capabilities import Model
 from services.generation.ports import (
     Pending,
     PollingProvider,
@@ -23,40 +27,30 @@ from services.generation.ports import (
 
 BASE_URL = "https://api.dev.runwayml.com"
 VERSION = "2024-11-06"
-HOSTS = ("runwayml.com", "cloudfront.net")
 SUBMIT_SECONDS = 30.0
 CREDIT_MICROUSD = 10_000
 DEFAULT_RATIO = "1024:1024"
+DEFAULT_VIDEO_RATIO = "1280:720"
+DEFAULT_SECONDS = {"veo3.1": 8, "veo3.1_fast": 8}
+SECONDS = 5
 WORKING = frozenset({"PENDING", "THROTTLED", "RUNNING"})
+TAG = re.compile(r"[a-z][a-z0-9_]{2,15}")
 
 
-class RunwayProvider(PollingProvider):
-    """`POST /v1/text_to_image`, then `GET /v1/tasks/{id}`."""
+class RunwayProvider(Adapter, PollingProvider):
+    """`POST /v1/{text_to_image,image_to_video,text_to_video}`, then `GET /v1/tasks/{id}`."""
 
-    def __init__(self, http: ProviderHttp, access: Access, capabilities: Capabilities) -> None:
-        self._capabilities = capabilities
-        self._wire = Wire(
-            http,
-            access,
-            headers={"Authorization": f"Bearer {access.key}", "X-Runway-Version": VERSION},
-            hosts=HOSTS,
-            classify=classify,
-        )
+    hosts = ("runwayml.com", "cloudfront.net")
 
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._capabilities
+    @staticmethod
+    def headers(key: str) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer {key}", "X-Runway-Version": VERSION}
 
     async def submit(self, request: ProviderRequest) -> Submission:
-        model = model_of(self._capabilities, request)
-        size = size_of(model, request.options)
-        body = {
-            "model": model.id,
-            "promptText": request.prompt,
-            "ratio": size.replace("x", ":") if size else DEFAULT_RATIO,
-            **present(seed=seed_of(request.options)),
-        }
-        answer = await self._wire.post("/v1/text_to_image", body, timeout_seconds=SUBMIT_SECONDS)
+        model = self._model(request)
+        is_video = request.operation == Operation.VIDEO
+        path, body = _video(model, request) if is_video else _image(model, request)
+        answer = await self._wire.post(path, body, timeout_seconds=SUBMIT_SECONDS)
         task_id = text(answer.json, "id")
         if not task_id:
             raise refused(FailureCode.BAD_OUTPUT, f"no task in: {answer.text}")
@@ -90,6 +84,57 @@ class RunwayProvider(PollingProvider):
         """Cancels a task that runs, and deletes one that is done."""
         await self._wire.delete(_task(submission))
 
+    @staticmethod
+    def classify(answer: Answer) -> FailureCode:
+        """Lack of credits is a 400 that says so in prose."""
+        if answer.status == 400 and "enough credits" in text(answer.json, "error"):
+            return FailureCode.CREDIT
+        return code_of(answer.status)
+
+
+def _image(model: Model, request: ProviderRequest) -> tuple[str, dict[str, Any]]:
+    size = size_of(model, _shape(request.options))
+    tags = request.options.get("tags")
+    names = [each if _is_tag(each) else None for each in tags] if isinstance(tags, list) else []
+    names += [None] * (len(request.inputs) - len(names))
+    pictures = [
+        {"uri": data_url_of(each), **present(tag=name)}
+        for each, name in zip(request.inputs, names, strict=False)
+    ]
+    return "/v1/text_to_image", {
+        "model": model.id,
+        "promptText": prompt_of(request),
+        "ratio": size.replace("x", ":") if size else DEFAULT_RATIO,
+        **present(seed=seed_of(request.options), referenceImages=pictures or None),
+    }
+
+
+def _video(model: Model, request: ProviderRequest) -> tuple[str, dict[str, Any]]:
+    """From a first frame if there is one, else from the prompt alone."""
+    options = request.options
+    size = size_of(model, _shape(options))
+    usual = DEFAULT_SECONDS.get(model.id, SECONDS)
+    body = {
+        "model": model.id,
+        "ratio": size.replace("x", ":") if size else DEFAULT_VIDEO_RATIO,
+        "duration": number_of(options, "duration", 2, 10) or usual,
+        **present(seed=seed_of(options), negativePrompt=text_of(options, "negative_prompt")),
+    }
+    if not request.inputs:
+        return "/v1/text_to_video", {**body, "promptText": prompt_of(request)}
+    frame = {"promptImage": data_url_of(request.inputs[0])}
+    return "/v1/image_to_video", {**body, **frame, **present(promptText=request.prompt or None)}
+
+
+def _shape(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With a size from what this provider calls a ratio."""
+    ratio = text_of(options, "ratio")
+    return {**options, "size": ratio} if ratio and not options.get("size") else options
+
+
+def _is_tag(value: object) -> bool:
+    return isinstance(value, str) and TAG.fullmatch(value) is not None
+
 
 def _task(submission: Submission) -> str:
     return f"/v1/tasks/{quote(submission.id, safe='')}"
@@ -109,10 +154,3 @@ def _failed(code: str) -> FailureCode:
     if code.startswith(("ASSET.INVALID", "INPUT_PREPROCESSING")):
         return FailureCode.BAD_REQUEST
     return FailureCode.SERVER
-
-
-def classify(answer: Answer) -> FailureCode:
-    """The kind of a refusal. Lack of credits is a 400 that says so in prose."""
-    if answer.status == 400 and "enough credits" in text(answer.json, "error"):
-        return FailureCode.CREDIT
-    return code_of(answer.status)

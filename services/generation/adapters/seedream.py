@@ -3,47 +3,32 @@
 Facts: the provider sheet, section 5 (from the official SDK). One picture of a group may fail alone.
 """
 
+from typing import Any
+
 from libs.events.generation import CostSource, FailureCode
 from services.generation.adapters.answers import item, items, number, text
-from services.generation.adapters.http.client import Answer, ProviderHttp
-from services.generation.adapters.http.wire import Access, Wire, code_of, refused
-from services.generation.adapters.options import model_of, present, size_of
+from services.generation.adapters.base import Adapter, prompt_of
+from services.generation.adapters.http.bodies import data_url_of
+from services.generation.adapters.http.client import Answer
+from services.generation.adapters.http.wire import code_of, refused
+from services.generation.adapters.options import present, size_of
 from services.generation.adapters.several import several
-from services.generation.domain.capabilities import Capabilities
+from services.generation.domain.capabilities import Model
 from services.generation.ports import Provider, ProviderRequest, ProviderResult
 
 BASE_URL = "https://ark.ap-southeast.bytepluses.com/api/v3"
-HOSTS = ("bytepluses.com", "volces.com", "volccdn.com", "byteimg.com")
 TIMEOUT_SECONDS = 180.0
 OVERDUE = frozenset({"AccountOverdueError"})
 
 
-class SeedreamProvider(Provider):
-    """`POST /images/generations`, once for each picture."""
+class SeedreamProvider(Adapter, Provider):
+    """`POST /images/generations`, once for each picture, whether new or from others."""
 
-    def __init__(self, http: ProviderHttp, access: Access, capabilities: Capabilities) -> None:
-        self._capabilities = capabilities
-        self._wire = Wire(
-            http,
-            access,
-            headers={"Authorization": f"Bearer {access.key}"},
-            hosts=HOSTS,
-            classify=classify,
-        )
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._capabilities
+    hosts = ("bytepluses.com", "volces.com", "volccdn.com", "byteimg.com")
 
     async def generate(self, request: ProviderRequest) -> ProviderResult:
-        model = model_of(self._capabilities, request)
-        body = {
-            "model": model.id,
-            "prompt": request.prompt,
-            "response_format": "url",
-            "watermark": False,
-            **present(size=size_of(model, request.options)),
-        }
+        model = self._model(request)
+        body = _body(model, request)
 
         async def one(_: int) -> ProviderResult:
             answer = await self._wire.post(
@@ -63,10 +48,24 @@ class SeedreamProvider(Provider):
 
         return await several(request.units, one)
 
+    @staticmethod
+    def classify(answer: Answer) -> FailureCode:
+        """Its `code` says more than its status."""
+        return _kind(text(item(answer.json, "error"), "code"), code_of(answer.status))
 
-def classify(answer: Answer) -> FailureCode:
-    """The kind of a refusal: its `code` says more than its status."""
-    return _kind(text(item(answer.json, "error"), "code"), code_of(answer.status))
+
+def _body(model: Model, request: ProviderRequest) -> dict[str, Any]:
+    pictures = [data_url_of(each) for each in request.inputs]
+    return {
+        "model": model.id,
+        "prompt": prompt_of(request),
+        "response_format": "url",
+        "watermark": False,
+        **present(
+            size=size_of(model, request.options),
+            image=(pictures[0] if len(pictures) == 1 else pictures or None),
+        ),
+    }
 
 
 def _kind(code: str, otherwise: FailureCode) -> FailureCode:

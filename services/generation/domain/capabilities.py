@@ -1,13 +1,27 @@
 """What providers can do, as data, and which requests are refused because nobody can do them."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from libs.events.generation import FailureCode, RequestFacts
+from libs.events.generation import FailureCode, InputRole, RequestFacts, input_roles
 
-IMAGE = frozenset({"image"})
+INPUT_PREFIXES = ("inputs/", "attempts/")  # where pictures lie that may be worked on
+
+
+class Takes(Struct, frozen=True, kw_only=True):
+    """What one operation of a model takes besides its prompt, and how much it delivers."""
+
+    units_max: int = 0  # 0: as many as its provider
+    inputs_min: int = 0
+    inputs_max: int = 0
+    masks_max: int = 0  # of the inputs, how many may be masks
+    cost_microusd: int = 0  # of one unit; 0: as the model's pictures
+
+
+IMAGE: Mapping[str, Takes] = MappingProxyType({"image": Takes()})
 
 
 class Model(Struct, frozen=True, kw_only=True):
@@ -15,11 +29,14 @@ class Model(Struct, frozen=True, kw_only=True):
 
     id: str  # the provider's own, as it goes over the wire
     names: tuple[str, ...] = ()  # what our clients call it, besides its id
-    operations: frozenset[str] = IMAGE
+    operations: Mapping[str, Takes] = IMAGE
     aspect_ratios: tuple[str, ...] = ()
     sizes: tuple[str, ...] = ()
-    references_max: int = 0
     cost_microusd: int = 0  # of a picture, where the provider does not say what it took
+
+    def cost_of(self, operation: str) -> int:
+        """The list price of one unit, in micro-USD."""
+        return self.operations[operation].cost_microusd or self.cost_microusd
 
 
 class Polling(Struct, frozen=True, kw_only=True):
@@ -37,6 +54,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     models: tuple[Model, ...]
     units_max: int
     concurrency: int  # calls at once over all replicas; more of them wait, none is refused
+    input_bytes_max: int = 10_000_000  # of one input picture
+    inputs_bytes_max: int = 50_000_000  # of all inputs of a request
     is_idempotent: bool = False  # a call may be repeated without a second charge
     retired: Mapping[str, str] = {}  # names that are gone, and what to ask for instead
     polling: Polling | None = None  # None: it answers in the call itself
@@ -95,12 +114,33 @@ def refusal(providers: Mapping[str, Capabilities], request: RequestFacts) -> Fai
     model = capabilities.model(request.model)
     if model is None:
         return _unknown_model(capabilities, request.model)
-    if request.operation not in model.operations:
+    takes = model.operations.get(request.operation)
+    if takes is None:
         return _unprocessable("operation", request.operation, model.operations)
-    if not 1 <= request.units <= capabilities.units_max:
-        message = f"{request.units} pictures cannot be made: ask for 1 to {capabilities.units_max}."
-        return Failure(code=FailureCode.BAD_REQUEST, message=message)
+    units_max = takes.units_max or capabilities.units_max
+    if not 1 <= request.units <= units_max:
+        return _bad(f"{request.units} pictures cannot be made: ask for 1 to {units_max}.")
+    return _bad_inputs(takes, request)
+
+
+def _bad_inputs(takes: Takes, request: RequestFacts) -> Failure | None:
+    count = len(request.input_keys)
+    if not takes.inputs_min <= count <= takes.inputs_max:
+        wanted = f"{takes.inputs_min} to {takes.inputs_max} input pictures"
+        return _bad(f"{count} input pictures cannot be taken: send {wanted}.")
+    try:
+        roles = input_roles(request.operation, count, request.options)
+    except ValueError:
+        return _bad("It is not clear what the input pictures are for.")
+    if roles.count(InputRole.MASK) > takes.masks_max:
+        return _bad("A mask cannot be taken here: leave it out.")
+    if not all(key.startswith(INPUT_PREFIXES) for key in request.input_keys):
+        return _bad("An input picture is not one of ours: upload it first.")
     return None
+
+
+def _bad(message: str) -> Failure:
+    return Failure(code=FailureCode.BAD_REQUEST, message=message)
 
 
 def retired_model(name: str, replacement: str) -> Failure:

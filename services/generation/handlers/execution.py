@@ -15,9 +15,11 @@ from services.generation.domain.jobs import Claim, Delivery, Spent
 from services.generation.domain.outcomes import Outcome, ProviderFailed, StorageFailed
 from services.generation.handlers.budget import ByteBudget
 from services.generation.handlers.following import Following
+from services.generation.handlers.inputs import open_inputs
 from services.generation.handlers.results import store_picture
 from services.generation.ports import (
     AnyProvider,
+    Input,
     PollingProvider,
     ProviderError,
     ProviderRequest,
@@ -99,7 +101,8 @@ class Execution:
         )
 
     async def _ask(self, provider: AnyProvider, claim: Claim) -> ProviderResult:
-        request = request_of(claim)
+        inputs = await open_inputs(self._objects, claim.request, provider.capabilities)
+        request = request_of(claim, inputs)
         if isinstance(provider, PollingProvider):
             return await self._following.result(provider, claim, request)
         return await provider.generate(request)
@@ -118,7 +121,7 @@ class Execution:
     async def _deliver(self, claim: Claim, result: ProviderResult, spent: Spent) -> Outcome:
         started = self._clock.monotonic()
         images: list[StoredImage] = []
-        for number, stream in enumerate(result.pictures, start=1):
+        for number, stream in enumerate(result.pictures[: claim.request.units], start=1):
             async with self._budget.take(UPLOAD_BYTES):
                 image = await store_picture(
                     self._objects, claim.job_id, claim.attempt_id, number, stream
@@ -140,7 +143,7 @@ class Execution:
         return round((self._clock.monotonic() - since) * 1000)
 
 
-def request_of(claim: Claim) -> ProviderRequest:
+def request_of(claim: Claim, inputs: tuple[Input, ...] = ()) -> ProviderRequest:
     """What an adapter is asked for by a claim."""
     request = claim.request
     return ProviderRequest(
@@ -150,7 +153,7 @@ def request_of(claim: Claim) -> ProviderRequest:
         model=request.model,
         prompt=request.prompt,
         options=request.options,
-        input_keys=request.input_keys,
+        inputs=inputs,
         units=request.units,
         deadline_at=request.deadline_at,
     )

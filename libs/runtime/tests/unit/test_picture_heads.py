@@ -84,5 +84,5 @@ def test_an_endless_head_is_refused() -> None:
 
 
 def test_a_page_in_place_of_a_picture_is_refused() -> None:
-    with pytest.raises(NotAPictureError, match="neither"):
+    with pytest.raises(NotAPictureError, match="no SVG"):
         inspect(b"<!doctype html><title>Too many requests</title>")

@@ -9,7 +9,6 @@ from random import Random
 from typing import Any, Self
 
 import aiohttp
-import msgspec
 from msgspec import Struct
 from yarl import URL
 
@@ -21,6 +20,7 @@ from libs.runtime.guard import (
     check_url,
 )
 from libs.runtime.tracing import current_traceparent
+from services.generation.adapters.http.bodies import Body
 from services.generation.adapters.http.patience import Patience, is_worth_repeating, rest_hint
 from services.generation.ports import ByteStream
 
@@ -29,6 +29,8 @@ ANSWER_BYTES_MAX = 256 * 1024 * 1024
 TEXT_BYTES_MAX = 2_000
 REDIRECTS_MAX = 3
 DOWNLOAD_SECONDS = 120.0
+# An order on a connection that its server is just closing is an order of unknown outcome.
+IDLE_SECONDS = 3.0
 
 
 class CallFailed(Exception):
@@ -50,8 +52,7 @@ class Call(Struct, frozen=True, kw_only=True):
     method: str
     url: str
     headers: Mapping[str, str] = {}
-    json: Any = None
-    form: tuple[tuple[str, str], ...] = ()  # sent as multipart
+    body: Body | None = None
     timeout_seconds: float = 30.0
     is_safe: bool = False  # it may be repeated: nothing is made or billed by it
 
@@ -82,9 +83,13 @@ class ProviderHttp:
         """Connections for the life of the process; results come over ones that are guarded."""
         resolver = GuardedResolver(allows_loopback=self._allows_loopback)
         async with (
-            _session(aiohttp.TCPConnector(limit=0, ttl_dns_cache=60)) as api,
             _session(
-                aiohttp.TCPConnector(limit=0, resolver=resolver, use_dns_cache=False)
+                aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=IDLE_SECONDS)
+            ) as api,
+            _session(
+                aiohttp.TCPConnector(
+                    limit=0, resolver=resolver, use_dns_cache=False, keepalive_timeout=IDLE_SECONDS
+                )
             ) as results,
         ):
             self._sessions = [api, results]
@@ -139,14 +144,15 @@ class ProviderHttp:
     async def _send_once(self, call: Call, *, guarded: bool) -> Answer:
         session = self._session(guarded=guarded)
         is_sent = False
+        sending = _Sending(call.body)
         try:
             async with session.request(
                 call.method,
                 call.url,
-                headers=_headers(_typed(call)),
+                headers=_headers({**call.headers, **sending.headers}),
                 timeout=_limits(call.timeout_seconds),
                 allow_redirects=False,
-                data=_body(call),
+                data=sending.data,
             ) as response:
                 is_sent = True
                 return await _read(response)
@@ -161,6 +167,8 @@ class ProviderHttp:
         except aiohttp.ClientPayloadError as error:
             raise Unreadable(f"the answer is cut off: {error}", is_sent=True) from error
         except (aiohttp.ClientError, OSError) as error:
+            if sending.failure is not None:
+                raise sending.failure from error  # it is ours: an input could not be read
             kind = Unreadable if is_sent else CallFailed
             raise kind(f"broken: {error!r}", is_sent=True) from error
 
@@ -239,11 +247,6 @@ def _limits(total_seconds: float) -> aiohttp.ClientTimeout:
     )
 
 
-def _typed(call: Call) -> Mapping[str, str]:
-    is_json = call.json is not None
-    return {**call.headers, "Content-Type": "application/json"} if is_json else call.headers
-
-
 def _headers(own: Mapping[str, str]) -> dict[str, str]:
     headers = {"Accept-Encoding": "identity", "User-Agent": "DayGen", **own}
     if (traceparent := current_traceparent()) is not None:
@@ -251,15 +254,25 @@ def _headers(own: Mapping[str, str]) -> dict[str, str]:
     return headers
 
 
-def _body(call: Call) -> bytes | aiohttp.FormData | None:
-    if call.json is not None:
-        return msgspec.json.encode(call.json)
-    if not call.form:
-        return None
-    form = aiohttp.FormData(default_to_multipart=True)
-    for name, value in call.form:
-        form.add_field(name, value)
-    return form
+class _Sending:
+    """One sending of a body; a fault of its own is remembered, for the connection hides it."""
+
+    def __init__(self, body: Body | None) -> None:
+        self.failure: Exception | None = None
+        self.headers: dict[str, str] = {}
+        self.data: bytes | ByteStream | None = None
+        if body is not None:
+            # Its length is known: servers take that more willingly than chunks.
+            self.headers = {"Content-Type": body.content_type, "Content-Length": str(body.length)}
+            self.data = body.whole if body.whole is not None else self._chunks(body)
+
+    async def _chunks(self, body: Body) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in body.chunks():
+                yield chunk
+        except Exception as error:
+            self.failure = error
+            raise
 
 
 async def _read(response: aiohttp.ClientResponse) -> Answer:

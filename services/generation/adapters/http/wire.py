@@ -1,7 +1,7 @@
 """What all adapters share: their access, and what a failed call is in our words."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -10,6 +10,13 @@ from msgspec.structs import replace
 from libs.events.generation import CostSource, FailureCode
 from libs.runtime.carriers import UnreadableError, decoded
 from libs.runtime.guard import Allowed
+from services.generation.adapters.http.bodies import (
+    Body,
+    ChangedError,
+    Field,
+    form_body,
+    json_body,
+)
 from services.generation.adapters.http.client import (
     Answer,
     Call,
@@ -114,34 +121,31 @@ class Wire:
         timeout_seconds: float,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """An order that may cost money.
+        """An order that may cost money, as JSON with an `Upload` where a picture is to stand.
 
         Raises:
             ProviderError: it was refused, or its outcome is not known.
+            StorageUnavailable: an input could not be read.
         """
-        return await self._send(
-            Call(
-                method="POST",
-                url=self._base_url + path,
-                headers={**self._headers, **(headers or {})},
-                json=body,
-                timeout_seconds=timeout_seconds,
-            )
-        )
+        return await self._post(path, json_body(body), timeout_seconds, headers or {})
 
     async def post_form(
-        self, path: str, form: tuple[tuple[str, str], ...], *, timeout_seconds: float
+        self, path: str, fields: Sequence[Field], *, timeout_seconds: float
     ) -> Answer:
         """As `post`, with a multipart body."""
-        return await self._send(
-            Call(
-                method="POST",
-                url=self._base_url + path,
-                headers=self._headers,
-                form=form,
-                timeout_seconds=timeout_seconds,
-            )
+        return await self._post(path, form_body(fields), timeout_seconds, {})
+
+    async def _post(
+        self, path: str, body: Body, timeout_seconds: float, headers: Mapping[str, str]
+    ) -> Answer:
+        call = Call(
+            method="POST",
+            url=self._base_url + path,
+            headers={**self._headers, **headers},
+            body=body,
+            timeout_seconds=timeout_seconds,
         )
+        return await self._send(call)
 
     async def get(self, path: str, *, timeout_seconds: float = 15.0) -> Answer:
         """A question, which costs nothing. A whole URL is one that the provider has named."""
@@ -183,6 +187,8 @@ class Wire:
             )
         except CallFailed as error:
             raise _of(error) from error
+        except ChangedError as error:
+            raise refused(FailureCode.BAD_REQUEST, str(error)) from error
         if answer.status >= 300:
             code = self._classify(answer) if answer.status >= 400 else FailureCode.BAD_OUTPUT
             detail = f"{answer.status}: {answer.text}"

@@ -111,6 +111,7 @@ class Stage:
             **changes,
         )
         self.provider: Any = ScriptedProvider(self.capabilities)
+        self.others: dict[str, AnyProvider] = {}  # providers that take part besides
         self.bus = DeadBus()
         self.metrics = Metrics(CollectorRegistry())
         self.lease = timedelta(seconds=30)
@@ -119,11 +120,12 @@ class Stage:
 
     @property
     def _offered(self) -> dict[str, Capabilities]:
-        return {self.capabilities.provider: self.capabilities}
+        others = {name: each.capabilities for name, each in self.others.items()}
+        return {self.capabilities.provider: self.capabilities, **others}
 
     @property
     def _providers(self) -> dict[str, AnyProvider]:
-        return {self.capabilities.provider: self.provider}
+        return {self.capabilities.provider: self.provider, **self.others}
 
     async def offer(self) -> None:
         async with self.streams.database.transaction() as transaction:
@@ -261,11 +263,13 @@ class Stage:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def answers(self, count: int = 0) -> list[GenerationCompleted | GenerationFailed]:
+    async def answers(
+        self, count: int = 0, *, seconds: float = DEADLINE_SECONDS
+    ) -> list[GenerationCompleted | GenerationFailed]:
         """Every answer so far, once there are so many."""
-        async with asyncio.timeout(DEADLINE_SECONDS):
+        async with asyncio.timeout(seconds):
             while len(told := await self._answers()) < count:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01 if count < 10 else 0.05)
         return told
 
     async def _answers(self) -> list[GenerationCompleted | GenerationFailed]:

@@ -10,6 +10,7 @@ from aiohttp import web
 from libs.runtime.guard import Allowed
 from libs.runtime.tracing import Traceparent, tracing
 from services.generation.adapters.http import client
+from services.generation.adapters.http.bodies import json_body
 from services.generation.adapters.http.client import (
     Answer,
     Call,
@@ -87,11 +88,11 @@ async def test_a_call_that_costs_is_repeated_only_if_it_was_not_taken(
     server: Server, http: ProviderHttp
 ) -> None:
     server.answers = [status(429), status(429), status(200)]
-    assert (await http.send(server.call(json={}))).status == 200
+    assert (await http.send(server.call(body=json_body({})))).status == 200
     assert len(server.seen) == 3
     server.seen.clear()
     server.answers = [status(503), status(200)]
-    assert (await http.send(server.call(json={}))).status == 503
+    assert (await http.send(server.call(body=json_body({})))).status == 503
     assert len(server.seen) == 1
 
 
@@ -108,7 +109,7 @@ async def test_a_rest_that_takes_too_long_is_left_to_the_queue(
     server: Server, http: ProviderHttp
 ) -> None:
     server.answers = [status(429, {"Retry-After": "30"})]
-    answer = await http.send(server.call(json={}))
+    answer = await http.send(server.call(body=json_body({})))
     assert (answer.status, answer.rest_seconds) == (429, 30.0)
     assert len(server.seen) == 1
 
@@ -118,21 +119,21 @@ async def test_a_broken_connection_after_sending_is_an_unknown_outcome(
 ) -> None:
     server.answers = [hang_up]
     with pytest.raises(CallFailed) as caught:
-        await http.send(server.call(json={}))
+        await http.send(server.call(body=json_body({})))
     assert caught.value.is_sent
     assert len(server.seen) == 1
 
 
 async def test_nobody_there_is_known_not_to_have_been_sent(http: ProviderHttp) -> None:
     with pytest.raises(CallFailed) as caught:
-        await http.send(Call(method="POST", url="http://127.0.0.1:1/", json={}))
+        await http.send(Call(method="POST", url="http://127.0.0.1:1/", body=json_body({})))
     assert not caught.value.is_sent
 
 
 async def test_no_answer_in_time_is_said_so(server: Server, http: ProviderHttp) -> None:
     server.answers = [hang]
     with pytest.raises(CallFailed) as caught:
-        await http.send(server.call(json={}, timeout_seconds=0.2))
+        await http.send(server.call(body=json_body({}), timeout_seconds=0.2))
     assert (caught.value.is_timeout, caught.value.is_sent) == (True, True)
 
 
@@ -149,7 +150,7 @@ async def test_an_answer_without_end_is_refused(
 
     server.answers = [flood]
     with pytest.raises(Unreadable, match="too large"):
-        await http.send(server.call(json={}))
+        await http.send(server.call(body=json_body({})))
 
 
 async def test_the_trace_goes_on_and_nothing_compressed_is_asked_for(
@@ -158,7 +159,7 @@ async def test_the_trace_goes_on_and_nothing_compressed_is_asked_for(
     server.answers = [status(200)]
     trace = Traceparent.new(Random(2))
     with tracing(trace):
-        await http.send(server.call(json={}, headers={"x-key": "k"}))
+        await http.send(server.call(body=json_body({}), headers={"x-key": "k"}))
     (request,) = server.seen
     assert request.headers["traceparent"] == str(trace)
     assert request.headers["Accept-Encoding"] == "identity"
@@ -234,5 +235,5 @@ async def test_a_final_refusal_is_not_repeated(server: Server, http: ProviderHtt
     def is_final(answer: Answer) -> bool:
         return bool(answer.json == {"status": 429})
 
-    assert (await http.send(server.call(json={}), is_final=is_final)).status == 429
+    assert (await http.send(server.call(body=json_body({})), is_final=is_final)).status == 429
     assert len(server.seen) == 1

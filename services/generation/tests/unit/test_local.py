@@ -32,7 +32,6 @@ def request(**changes: Any) -> ProviderRequest:
         model="local-sketch",
         prompt="a calm sea",
         options={},
-        input_keys=(),
         units=1,
         deadline_at=NOW,
     )
