@@ -29,6 +29,7 @@ CHARACTERS_PER_TOKEN: Final = 4
 _COUNTS: Final = ("n", "num_images")
 METHOD: Final = "method"
 REFRAME: Final = "reframe"
+_WITHOUT_MASK: Final = frozenset({REFRAME, "remix"})  # these work on the whole picture
 # What these do follows from the picture alone.
 _WITHOUT_PROMPT: Final = frozenset(
     {Operation.UPSCALE, Operation.DESCRIBE, Operation.VARIATE, Operation.VECTORISE}
@@ -104,7 +105,8 @@ def place(draft: Draft, *, needs_model: bool = False) -> Placed:
         {name: value for name, value in sent.items() if value is not None and name != INPUT_ROLES}
     )
     given = in_roles((*draft.given, *pictures), operation)
-    check_inputs(given, model, takes if not is_reframed else replace(takes, masks_min=0))
+    is_whole = operation is Operation.EDIT and sent.get(METHOD) in _WITHOUT_MASK
+    check_inputs(given, model, replace(takes, masks_min=0) if is_whole else takes)
     if is_reframed and not options.get("resolution"):
         raise InvalidRequestError("Resolution is required", field="resolution")
     units = _units(options, takes.units_max)

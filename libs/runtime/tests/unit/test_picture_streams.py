@@ -5,10 +5,15 @@ from collections.abc import AsyncIterator
 import pytest
 
 from infra.simulators import drawings, pictures, videos
-from libs.runtime.pictures.heads import ALL, NotAPictureError
-from libs.runtime.pictures.streams import begin
+from libs.runtime.pictures.heads import ALL, PICTURES, NotAPictureError
+from libs.runtime.pictures.streams import Content, begin
 
-LIMITS = {"side_pixels_max": 2_000, "pixels_max": 1_000_000}
+
+async def begun(content: bytes, taken: frozenset[str] = PICTURES) -> Content:
+    _, found = await begin(
+        stream(content), side_pixels_max=2_000, pixels_max=1_000_000, taken=taken
+    )
+    return found
 
 
 async def stream(content: bytes) -> AsyncIterator[bytes]:
@@ -26,7 +31,7 @@ async def stream(content: bytes) -> AsyncIterator[bytes]:
     ids=["picture", "drawing", "video"],
 )
 async def test_the_size_is_known_at_the_end(content: bytes) -> None:
-    _, found = await begin(stream(content), **LIMITS, taken=ALL)
+    found = await begun(content, ALL)
     assert [chunk async for chunk in found]
     assert found.size == (96, 64)
 
@@ -36,7 +41,7 @@ async def test_the_size_is_known_at_the_end(content: bytes) -> None:
 )
 async def test_drawings_and_videos_are_taken_only_where_they_are_wanted(content: bytes) -> None:
     with pytest.raises(NotAPictureError, match="not taken"):
-        await begin(stream(content), **LIMITS)
+        await begun(content)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +50,6 @@ async def test_drawings_and_videos_are_taken_only_where_they_are_wanted(content:
     ids=["svg", "mp4"],
 )
 async def test_one_that_is_too_large_is_refused_on_the_way(content: bytes) -> None:
-    _, found = await begin(stream(content), **LIMITS, taken=ALL)
+    found = await begun(content, ALL)
     with pytest.raises(NotAPictureError, match="too large"):
         assert [chunk async for chunk in found]

@@ -63,6 +63,8 @@ def test_what_is_missing_or_too_much_is_named() -> None:
     reframed = {"image": "a", "method": "reframe"}
     text = "Resolution is required"
     assert refusal(provider="ideogram", operation="edit", options=reframed, prompt=None) == text
+    remixed = placed(provider="ideogram", operation="edit", options={**one, "method": "remix"})
+    assert [each.role for each in remixed.given] == [IMAGE]
     many = {"references": ["a"] * 4}
     text = "runway-gen4 takes at most 3 input images here: send fewer"
     assert refusal(model="runway-gen4", options=many) == text
