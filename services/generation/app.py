@@ -15,7 +15,7 @@ from libs.runtime.objects_s3 import S3ObjectStore, S3Options
 from libs.runtime.service import Parts, Runtime
 from libs.runtime.timer import TimedWork, Timer
 from services.generation import consumers
-from services.generation.adapters.doors import DOORS, accesses
+from services.generation.adapters.doors import DOORS, accesses, webhook_secrets
 from services.generation.adapters.http.client import ProviderHttp
 from services.generation.adapters.local import LocalProvider, drawing_threads
 from services.generation.api import create_router
@@ -32,6 +32,7 @@ from services.generation.handlers.progress import Progress
 from services.generation.handlers.requests import CANCEL_CHANNEL, DUE_CHANNEL, Requests
 from services.generation.handlers.submissions import Submissions
 from services.generation.handlers.sweeping import SWEEP_CHANNEL, Sweeping
+from services.generation.handlers.webhooks import Webhooks
 from services.generation.ports import AnyProvider
 from services.generation.rebuild import PROJECTION
 from services.generation.settings import Settings
@@ -67,14 +68,18 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     app = runtime.http_app(lifespan=lifespan)
     tokens = InternalTokens(settings.internal_secret, runtime.clock)
     app.include_router(
-        create_router(letters, require_principal(tokens.verifier(Service.GENERATION)))
+        create_router(
+            letters,
+            require_principal(tokens.verifier(Service.GENERATION)),
+            Webhooks(runtime.database, runtime.clock, webhook_secrets(os.environ)),
+        )
     )
     return app
 
 
 def _remote(settings: Settings, http: ProviderHttp) -> list[AnyProvider]:
     """Every provider that there is a key or a simulator for."""
-    found = accesses(os.environ, settings.simulators_url)
+    found = accesses(os.environ, settings.simulators_url, webhooks_url=settings.webhooks_url)
     table = {
         name: each.configured(settings.model_ids, settings.retired_models)
         for name, each in CATALOGUE.items()
@@ -142,7 +147,7 @@ class _Generation:
             attempts=attempts,
             execution=Execution(
                 self._providers,
-                Following(self._submissions, runtime.clock),
+                Following(self._submissions, runtime.wakeups),
                 objects,
                 ByteBudget(self._settings.upload_budget_bytes),
                 runtime.clock,

@@ -18,6 +18,8 @@ class Settings(InternalSettings, StorageSettings):
     simulators_url: str = Field(default="", pattern=r"^(https?://.*)?$")
     # Whether a provider's results may lie on this machine: for simulators.
     loopback_results: bool = False
+    # Where the gateway is for providers that tell by themselves; empty: they are asked alone.
+    webhooks_url: str = Field(default="", pattern=r"^(https?://.*)?$")
     # Changes to the table of models: what a name means, and names that are gone with what to take.
     model_ids: dict[str, str] = Field(default_factory=dict)
     retired_models: dict[str, str] = Field(default_factory=dict)

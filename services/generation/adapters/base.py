@@ -18,6 +18,7 @@ class Adapter:
 
     def __init__(self, http: ProviderHttp, access: Access, capabilities: Capabilities) -> None:
         self._capabilities = capabilities
+        self._access = access
         self._wire = Wire(
             http,
             access,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from services.generation.adapters import (
     flux,
@@ -34,6 +35,8 @@ class Door(Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...]  # the first one that is set
     base_urls: tuple[str, ...]
     base_url: str
+    webhook_secret: str = ""  # the variable of what it signs its calls with, if it makes any
+    webhook_path: str = ""  # of the gateway
     simulated_path: str = ""  # what stands between the simulator's address and the paths
 
 
@@ -56,6 +59,8 @@ DOORS: Final[Mapping[str, Door]] = {
         keys=("BFL_API_KEY",),
         base_urls=("BFL_API_BASE",),
         base_url=flux.BASE_URL,
+        webhook_secret="BFL_WEBHOOK_SECRET",  # noqa: S106  # a variable's name
+        webhook_path="/api/flux/webhook",
     ),
     "ideogram": Door(
         make=ideogram.IdeogramProvider,
@@ -106,18 +111,38 @@ DOORS: Final[Mapping[str, Door]] = {
 }
 
 
-def accesses(environment: Mapping[str, str], simulators_url: str) -> dict[str, Access]:
-    """How to reach each provider that can be: with a key the real one, else its simulator."""
+def accesses(
+    environment: Mapping[str, str], simulators_url: str, *, webhooks_url: str = ""
+) -> dict[str, Access]:
+    """How to reach each provider that can be: with a key the real one, else its simulator.
+
+    With `webhooks_url`, the gateway's public address, those that can tell by themselves are to.
+    """
     found: dict[str, Access] = {}
+    secrets = webhook_secrets(environment)
     for name, door in DOORS.items():
         key = _first(environment, door.keys)
         if key:
-            base_url = _first(environment, door.base_urls) or door.base_url
-            found[name] = Access(base_url=base_url, key=key)
+            access = Access(base_url=_first(environment, door.base_urls) or door.base_url, key=key)
         elif simulators_url:
             base_url = f"{simulators_url.rstrip('/')}/{name}{door.simulated_path}"
-            found[name] = Access(base_url=base_url, key=SIMULATED_KEY)
+            access = Access(base_url=base_url, key=SIMULATED_KEY)
+        else:
+            continue
+        if webhooks_url and secrets.get(name):
+            url = webhooks_url.rstrip("/") + door.webhook_path
+            access = replace(access, webhook_url=url, webhook_secret=secrets[name])
+        found[name] = access
     return found
+
+
+def webhook_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """What each provider that can tell by itself signs with; empty: nothing of it is believed."""
+    return {
+        name: environment.get(door.webhook_secret, "").strip()
+        for name, door in DOORS.items()
+        if door.webhook_secret
+    }
 
 
 def _first(environment: Mapping[str, str], names: tuple[str, ...]) -> str:

@@ -54,9 +54,8 @@ class FluxProvider(Adapter, PollingProvider):
 
     async def submit(self, request: ProviderRequest) -> Submission:
         model = self._model(request)
-        answer = await self._wire.post(
-            f"/v1/{model.id}", _body(model, request), timeout_seconds=SUBMIT_SECONDS
-        )
+        body = {**_body(model, request), **self._webhook()}
+        answer = await self._wire.post(f"/v1/{model.id}", body, timeout_seconds=SUBMIT_SECONDS)
         task_id = text(answer.json, "id")
         if not task_id:
             raise refused(FailureCode.BAD_OUTPUT, f"no task in: {answer.text}")
@@ -67,6 +66,12 @@ class FluxProvider(Adapter, PollingProvider):
             cost_microusd=billed or model.cost_microusd,
             cost_source=CostSource.REPORTED if billed else CostSource.LISTED,
         )
+
+    def _webhook(self) -> dict[str, str]:
+        access = self._access
+        if not access.webhook_url:
+            return {}
+        return {"webhook_url": access.webhook_url, "webhook_secret": access.webhook_secret}
 
     async def poll(
         self, submission: Submission, _request: ProviderRequest

@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 import structlog
 
 from libs.events.generation import FailureCode
-from libs.runtime.clock import Clock
+from libs.runtime.wakeups import Wakeups
 from services.generation.domain.capabilities import Polling
 from services.generation.domain.jobs import Claim
 from services.generation.handlers.submissions import Submissions, read_submission
+from services.generation.handlers.webhooks import WEBHOOK_CHANNEL, webhook_key
 from services.generation.ports import (
     Pending,
     PollingProvider,
@@ -27,9 +28,9 @@ logger = structlog.get_logger(__name__)
 class Following:
     """What a worker does with a provider that works on its own."""
 
-    def __init__(self, submissions: Submissions, clock: Clock) -> None:
+    def __init__(self, submissions: Submissions, wakeups: Wakeups) -> None:
         self._submissions = submissions
-        self._clock = clock
+        self._wakeups = wakeups
         self._ordering: set[asyncio.Task[Any]] = set()
 
     async def result(
@@ -72,21 +73,24 @@ class Following:
         self, provider: PollingProvider, submission: Submission, request: ProviderRequest
     ) -> ProviderResult:
         pace = provider.capabilities.polling or Polling()
+        key = webhook_key(provider.capabilities.provider, submission.id)
         wait_seconds = pace.first_seconds
-        while True:
-            rest_seconds = 0.0
-            try:
-                state = await provider.poll(submission, request)
-                if not isinstance(state, Pending):
-                    return state
-            except ProviderError as error:
-                # That it cannot be asked says nothing about the job: the deadline ends this.
-                if error.is_of_the_job or not error.is_transient:
-                    raise
-                rest_seconds = error.rest_seconds
-                logger.info("poll_failed", detail=error.detail)
-            await self._clock.sleep(max(wait_seconds, rest_seconds))
-            wait_seconds = min(pace.seconds_max, wait_seconds * pace.growth)
+        with self._wakeups.listen(WEBHOOK_CHANNEL, key) as wakeup:
+            while True:
+                rest_seconds = 0.0
+                try:
+                    state = await provider.poll(submission, request)
+                    if not isinstance(state, Pending):
+                        return state
+                except ProviderError as error:
+                    # That it cannot be asked says nothing about the job: the deadline ends this.
+                    if error.is_of_the_job or not error.is_transient:
+                        raise
+                    rest_seconds = error.rest_seconds
+                    logger.info("poll_failed", detail=error.detail)
+                # It may tell by itself that there is something new; that it does is not relied on.
+                await wakeup.wait(max(wait_seconds, rest_seconds))
+                wait_seconds = min(pace.seconds_max, wait_seconds * pace.growth)
 
     async def close(self) -> None:
         """Stop what is still being ordered: what is not written down is an unknown outcome."""

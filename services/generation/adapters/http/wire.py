@@ -59,6 +59,8 @@ class Access(Struct, frozen=True, kw_only=True):
     base_url: str
     key: str
     timeout_seconds: float = math.inf  # if a call shall take less than its adapter allows
+    webhook_url: str = ""  # where it may tell by itself that a job of its own is done
+    webhook_secret: str = ""  # what it signs that with; with none it is not asked to
 
 
 def refused(

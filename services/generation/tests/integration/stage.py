@@ -216,7 +216,7 @@ class Stage:
             attempts=self.attempts(),
             execution=Execution(
                 self._providers,
-                Following(self.submissions(), self.streams.clock),
+                Following(self.submissions(), self.streams.wakeups),
                 self.objects,
                 ByteBudget(128 * 1024 * 1024),
                 self.streams.clock,

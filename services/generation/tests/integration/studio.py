@@ -40,12 +40,14 @@ class Providers:
         await stack.enter_async_context(self.http.opened())
         return self
 
-    def adapter(self, name: str, **changes: Any) -> AnyProvider:
+    def adapter(
+        self, name: str, *, polling: Polling = QUICK_POLLING, **changes: Any
+    ) -> AnyProvider:
         """As the service makes it, but impatient."""
         access = replace(accesses({}, self.url)[name], **changes)
         capabilities = CATALOGUE[name]
         if capabilities.polling is not None:
-            capabilities = replace(capabilities, polling=QUICK_POLLING)
+            capabilities = replace(capabilities, polling=polling)
         return DOORS[name].make(self.http, access, capabilities)
 
     def tell(self, name: str, situation: Situation, times: int = 1, **fields: float) -> None:
