@@ -71,7 +71,7 @@ class GeminiSimulator(Simulator):
             return refused(404, "NOT_FOUND", f"models/{model} is not found for API version v1beta.")
         prompt = _prompt(body)
         try:
-            inputs = [decoded(each.get("data")) for each in _inline(body)]
+            inputs = [decoded(_standard(each.get("data"))) for each in _inline(body)]
         except NoPictureError:
             return refused(400, "INVALID_ARGUMENT", "Unable to process input image.")
         script = await self.begin(request, prompt, body, refuses=REFUSES, inputs=inputs)
@@ -113,6 +113,11 @@ def _inline(body: dict[str, Any]) -> list[dict[str, Any]]:
     parts = [part for content in body.get("contents") or () for part in content.get("parts") or ()]
     found = [part.get("inlineData") or part.get("inline_data") for part in parts]
     return [each for each in found if isinstance(each, dict)]
+
+
+def _standard(data: object) -> str:
+    """Base64 in its usual alphabet; theirs is also taken in the one for URLs."""
+    return str(data).replace("-", "+").replace("_", "/")
 
 
 def _ratio(body: dict[str, Any]) -> str:

@@ -2,49 +2,17 @@
 
 import asyncio
 import base64
-import io
-from collections.abc import AsyncIterator
 
 import openai
 import pytest
 from google import genai
 from google.genai import errors, types
-from PIL import Image
 
-from infra.simulators.app import Studio
-from infra.simulators.scripts import Script, Situation
-from libs.runtime.testing_http import serving
+from infra.simulators.scripts import Situation
+from infra.simulators.tests.integration.simulated import PICTURE, Simulated, size_of
 
 # It is Google's client that inherits from it.
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession")
-
-
-class Simulated:
-    """Simulators that serve."""
-
-    def __init__(self, studio: Studio, url: str) -> None:
-        self.studio = studio
-        self.url = url
-
-    def tell(self, name: str, situation: Situation, times: int = 1, rest: float = 0.0) -> None:
-        script = Script(situation, retry_after_seconds=rest)
-        self.studio.simulators[name].scripts.add(script, times)
-
-    def orders(self, name: str) -> int:
-        return len(self.studio.simulators[name].calls)
-
-
-@pytest.fixture
-async def simulated() -> AsyncIterator[Simulated]:
-    studio = Studio()
-    async with serving(studio.app()) as url:  # type: ignore[arg-type]  # any ASGI application
-        yield Simulated(studio, url)
-
-
-def size_of(content: bytes) -> tuple[int, int]:
-    with Image.open(io.BytesIO(content)) as picture:
-        picture.load()
-        return picture.size
 
 
 def openai_client(simulated: Simulated, path: str, *, retries: int = 0) -> openai.AsyncOpenAI:
@@ -64,6 +32,23 @@ async def test_openais_client_generates(simulated: Simulated) -> None:
     ] * 2
     assert made.usage.total_tokens == made.usage.input_tokens + made.usage.output_tokens
     assert "gpt-image-1.5" in models
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_openais_client_edits(simulated: Simulated, count: int) -> None:
+    pictures = [(f"{number}.png", PICTURE, "image/png") for number in range(count)]
+    async with openai_client(simulated, "/openai/v1") as client:
+        made = await client.images.edit(
+            model="gpt-image-1.5",
+            prompt="a heron",
+            image=pictures[0] if count == 1 else pictures,
+            mask=("mask.png", PICTURE, "image/png"),
+            n=2,
+        )
+    assert made.data is not None
+    assert made.usage is not None
+    assert len(made.data) == 2
+    assert made.usage.input_tokens_details.image_tokens == 272 * count
 
 
 @pytest.mark.parametrize(
@@ -174,3 +159,13 @@ async def test_googles_client_knows_the_errors(
     with pytest.raises(errors.APIError) as caught:
         await ask_gemini(simulated)
     assert (caught.value.code, caught.value.status) == (code, status)
+
+
+async def test_googles_client_edits_with_pictures_in_its_own_spelling(simulated: Simulated) -> None:
+    part = types.Part.from_bytes(data=PICTURE, mime_type="image/png")
+    made = await gemini_client(simulated, "v1").aio.models.generate_content(
+        model="gemini-3.1-flash-image",
+        contents=types.Content(role="user", parts=[part, types.Part(text="a heron")]),
+    )
+    assert made.parts
+    assert made.parts[-1].inline_data is not None
