@@ -3,6 +3,7 @@
 import base64
 import re
 import time
+from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
@@ -175,5 +176,6 @@ def refused(
     return JSONResponse({"error": error}, status, headers)
 
 
+@lru_cache(maxsize=16)
 def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()

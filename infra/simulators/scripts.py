@@ -40,6 +40,7 @@ class Script:
     latency_seconds: float = 0.0
     retry_after_seconds: float = 1.0
     expires_seconds: float = 600.0
+    size_bytes: float = 0  # at least so large is a PNG
 
     def told(self, word: str, value: str | None) -> "Script":
         """With one more word of a mark or a header.
@@ -53,6 +54,8 @@ class Script:
                 return replace(self, latency_seconds=number)
             case "retry_after":
                 return replace(self, retry_after_seconds=number)
+            case "bytes":
+                return replace(self, size_bytes=number)
             case "expires":
                 return replace(self, expires_seconds=number)
         return replace(self, situation=Situation(word))

@@ -154,7 +154,9 @@ class Simulator(ABC):
             return drawings.draw(self.name, width, height, variation)
         if form == "mp4":
             return videos.draw(self.name, width, height, variation)
-        return pictures.draw(self.name, width, height, form, variation)
+        drawn = pictures.draw(self.name, width, height, form, variation)
+        is_short = form == "png" and len(drawn) < script.size_bytes
+        return pictures.padded(drawn, int(script.size_bytes)) if is_short else drawn
 
     def publish(self, request: Request, script: Script, content: bytes, form: str) -> str:
         """Put a result behind a URL that expires."""

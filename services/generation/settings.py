@@ -1,5 +1,7 @@
 """Generation's settings, from environment variables that start with GENERATION_."""
 
+from typing import Annotated
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -20,6 +22,8 @@ class Settings(InternalSettings, StorageSettings):
     loopback_results: bool = False
     # Where the gateway is for providers that tell by themselves; empty: they are asked alone.
     webhooks_url: str = Field(default="", pattern=r"^(https?://.*)?$")
+    # Calls at once that providers bear over all replicas, where that is not what the table says.
+    concurrency: dict[str, Annotated[int, Field(ge=1, le=100_000)]] = Field(default_factory=dict)
     # Changes to the table of models: what a name means, and names that are gone with what to take.
     model_ids: dict[str, str] = Field(default_factory=dict)
     retired_models: dict[str, str] = Field(default_factory=dict)

@@ -32,7 +32,10 @@ WITHOUT_LIMITS = {
 class OwnSystem:
     """`./daygen up` as a child: it goes when the bench goes, even when that is killed."""
 
-    def __init__(self, scratch: Path, report: Report) -> None:
+    def __init__(
+        self, scratch: Path, report: Report, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._more = environment or {}
         self.home = Home(scratch / "home")
         self._port = ports.choose(["gateway"])["gateway"]
         self._directory = scratch / "up"
@@ -86,6 +89,6 @@ class OwnSystem:
             death_signal=signal.SIGTERM,
         )
 
-    @staticmethod
-    def _environment() -> Mapping[str, str]:
-        return dict(os.environ) | WITHOUT_LIMITS | {"PYTHONPATH": str(ROOT)}
+    def _environment(self) -> Mapping[str, str]:
+        own = WITHOUT_LIMITS | {"PYTHONPATH": str(ROOT)}
+        return dict(os.environ) | own | dict(self._more)

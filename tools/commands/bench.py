@@ -16,7 +16,7 @@ import structlog
 import uvloop
 
 from infra.local.home import Home
-from tools.bench import admission, ledger, report
+from tools.bench import admission, ledger, providers, report
 from tools.bench.findings import Finding
 from tools.bench.result import Result
 from tools.bench.session import Plan, measure
@@ -38,18 +38,22 @@ def _admission(rounds: int, scratch: Path) -> Coroutine[Any, Any, list[Finding]]
     return admission.measure(admission.Plan(rounds=rounds), scratch, _say)
 
 
-OF_MONEY = {"ledger": _ledger, "admission": _admission}
+def _providers(rounds: int, scratch: Path) -> Coroutine[Any, Any, list[Finding]]:
+    return providers.measure(providers.Plan(rounds=rounds), scratch, _say)
+
+
+OTHERS = {"ledger": _ledger, "admission": _admission, "providers": _providers}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "bench",
         nargs="*",
-        choices=(ALL, E2E, *BENCHES, *OF_MONEY),
+        choices=(ALL, E2E, *BENCHES, *OTHERS),
         default=[ALL],
         help="e2e: a request from POST to its rows; replay, rebuild and live: Kafka to tables; "
         "consumer: its CPU time; relay: outbox to Kafka; ledger: transactions a second; admission: "
-        "requests that are admitted (default: all)",
+        "requests that are admitted; providers: generations in flight at slow ones (default: all)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     parser.add_argument("--rounds", type=_count, default=3, help="rounds, ours and floor in each")
@@ -103,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def chosen(names: Sequence[str]) -> list[str]:
     """Each bench once, in the order in which they stand here."""
-    return [name for name in (E2E, *BENCHES, *OF_MONEY) if name in names or ALL in names]
+    return [name for name in (E2E, *BENCHES, *OTHERS) if name in names or ALL in names]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +153,9 @@ def _measure(names: Sequence[str], plan: Plan, events: int) -> Found:
                 )
             )
         for name in names:
-            if name in OF_MONEY:
+            if name in OTHERS:
                 (scratch / name).mkdir()
-                found[name] = _run(OF_MONEY[name](plan.rounds, scratch / name))
+                found[name] = _run(OTHERS[name](plan.rounds, scratch / name))
     return Found(e2e, found)
 
 

@@ -76,8 +76,13 @@ class Capabilities(Struct, frozen=True, kw_only=True):
         """Everything that can be asked for by name."""
         return frozenset(name for each in self.models for name in (*each.names, each.id))
 
-    def configured(self, ids: Mapping[str, str], retired: Mapping[str, str]) -> "Capabilities":
-        """With an operator's changes: other ids for some names, and names taken back."""
+    def configured(
+        self,
+        ids: Mapping[str, str],
+        retired: Mapping[str, str],
+        concurrency: int | None = None,
+    ) -> "Capabilities":
+        """With an operator's changes: other ids for some names, names taken back, other limits."""
         changed = [
             replace(model, id=ids[name], names=(name,))
             for name in sorted(ids)
@@ -89,7 +94,12 @@ class Capabilities(Struct, frozen=True, kw_only=True):
             if each.id not in retired
         ]
         mine = {name: retired[name] for name in retired if self.model(name) is not None}
-        return replace(self, models=tuple(kept), retired={**self.retired, **mine})
+        return replace(
+            self,
+            models=tuple(kept),
+            retired={**self.retired, **mine},
+            concurrency=concurrency or self.concurrency,
+        )
 
 
 class Failure(Struct, frozen=True, kw_only=True):
