@@ -32,7 +32,7 @@ TREE = {
         "__init__", "docker", "grafana", "kafka", "local", "otel", "postgres", "prices",
         "prometheus", "simulators", "tests",
     }),
-    "libs": frozenset({"__init__", "analysis", "events", "runtime"}),
+    "libs": frozenset({"__init__", "analysis", "events", "proofs", "runtime"}),
     "requirements": None,
     "services": SERVICES | {"__init__"},
     "tests": None,

@@ -74,6 +74,7 @@ class EventType(StrEnum):
     MESSAGE_REDRIVEN = "daygen.message.redriven"
     MESSAGE_DISCARDED = "daygen.message.discarded"
     PRICE_BOOK_ADDED = "daygen.price_book.added"
+    LOG_SEALED = "daygen.log.sealed"
 
 
 class Service(StrEnum):

@@ -4,6 +4,8 @@ from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
 
+from msgspec import Struct
+
 from libs.events.names import EventType, Service, Topic
 from libs.events.payload import Moment, Payload
 
@@ -120,3 +122,26 @@ class PriceBookAdded(OperationsEvent, frozen=True, kw_only=True):
     @property
     def subject(self) -> str:
         return f"price-book-{self.version}"
+
+
+class SealedLeaf(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
+    """A credits event in the ledger's log; `hash` is of its canonical JSON (RFC 8785, RFC 9162)."""
+
+    event_id: UUID
+    hash: str  # base64
+
+
+class LogSealed(OperationsEvent, frozen=True, kw_only=True):
+    """The ledger has appended credits events to its Merkle log; it is their order, for ever."""
+
+    event_type: ClassVar[EventType] = EventType.LOG_SEALED
+    writers: ClassVar[tuple[Service, ...]] = (Service.LEDGER,)
+
+    position: int  # of the first leaf, and so the size of the tree before
+    size: int  # of the tree with these leaves
+    root: str  # of that tree, base64
+    leaves: tuple[SealedLeaf, ...]
+
+    @property
+    def subject(self) -> str:
+        return "ledger-log"

@@ -48,6 +48,7 @@ from libs.events.identity import (
 )
 from libs.events.names import EventType
 from libs.events.operations import (
+    LogSealed,
     MessageDiscarded,
     MessageParked,
     MessageRedriven,
@@ -92,6 +93,7 @@ EVENTS: tuple[type[Payload], ...] = (
     MessageRedriven,
     MessageDiscarded,
     PriceBookAdded,
+    LogSealed,
 )
 
 
