@@ -46,6 +46,10 @@ class Home:
     def admin_password_file(self) -> Path:
         return self.root / "admin-password"
 
+    @property
+    def receipt_keys_file(self) -> Path:
+        return self.root / "receipt-keys.json"
+
     def part(self, name: str) -> Path:
         return self.root / name
 

@@ -44,6 +44,8 @@ def environment(
             "SIMULATORS_URL": f"http://{HOST}:{at[SIMULATORS]}",
             "LOOPBACK_RESULTS": "true",  # which is where the simulators' results lie
         }
+    if service is Service.LEDGER:
+        settings["RECEIPT_KEYS_FILE"] = str(home.receipt_keys_file)
     if service is Service.GALLERY:
         settings["PUBLIC_BASE_URL"] = url(at, Service.GATEWAY)
     if service is Service.GATEWAY:

@@ -55,6 +55,7 @@ class DomainError(Exception):
     kind: ClassVar[Kind]
     code: ClassVar[str]
     is_transient: ClassVar[bool] = False
+    retry_after_seconds: float | None = None  # where asking again by then is worth it
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

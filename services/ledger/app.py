@@ -6,24 +6,29 @@ from libs.events.names import TRAIL_GROUP, Service
 from libs.events.recorded import ENVELOPES, recorded_without_person
 from libs.runtime import deadletters, deadletters_http
 from libs.runtime.auth import InternalTokens, require_principal
+from libs.runtime.clock import Clock
 from libs.runtime.intake import Gatherer
 from libs.runtime.service import Parts, Runtime
 from libs.runtime.timer import Timer
 from services.ledger import consumers
-from services.ledger.api import balances, orders
+from services.ledger.adapters.keys import KeyFile, keys_of_text
+from services.ledger.api import balances, orders, proofs
 from services.ledger.api import trail as trail_api
 from services.ledger.handlers import discards, trail
 from services.ledger.handlers.booking import EXPIRY_CHANNEL
 from services.ledger.handlers.expiry import Expiry
 from services.ledger.handlers.orders import Orders
+from services.ledger.handlers.receipts import Receipts
+from services.ledger.handlers.sealing import Sealer
 from services.ledger.handlers.stories import Stories
+from services.ledger.ports import Keys
 from services.ledger.rebuild import PROJECTION, TRAIL
 from services.ledger.settings import Settings
 
 MIGRATIONS = PROJECTION.migrations
 
-# For the consumer of the trail and those who search it: a long search waits for no booking's turn.
-TRAIL_CONNECTIONS = 3
+# For the trail, those who search it, and the log: they wait for each other, and no booking for them.
+TRAIL_CONNECTIONS = 4
 
 # How late a lot may be ended whose wake-up was lost; nothing is burnt of it meanwhile.
 EXPIRY_HORIZON_SECONDS = 30.0
@@ -58,6 +63,15 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         horizon_seconds=EXPIRY_HORIZON_SECONDS,
     )
     runtime.background("expiry", expiry.run)
+    keys = _keys(settings, runtime.clock)
+    sealer = Sealer(
+        database=apart,
+        bus=runtime.bus,
+        wakeups=runtime.wakeups,
+        clock=runtime.clock,
+        keys=keys,
+    )
+    runtime.background("sealer", sealer.run)
     settle = discards.create_settle(deadletters.refuse(consumers.NEVER_DISCARDED))
     letters = runtime.dead_letters(consumers.EVENT_TYPES, handler, settle)
     tokens = InternalTokens(settings.internal_secret, runtime.clock)
@@ -67,5 +81,14 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     app.include_router(trail_api.create_router(Stories(apart), principal_of))
     desk = Orders(runtime.database, runtime.clock, runtime.ids)
     app.include_router(orders.create_router(desk, runtime.clock, principal_of))
+    app.include_router(proofs.create_router(Receipts(apart, keys), principal_of))
     app.include_router(deadletters_http.create_router(letters, principal_of))
     return app
+
+
+def _keys(settings: Settings, clock: Clock) -> Keys | None:
+    if settings.receipt_keys is not None:
+        return keys_of_text(settings.receipt_keys.get_secret_value(), "LEDGER_RECEIPT_KEYS")
+    if settings.receipt_keys_file is not None:
+        return KeyFile(settings.receipt_keys_file, clock.now())
+    return None

@@ -7,15 +7,18 @@ from uuid import UUID
 
 from libs.events.credits import CreditsEvent, CreditsReclaimed, JobCreditsEvent
 from libs.events.envelope import Event
+from libs.events.operations import LogSealed
 from libs.events.payload import Payload
 from libs.runtime import waiting
 from libs.runtime.clock import Clock
 from libs.runtime.db import Connection, Transaction
 from libs.runtime.recovery import HISTORY_KEY
 from services.ledger import store
+from services.ledger.domain.log import grow_as_sealed
 from services.ledger.domain.lots import NEVER
 from services.ledger.domain.postings import transaction_of
 from services.ledger.domain.replay import Replay, in_order
+from services.ledger.store import log
 
 _EVER = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -48,10 +51,27 @@ async def follow(connection: Connection, events: Sequence[Event[Payload]]) -> No
     await store.record(connection, before, replay.books(), [transaction_of(each) for each in news])
 
 
+async def follow_seals(connection: Connection, events: Sequence[Event[Payload]]) -> None:
+    """Append to the log what recorded seals have appended; what it holds already stays.
+
+    Raises:
+        BrokenLogError: a seal does not fit the log before it.
+    """
+    head = await log.head(connection)
+    size = 0 if head is None else head.size
+    for event in events:
+        if not isinstance(event.data, LogSealed) or event.data.position < size:
+            continue
+        growth = grow_as_sealed(size, await log.edge(connection, size), event.data)
+        await log.write(connection, growth, event.id, event.time)
+        size = growth.size
+
+
 async def remember(
     transaction: Transaction, events: Sequence[Event[Payload]], *, clock: Clock
 ) -> None:
     """Book what a recovery reads. An event before its predecessor waits for that one."""
+    await follow_seals(transaction.connection, events)
     recorded = credits_events(events)
     keys = sorted({_key(each.data.account_id) for each in recorded})
     recorded += credits_events([event for _, event in await waiting.take(transaction, keys)])

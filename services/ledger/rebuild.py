@@ -82,6 +82,9 @@ PROJECTION: Final = Projection(
         _table("transaction", "account_id", "account_version"),
         _table("remark", "transaction_id"),
         _table("entry", "account_id", "account_version", "line"),
+        Table(name="seal", key=("position",)),
+        Table(name="leaf", key=("position",)),
+        Table(name="tile", key=("level", "number")),
     ),
     passes=(
         Pass(
@@ -90,6 +93,12 @@ PROJECTION: Final = Projection(
             reach=Reach.SAID,
             apply=projections.follow,
             loader=BookRows,
+        ),
+        Pass(
+            topics=(Topic.OPERATIONS,),
+            types=frozenset({EventType.LOG_SEALED}),
+            reach=Reach.SAID,
+            apply=projections.follow_seals,
         ),
     ),
 )

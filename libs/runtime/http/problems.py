@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Scope
 
-from libs.runtime.errors import DomainError, Kind, TooManyRequests
+from libs.runtime.errors import DomainError, Kind
 from libs.runtime.http.responses import ProblemResponse
 
 PROBLEM_TYPE_PREFIX: Final = "urn:daygen:problem:"
@@ -104,7 +104,7 @@ async def _on_domain_error(request: Request, error: Exception) -> ProblemRespons
 def _headers_of(error: DomainError) -> dict[str, str]:
     if error.kind is Kind.UNAUTHORIZED:
         return {"WWW-Authenticate": "Bearer"}
-    if isinstance(error, TooManyRequests):
+    if error.retry_after_seconds is not None:
         return {"Retry-After": str(max(1, math.ceil(error.retry_after_seconds)))}
     return {}
 

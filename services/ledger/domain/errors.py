@@ -6,7 +6,8 @@ LedgerError
 ├── ForeignKeyError        something booked for one account, asked for again by another
 ├── AlreadyReversedError   a transaction is reversed once
 ├── NotReversibleError     a transaction that has no opposite
-└── BrokenBooksError       a booking that would leave the books wrong
+├── BrokenBooksError       a booking that would leave the books wrong
+└── BrokenLogError         a seal that does not fit the log before it
 """
 
 from typing import ClassVar
@@ -40,3 +41,7 @@ class NotReversibleError(LedgerError):
 
 class BrokenBooksError(LedgerError):
     code = "ledger_broken_books"
+
+
+class BrokenLogError(LedgerError):
+    code = "ledger_broken_log"
