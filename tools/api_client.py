@@ -100,6 +100,18 @@ class ApiClient:
                 return response.status, await response.json(content_type=None)
             return response.status, {"message": await response.text()}
 
+    async def read(self, path: str) -> bytes:
+        """The bytes of an answer, whatever their type.
+
+        Raises:
+            ApiError: the status is not 2xx.
+        """
+        async with self._open().get(self._url + path, headers=self._bearer()) as response:
+            content = await response.read()
+            if response.status >= 400:
+                raise ApiError(response.status, await response.json(content_type=None))
+            return content
+
     async def download(self, url: str) -> tuple[str, bytes]:
         """Content type and bytes of a public address, such as a picture's.
 

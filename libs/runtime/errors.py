@@ -111,6 +111,7 @@ class Unprocessable(DomainError):
 class TooManyRequests(DomainError):
     kind = Kind.TOO_MANY_REQUESTS
     code = "too_many_requests"
+    retry_after_seconds: float
 
     def __init__(
         self,

@@ -22,6 +22,7 @@ from libs.runtime.rebuild.engine import Outcome, Rebuild
 from libs.runtime.rebuild.projection import RebuildError
 from tools.invariants import what_is_wrong_now
 from tools.places import add_home, home_of
+from tools.projections.log import LogReport, compare_log
 from tools.projections.places import (
     PROJECTIONS,
     check_running,
@@ -44,12 +45,13 @@ class Verified(Struct, frozen=True):
 
     projections: tuple[Outcome, ...]
     topics: TopicsReport
+    log: LogReport
     books: Mapping[str, int]  # broken rules, with how often
 
     @property
     def has_drift(self) -> bool:
         is_equal = all(each.is_equal for each in self.projections)
-        return not is_equal or self.topics.drift > 0 or bool(self.books)
+        return not is_equal or self.topics.drift + self.log.drift > 0 or bool(self.books)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -84,13 +86,15 @@ async def _verify(home: Home) -> Verified:
                 outcomes.append(await rebuild.run())
         _say("topics: comparing with the outboxes")
         topics = await compare_topics(log, dsns)
+        _say("log: making the ledger's Merkle tree again")
+        merkle_log = await compare_log(log, dsns[Service.LEDGER])
     _say("books: adding up")
     connection = await asyncpg.connect(now["postgres"]["dsn"])
     try:
         books = await what_is_wrong_now(connection)
     finally:
         await connection.close()
-    return Verified(tuple(outcomes), topics, books)
+    return Verified(tuple(outcomes), topics, merkle_log, books)
 
 
 def _as_json(verified: Verified) -> dict[str, Any]:
@@ -98,6 +102,7 @@ def _as_json(verified: Verified) -> dict[str, Any]:
         "drift": verified.has_drift,
         "projections": [as_json(each) for each in verified.projections],
         "topics": msgspec.to_builtins(verified.topics),
+        "log": {**msgspec.to_builtins(verified.log), "equal": not verified.log.drift},
         "books": dict(verified.books),
     }
 
@@ -115,12 +120,32 @@ def _as_text(verified: Verified) -> str:
         lines += [f"    {example}" for example in each.examples]
     if verified.topics.nobodys:
         lines.append(f"  {verified.topics.nobodys:,} messages are events of no service")
+    lines += [
+        "",
+        "Log: the root of the ledger's events as they stand on Kafka",
+        *_log(verified.log),
+    ]
     lines += ["", "Books: rules that hold at every instant"]
     lines += [f"  {count:>7,} {name}" for name, count in verified.books.items()]
     if not verified.books:
         lines.append("  all of them hold")
     lines += ["", "There is drift." if verified.has_drift else "No drift."]
     return "\n".join(lines)
+
+
+def _log(log: LogReport) -> list[str]:
+    verdict = "equal" if not log.drift else "DIFFERENT"
+    lines = [f"  {log.size:,} leaves in {log.seals:,} seals, root {log.root}  {verdict}"]
+    if log.drift:
+        lines.append(
+            f"    {log.missing} missing, {log.altered} altered, {log.twice} sealed twice,"
+            f" {log.broken_seals} broken seals"
+        )
+        lines += [] if log.is_kept else ["    the ledger's tables have another root"]
+        lines += [f"    {example}" for example in log.examples]
+    if log.unsealed:
+        lines.append(f"    {log.unsealed:,} events wait for the next seal")
+    return lines
 
 
 def _say(line: str) -> None:

@@ -48,6 +48,7 @@ class Forwarded(Struct, frozen=True):
     path: str
     owner: Service
     summary: str
+    is_public: bool = False  # whoever asks; the owner learns of no caller
 
 
 OWNED: Final = (
@@ -61,6 +62,26 @@ OWNED: Final = (
     Forwarded("/api/jobs/{job_id}/trail", Service.LEDGER, "Its events."),
     Forwarded("/api/admin/events", Service.LEDGER, "Events of all services, for admins."),
     Forwarded("/api/admin/why", Service.LEDGER, "What happened, in words, for admins."),
+    Forwarded("/api/jobs/{job_id}/receipt", Service.LEDGER, "A finished job's signed receipt."),
+    Forwarded("/api/log/checkpoint", Service.LEDGER, "The log's signed state.", is_public=True),
+    Forwarded(
+        "/api/log/proof/inclusion/{position}",
+        Service.LEDGER,
+        "That a booking is in the log.",
+        is_public=True,
+    ),
+    Forwarded(
+        "/api/log/proof/consistency/{old}",
+        Service.LEDGER,
+        "That the log begins with what it was.",
+        is_public=True,
+    ),
+    Forwarded(
+        "/.well-known/daygen-keys.json",
+        Service.LEDGER,
+        "The keys that verify receipts and checkpoints.",
+        is_public=True,
+    ),
 )
 
 
@@ -70,7 +91,9 @@ def create_router(owners: Owners, tokens: InternalTokens, callers: Callers) -> A
     for route in OWNED:
         router.add_api_route(
             route.path,
-            _passing_on(owners, tokens, callers, route.owner),
+            _passing_publicly(owners, route.owner)
+            if route.is_public
+            else _passing_on(owners, tokens, callers, route.owner),
             methods=["GET"],
             name=f"{route.owner.value}:{route.path}",
             summary=route.summary,
@@ -98,6 +121,15 @@ def _passing_on(
     ) -> StreamingResponse:
         token = tokens.issue(caller, owner)
         return await forward(owners, owner, request, {"authorization": f"Bearer {token}"})
+
+    return pass_on
+
+
+def _passing_publicly(
+    owners: Owners, owner: Service
+) -> Callable[..., Awaitable[StreamingResponse]]:
+    async def pass_on(request: Request) -> StreamingResponse:
+        return await forward(owners, owner, request, {})
 
     return pass_on
 

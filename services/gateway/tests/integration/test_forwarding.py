@@ -112,6 +112,22 @@ async def test_an_owner_learns_who_asks_and_why(ada: Person, path: str, audience
     assert principal.role == "USER"
 
 
+async def test_what_anybody_may_check_is_passed_on_without_a_caller(
+    gateway: RunningGateway,
+) -> None:
+    for path in (
+        "/api/log/checkpoint",
+        "/api/log/proof/inclusion/3",
+        "/api/log/proof/consistency/2",
+        "/.well-known/daygen-keys.json",
+    ):
+        answer = await gateway.client.get(f"{path}?size=5")
+        assert answer.status_code == 200
+        assert f"/{answer.json()['path']}" == path
+        assert "authorization" not in answer.json()["headers"]
+    assert (await gateway.client.get(f"/api/jobs/{uuid4()}/receipt")).status_code == 401
+
+
 async def test_the_role_is_that_of_the_database_not_of_the_token(
     gateway: RunningGateway, ada: Person
 ) -> None:
