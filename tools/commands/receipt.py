@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from infra.local.home import write_private
 from infra.local.problem import Problem
 from libs.proofs import merkle
@@ -136,22 +138,11 @@ async def _check_consistency(client: ApiClient, old: Checkpoint, now: Checkpoint
 
 def _list(arguments: argparse.Namespace) -> int:
     published = _keyring(arguments).published()
-    lines = [
-        f"  {each.created_at.isoformat()}  {'signs   ' if each.is_signing else 'verifies'}  {each.key}"
-        for each in published.keys
-    ]
-    document = {
-        "origin": published.origin,
-        "keys": [
-            {
-                "key": each.key,
-                "createdAt": each.created_at.isoformat(),
-                "isSigning": each.is_signing,
-            }
-            for each in published.keys
-        ],
-    }
-    _tell(arguments, document, "\n".join([f"keys of {published.origin}", *lines]))
+    lines = [f"keys of {published.origin}"]
+    for each in published.keys:
+        use = "signs" if each.is_signing else "verifies"
+        lines.append(f"  {each.created_at.isoformat()}  {use:<8}  {each.key}")
+    _tell(arguments, msgspec.to_builtins(published), "\n".join(lines))
     return 0
 
 
