@@ -27,7 +27,7 @@ from services.ledger.settings import Settings
 
 MIGRATIONS = PROJECTION.migrations
 
-# For the trail, those who search it, and the log: they wait for each other, and no booking for them.
+# For the trail, its readers and the log: they wait for each other, and no booking for them.
 TRAIL_CONNECTIONS = 4
 
 # How late a lot may be ended whose wake-up was lost; nothing is burnt of it meanwhile.
