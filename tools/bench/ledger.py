@@ -44,9 +44,11 @@ from services.ledger.app import MIGRATIONS
 from tools.bench import ledger_floor
 from tools.bench.figures import Outcome, Spread, ratios
 from tools.bench.findings import Figure, Finding
+from tools.bench.ledger_sealing import sealed, sealing
 
 SPEED_UP_TARGET = 4.0
 HOT_SHARE_TARGET = 0.8
+SEALING_SHARE_TARGET = 0.9
 PER_SECOND_TARGET = 10_000.0
 ACCOUNTS = 1_000
 PLENTY = 10**9
@@ -75,6 +77,9 @@ class Plan:
 Rates = dict[str, list[float]]
 ONE_EACH = f"one transaction each, {ledger_floor.CONNECTIONS} connections"
 FUNCTION = "one call of a function each, without deciding"
+UNSEALED = f"long run of batches of {max(BATCHES)}"
+SEALED = f"{UNSEALED}, sealed meanwhile"
+SEALING_JOBS = 5  # times as many: the sealer rests a second between two looks
 TOGETHER = f"{REPLICAS} consumers, batches of {max(BATCHES)}"
 
 
@@ -125,6 +130,9 @@ async def _round(
     for size in BATCHES:
         yield batched(size), await ledgers[0].book(_jobs(accounts, plan.jobs), size)
         yield hot(size), await ledgers[0].book(_jobs(accounts[:1], plan.jobs), size)
+    many = _jobs(accounts, SEALING_JOBS * plan.jobs), _jobs(accounts, SEALING_JOBS * plan.jobs)
+    yield UNSEALED, await ledgers[0].book(many[0], max(BATCHES))
+    yield SEALED, await ledgers[0].book_sealed(many[1], max(BATCHES))
     shares = [_jobs(accounts[n::REPLICAS], plan.jobs // REPLICAS) for n in range(REPLICAS)]
     yield TOGETHER, await _together(ledgers, shares, max(BATCHES))
 
@@ -153,6 +161,10 @@ def finding_of(rates: Rates) -> Finding:
         ]
         direct = ratios(ours, rates[FUNCTION])
         figures.append(Figure(f"{name} over the function", "times", direct))
+    share = ratios(rates[SEALED], rates[UNSEALED])
+    outcomes.append(
+        Outcome(f"{SEALED}, over not sealed", "times", share, SEALING_SHARE_TARGET, True)
+    )
     return Finding("ledger", WHAT, tuple(figures), tuple(outcomes))
 
 
@@ -176,8 +188,9 @@ class _Still:
 class Ledger:
     """A consumer of the ledger's, fed by hand with what stands in a partition of its own."""
 
-    def __init__(self, consumer: Consumer, number: int) -> None:
+    def __init__(self, consumer: Consumer, database: Database, number: int) -> None:
         self._consumer = consumer
+        self._database = database
         self._partition = Partition(Topic.GENERATION.value, uuid4(), number)
         self._next = 0
 
@@ -198,6 +211,15 @@ class Ledger:
     async def book(self, jobs: Sequence[tuple[UUID, UUID]], batch: int) -> float:
         """Transactions a second: all jobs are reserved, then captured."""
         return await _together([self], [jobs], batch)
+
+    async def book_sealed(self, jobs: Sequence[tuple[UUID, UUID]], batch: int) -> float:
+        """The same, beside the sealer, which is behind and stays so."""
+        before = await sealed(self._database)
+        async with sealing(self._database, SystemClock()):
+            rate = await self.book(jobs, batch)
+        if await sealed(self._database) == before:
+            raise RuntimeError("Nothing was sealed meanwhile: book more jobs.")
+        return rate
 
     async def feed(self, messages: Sequence[IncomingMessage], batch: int) -> None:
         """Consume messages, so many at once."""
@@ -313,7 +335,7 @@ async def _opened(dsn: str) -> AsyncIterator[list[Ledger]]:
     gc.set_threshold(*GC_THRESHOLDS)  # as in the running service
     try:
         yield [
-            Ledger(_consumer(database, clock, ids, random), number)
+            Ledger(_consumer(database, clock, ids, random), database, number)
             for number in range(ledger_floor.CONNECTIONS)
         ]
     finally:
