@@ -17,6 +17,7 @@ from services.ledger.api import trail as trail_api
 from services.ledger.handlers import discards, trail
 from services.ledger.handlers.booking import EXPIRY_CHANNEL
 from services.ledger.handlers.expiry import Expiry
+from services.ledger.handlers.log_metrics import LogMetrics
 from services.ledger.handlers.orders import Orders
 from services.ledger.handlers.receipts import Receipts
 from services.ledger.handlers.sealing import Sealer
@@ -70,6 +71,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         wakeups=runtime.wakeups,
         clock=runtime.clock,
         keys=keys,
+        metrics=LogMetrics(runtime.registry, runtime.clock),
     )
     runtime.background("sealer", sealer.run)
     settle = discards.create_settle(deadletters.refuse(consumers.NEVER_DISCARDED))

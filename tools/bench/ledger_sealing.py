@@ -9,11 +9,14 @@ from contextlib import asynccontextmanager, suppress
 from typing import cast
 from uuid import UUID
 
+from prometheus_client import CollectorRegistry
+
 from libs.events.names import Service, Topic
 from libs.events.transport import Bus, IncomingMessage, Partition
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database
 from libs.runtime.wakeups import Wakeups
+from services.ledger.handlers.log_metrics import LogMetrics
 from services.ledger.handlers.sealing import Sealer
 
 END = "SELECT coalesce(max(order_number), 0) + 1 FROM outbox"
@@ -62,7 +65,10 @@ async def sealing(database: Database, clock: Clock) -> AsyncIterator[None]:
     bus = cast("Bus", OutboxLog(database))
     # Never woken, and never in need of it: nothing here leaves the outbox.
     wakeups = Wakeups("", schema=Service.LEDGER.value, process_id=UUID(int=1), clock=clock)
-    sealer = Sealer(database=database, bus=bus, wakeups=wakeups, clock=clock, keys=None)
+    metrics = LogMetrics(CollectorRegistry(), clock)
+    sealer = Sealer(
+        database=database, bus=bus, wakeups=wakeups, clock=clock, keys=None, metrics=metrics
+    )
     task = asyncio.create_task(sealer.run())
     try:
         yield

@@ -29,6 +29,7 @@ from libs.runtime.outbox import RELAY_CHANNEL
 from libs.runtime.wakeups import Wakeups
 from services.ledger.domain.log import Leaf, grow
 from services.ledger.domain.receipts import answered_job
+from services.ledger.handlers.log_metrics import LogMetrics
 from services.ledger.ports import Keys
 from services.ledger.store import answered
 from services.ledger.store import log as store
@@ -74,13 +75,21 @@ class Sealer:
     """The sealing of one process; of several replicas one at a time does it."""
 
     def __init__(
-        self, *, database: Database, bus: Bus, wakeups: Wakeups, clock: Clock, keys: Keys | None
+        self,
+        *,
+        database: Database,
+        bus: Bus,
+        wakeups: Wakeups,
+        clock: Clock,
+        keys: Keys | None,
+        metrics: LogMetrics,
     ) -> None:
         self._database = database
         self._bus = bus
         self._wakeups = wakeups
         self._clock = clock
         self._keys = keys
+        self._metrics = metrics
         self._topics = [Topic.CREDITS.value, *(each.value for each in FACTS if keys)]
 
     async def run(self) -> None:
@@ -111,9 +120,10 @@ class Sealer:
         async with self._database.transaction() as transaction:
             connection = transaction.connection
             if not await store.try_alone(connection):
-                return Pass(messages=0, is_behind=False)
+                return Pass(messages=0, is_behind=False)  # another replica is at it
             is_pending = await store.has_pending(connection)  # asked before Kafka is
             messages, following = await self._fetch(connection, log)
+            size = None
             if messages:
                 await inbox.enter(
                     transaction,
@@ -123,7 +133,8 @@ class Sealer:
                     event_ids=[],
                     order_keys=[],
                 )
-                await self._take(transaction, await _read(messages))
+                size = await self._take(transaction, await _read(messages))
+        self._metrics.looked(size)
         return Pass(messages=len(messages), is_behind=is_pending or len(messages) >= RECORDS_MAX)
 
     async def _fetch(
@@ -148,20 +159,22 @@ class Sealer:
             following[partition] = place, stop
         return messages, following
 
-    async def _take(self, transaction: Transaction, read: _Read) -> None:
+    async def _take(self, transaction: Transaction, read: _Read) -> int | None:
+        """Write down what was read; answers the log's size if it has grown."""
         connection = transaction.connection
         await self._note_answers(transaction, read.others)
         await store.keep(connection, read.of_jobs)
         sealed = await store.positions(connection, read.leaves)
         leaves = [leaf for event_id, leaf in read.leaves.items() if event_id not in sealed]
         if not leaves:
-            return
+            return None
         head = await store.head(connection)
         size = 0 if head is None else head.size
         growth = grow(size, await store.edge(connection, size), leaves)
         event = transaction.publish(growth.seal())
         await store.write(connection, growth, event.id, event.time)
         logger.info("log_sealed", position=growth.position, size=growth.size)
+        return growth.size
 
     async def _note_answers(
         self, transaction: Transaction, events: Sequence[Event[Payload]]

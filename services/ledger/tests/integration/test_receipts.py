@@ -185,6 +185,18 @@ async def test_checkpoints_and_proofs_are_everybodys(sealing: RunningLedger) -> 
     assert (await sealing.client.get("/api/log/proof/inclusion/-1")).status_code == 400
 
 
+async def test_the_metrics_tell_how_long_ago_the_sealer_has_looked(sealing: RunningLedger) -> None:
+    account_id = uuid4()
+    request = facts(account_id, uuid4())
+    await sealing.tell(Topic.IDENTITY, registered(account_id))
+    await sealing.tell(Topic.GENERATION, requested(request), delivered(request))
+    await receipt(sealing, request.job_id, person(account_id))
+    lines = (await sealing.client.get("/metrics")).text.splitlines()
+    told = dict(line.split(" ") for line in lines if line.startswith("daygen_log_"))
+    assert float(told["daygen_log_size"]) == 3
+    assert 0 <= float(told["daygen_log_look_age_seconds"]) < DEADLINE_SECONDS
+
+
 async def test_without_keys_there_are_no_receipts_and_the_answer_says_so(
     running: RunningLedger,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from infra.kafka import topics
 from infra.local.cluster import LocalCluster
@@ -40,6 +41,7 @@ from services.ledger import consumers
 from services.ledger.app import MIGRATIONS
 from services.ledger.domain.errors import BrokenLogError
 from services.ledger.handlers import sealing
+from services.ledger.handlers.log_metrics import LogMetrics
 from services.ledger.handlers.sealing import Sealer
 from services.ledger.projections import follow_seals
 from services.ledger.rebuild import PROJECTION
@@ -85,6 +87,7 @@ def sealer(streams: Streams, bus: KafkaBus, database: Any = None) -> Sealer:
         wakeups=streams.wakeups,
         clock=streams.clock,
         keys=lambda: KEYRING,
+        metrics=LogMetrics(CollectorRegistry(), streams.clock),
     )
 
 
