@@ -104,6 +104,8 @@ class Service(StrEnum):
 
 TRAIL_GROUP = f"{Service.LEDGER.consumer_group}.trail"
 """Consumer group of the trail, beside the ledger's own."""
+LOG_GROUP = f"{Service.LEDGER.consumer_group}.log"
+"""Whose positions say how far the ledger's log is sealed: it is read in no group of Kafka's."""
 
 HEADER_CONTENT_TYPE = "content-type"
 HEADER_DEAD_LETTER_CONSUMER = "daygen-consumer"

@@ -23,7 +23,7 @@ from services.ledger.handlers.receipts import Receipts
 from services.ledger.handlers.sealing import Sealer
 from services.ledger.handlers.stories import Stories
 from services.ledger.ports import Keys
-from services.ledger.rebuild import PROJECTION, TRAIL
+from services.ledger.rebuild import LOG, PROJECTION, TRAIL
 from services.ledger.settings import Settings
 
 MIGRATIONS = PROJECTION.migrations
@@ -38,7 +38,7 @@ EXPIRY_HORIZON_SECONDS = 30.0
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
     settings = settings or Settings.load()
     runtime = Runtime(Service.LEDGER, settings, parts, migrations=MIGRATIONS)
-    for projection in (PROJECTION, TRAIL):
+    for projection in (PROJECTION, LOG, TRAIL):
         runtime.verify(projection)
     runtime.remember(consumers.create_history(runtime.clock))
     handler = consumers.create_handler(runtime.clock, runtime.ids)

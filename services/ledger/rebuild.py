@@ -6,7 +6,7 @@ from typing import Final
 
 from libs.events.credits import CreditsEvent, JobCreditsEvent
 from libs.events.envelope import Event
-from libs.events.names import TRAIL_GROUP, EventType, Service, Topic
+from libs.events.names import LOG_GROUP, TRAIL_GROUP, EventType, Service, Topic
 from libs.events.payload import Payload
 from libs.events.recorded import ENVELOPES, recorded_without_person
 from libs.events.registry import EVENTS
@@ -58,6 +58,24 @@ def _table(name: str, *key: str, where: str = "true") -> Table:
     return Table(name=name, key=key, loaded=store.COLUMNS[name], where=where)
 
 
+LOG: Final = Projection(
+    service=Service.LEDGER,
+    migrations=MIGRATIONS,
+    tables=(
+        Table(name="seal", key=("position",)),
+        Table(name="leaf", key=("position",)),
+        Table(name="tile", key=("level", "number")),
+    ),
+    passes=(
+        Pass(
+            topics=(Topic.OPERATIONS,),
+            types=frozenset({EventType.LOG_SEALED}),
+            reach=Reach.SAID,
+            apply=projections.follow_seals,
+        ),
+    ),
+    group=LOG_GROUP,
+)
 TRAIL: Final = Projection(
     service=Service.LEDGER,
     migrations=MIGRATIONS,
@@ -82,9 +100,6 @@ PROJECTION: Final = Projection(
         _table("transaction", "account_id", "account_version"),
         _table("remark", "transaction_id"),
         _table("entry", "account_id", "account_version", "line"),
-        Table(name="seal", key=("position",)),
-        Table(name="leaf", key=("position",)),
-        Table(name="tile", key=("level", "number")),
     ),
     passes=(
         Pass(
@@ -93,12 +108,6 @@ PROJECTION: Final = Projection(
             reach=Reach.SAID,
             apply=projections.follow,
             loader=BookRows,
-        ),
-        Pass(
-            topics=(Topic.OPERATIONS,),
-            types=frozenset({EventType.LOG_SEALED}),
-            reach=Reach.SAID,
-            apply=projections.follow_seals,
         ),
     ),
 )

@@ -16,7 +16,8 @@ from libs.events.names import Service
 from libs.runtime.rebuild.projection import Projection
 
 PROJECTIONS: Final = {service.value: (service, "PROJECTION") for service in Service} | {
-    "trail": (Service.LEDGER, "TRAIL")
+    "log": (Service.LEDGER, "LOG"),
+    "trail": (Service.LEDGER, "TRAIL"),
 }
 """Each by its name: whose it is, and what that service's rebuild.py calls it."""
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from libs.events.envelope import Event
 from libs.events.generation import GenerationCompleted, GenerationFailed
-from libs.events.names import EventType, Service, Topic
+from libs.events.names import LOG_GROUP, EventType, Service, Topic
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY, UndecodableEventError
 from libs.events.transport import Bus, IncomingMessage, Log, Partition
@@ -34,7 +34,6 @@ from services.ledger.ports import Keys
 from services.ledger.store import answered
 from services.ledger.store import log as store
 
-NAME: Final = f"{Service.LEDGER.consumer_group}.log"
 FACTS: Final = (Topic.GENERATION, Topic.IDENTITY)  # read only once there are keys
 RECORDS_MAX: Final = 4_000  # a seal names its leaves: so many fit into one event
 HASHED_AT_ONCE: Final = 100  # about a millisecond: what else the process does goes on in between
@@ -127,7 +126,7 @@ class Sealer:
             if messages:
                 await inbox.enter(
                     transaction,
-                    NAME,
+                    LOG_GROUP,
                     expected={each: place for each, (place, _) in following.items()},
                     following={each: place for each, (_, place) in following.items()},
                     event_ids=[],
@@ -142,7 +141,7 @@ class Sealer:
     ) -> tuple[list[IncomingMessage], dict[Partition, tuple[int, int]]]:
         """The next messages, and of each partition of theirs from where and up to where."""
         extents = await log.extents(self._topics)
-        stored = await positions.load(connection, NAME, list(extents))
+        stored = await positions.load(connection, LOG_GROUP, list(extents))
         messages: list[IncomingMessage] = []
         following: dict[Partition, tuple[int, int]] = {}
         for partition, extent in extents.items():
