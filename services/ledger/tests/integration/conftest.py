@@ -15,6 +15,7 @@ from libs.events.bus import KafkaBus
 from libs.events.credits import CreditsEvent
 from libs.events.envelope import Event, encode
 from libs.events.names import Service, Topic
+from libs.events.operations import LogSealed
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY
 from libs.events.testing import event as event_of
@@ -59,9 +60,10 @@ class Ledger(Struct):
             await handler(transaction, events)
 
     async def published(self) -> list[Event[Payload]]:
-        """The credits events so far, in order."""
+        """The events so far, in order, without the seals of a log that is a pace behind."""
         rows = await self.streams.published()
-        return [REGISTRY.decode(encoded) for event_id, encoded in rows if event_id]
+        events = [REGISTRY.decode(encoded) for event_id, encoded in rows if event_id]
+        return [each for each in events if not isinstance(each.data, LogSealed)]
 
     async def told(self) -> list[CreditsEvent]:
         """Their data."""
