@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from infra.kafka import topics
@@ -40,11 +41,13 @@ from libs.runtime.testing_recovery import (
 from services.ledger import consumers
 from services.ledger.app import MIGRATIONS
 from services.ledger.domain.errors import BrokenLogError
+from services.ledger.domain.log import Leaf, grow
 from services.ledger.handlers import sealing
 from services.ledger.handlers.log_metrics import LogMetrics
 from services.ledger.handlers.sealing import Sealer
 from services.ledger.projections import follow_seals
 from services.ledger.rebuild import LOG
+from services.ledger.store import log
 from services.ledger.tests.builders import ADMIN, facts, registered, requested
 from services.ledger.tests.integration.test_booking import history
 
@@ -258,10 +261,11 @@ async def test_a_seal_that_does_not_fit_is_refused(streams: Streams, bus: KafkaB
     await book(streams, bus, 10)
     await seal(streams, bus)
     _, (told,) = await published(streams)
-    later = LogSealed(position=told.size + 1, size=told.size + 2, root=told.root, leaves=())
-    wrong = LogSealed(
-        position=told.size, size=told.size + 1, root=told.root, leaves=told.leaves[:1]
-    )
+    async with streams.database.read() as connection:
+        edge = await log.edge(connection, told.size)
+    right = grow(told.size, edge, [Leaf(uuid4(), bytes(32))]).seal()
+    later = replace(right, position=told.size + 5)
+    wrong = replace(right, root=told.root)
     for each in (later, wrong):
         async with streams.database.read() as connection:
             with pytest.raises(BrokenLogError):
