@@ -2,6 +2,7 @@
 
 from libs.events.operations import (
     Circuit,
+    LogSealed,
     MessageDiscarded,
     MessageParked,
     MessageRedriven,
@@ -45,4 +46,11 @@ def price_book_added(event: PriceBookAdded, telling: Telling) -> str:
     start = moment(event.effective_from)
     return f"Price book {event.version} was added, in force from {start}." + telling.inside(
         f"by {event.actor}, sha256 {event.sha256}"
+    )
+
+
+def log_sealed(event: LogSealed, telling: Telling) -> str:
+    count = plural(len(event.leaves), "booking")
+    return f"{count} became part of the log, which has {event.size} now." + telling.inside(
+        f"from position {event.position} on, root {event.root}"
     )

@@ -48,6 +48,7 @@ SENTENCES: Final[Mapping[type[Payload], Say]] = {
     operations.MessageRedriven: of_operations.redriven,
     operations.MessageDiscarded: of_operations.discarded,
     operations.PriceBookAdded: of_operations.price_book_added,
+    operations.LogSealed: of_operations.log_sealed,
 }
 
 
