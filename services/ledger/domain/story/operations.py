@@ -51,6 +51,6 @@ def price_book_added(event: PriceBookAdded, telling: Telling) -> str:
 
 def log_sealed(event: LogSealed, telling: Telling) -> str:
     count = plural(len(event.leaves), "booking")
-    return f"{count} became part of the log, which has {event.size} now." + telling.inside(
+    return f"The log took in {count}, and has {event.size} now." + telling.inside(
         f"from position {event.position} on, root {event.root}"
     )
