@@ -50,6 +50,6 @@ def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
             answers = operation["responses"]
             if "HTTPValidationError" in str(answers.get("422")):
                 del answers["422"]
-                answers["400"] = _PROBLEM_ANSWER
+                answers.setdefault("400", _PROBLEM_ANSWER)
             answers.setdefault("default", _PROBLEM_ANSWER)
     return document

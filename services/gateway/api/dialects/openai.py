@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 
 from libs.events.generation import Operation
 from libs.runtime.auth import Principal
@@ -58,6 +59,19 @@ class ImagesObject(Body):
     data: list[ImageObject]
 
 
+class ErrorObject(Body):
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorBody(Body):
+    """A refusal, as OpenAI's clients read it."""
+
+    error: ErrorObject
+
+
 class ModelObject(Body):
     id: str
     object: Literal["model"] = "model"
@@ -70,30 +84,71 @@ class ModelsObject(Body):
     data: list[ModelObject]
 
 
+_ERROR: Final = {
+    "description": "A refusal",
+    "content": {
+        "application/json": {
+            "schema": {"$ref": "#/components/schemas/ErrorBody"},
+            "example": {
+                "error": {
+                    "message": "Insufficient credits: 1 needed, 0 available",
+                    "type": "insufficient_quota",
+                    "param": None,
+                    "code": "insufficient_quota",
+                }
+            },
+        },
+        # What refuses before a route is found: too large a body.
+        "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}},
+    },
+}
+ERRORS: Final[dict[int | str, dict[str, Any]]] = {
+    400: {**_ERROR, "model": ErrorBody},
+    "default": _ERROR,
+}
+
+Handle = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
 class OpenAIRoute(CostingRoute):
-    """A route whose errors are in OpenAI's words, and never repeated where that would buy again."""
+    """A route whose errors are in OpenAI's words."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
+    def get_route_handler(self) -> Handle:
+        return _in_dialect(super().get_route_handler())
 
-        async def handle_in_dialect(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except DomainError as error:
-                return _refused(request, error)
-            except RequestValidationError as error:
-                return _error(request, 400, "invalid_request", validation_sentence(error.errors()))
-            except HTTPException as error:
-                return _error(request, error.status_code, "invalid_request", str(error.detail))
 
-        return handle_in_dialect
+class OpenAIReading(APIRoute):
+    """The same, for what costs nothing."""
+
+    def get_route_handler(self) -> Handle:
+        return _in_dialect(super().get_route_handler())
+
+
+def _in_dialect(handle: Handle) -> Handle:
+    async def handle_in_dialect(request: Request) -> Response:
+        try:
+            return await handle(request)
+        except DomainError as error:
+            return _refused(request, error)
+        except RequestValidationError as error:
+            return _error(request, 400, "invalid_request", validation_sentence(error.errors()))
+        except HTTPException as error:
+            return _error(request, error.status_code, "invalid_request", str(error.detail))
+
+    return handle_in_dialect
 
 
 def create_router(desk: Desk, callers: Callers) -> APIRouter:
     """The routes of `/v1`."""
-    router = APIRouter(prefix="/v1", tags=["openai"], route_class=OpenAIRoute)
+    router = APIRouter(prefix="/v1", tags=["openai"], responses=ERRORS)
+    router.include_router(_images_router(desk, callers))
+    router.include_router(_models_router(callers))
+    return router
+
+
+def _images_router(desk: Desk, callers: Callers) -> APIRouter:
+    router = APIRouter(route_class=OpenAIRoute)
     Costing = Annotated[Principal, Depends(callers.costing)]  # noqa: N806  # a type
-    Caller = Annotated[Principal, Depends(callers.known)]  # noqa: N806  # a type
     Files = Annotated[Sent, Depends(read_sent)]  # noqa: N806  # a type
 
     async def make(
@@ -119,6 +174,13 @@ def create_router(desk: Desk, callers: Callers) -> APIRouter:
     async def edit(caller: Costing, sent: Files, key: IdempotencyKey = None) -> Response:
         """Change pictures with any model that can."""
         return await make(caller, sent, key, Operation.EDIT, "/v1/images/edits")
+
+    return router
+
+
+def _models_router(callers: Callers) -> APIRouter:
+    router = APIRouter(route_class=OpenAIReading)
+    Caller = Annotated[Principal, Depends(callers.known)]  # noqa: N806  # a type
 
     @router.get("/models", response_model=ModelsObject)
     async def list_models(_caller: Caller) -> Response:
