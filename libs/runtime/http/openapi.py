@@ -23,7 +23,22 @@ _PROBLEM: Final[dict[str, Any]] = {
 }
 _PROBLEM_ANSWER: Final[dict[str, Any]] = {
     "description": "A problem",
-    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    "content": {
+        "application/problem+json": {
+            "schema": {"$ref": "#/components/schemas/Problem"},
+            "example": {
+                "type": "urn:daygen:problem:invalid_request",
+                "title": "Bad Request",
+                "status": 400,
+                "detail": "Prompt is required",
+                "instance": "/api/jobs",
+                "code": "invalid_request",
+                "error": "Prompt is required",
+                "message": "Prompt is required",
+                "requestId": "01a1fed6-b1f0-77c3-8006-d01abb2a0520",
+            },
+        }
+    },
 }
 _FRAMEWORK_SCHEMAS: Final = ("HTTPValidationError", "ValidationError")
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 import schemathesis
@@ -30,13 +31,30 @@ PROMISES = CHECKS.get_by_names([
 ])  # fmt: skip
 
 
-def operations(document: dict[str, object]) -> Iterator[schemathesis.APIOperation]:
+def operations(document: dict[str, Any]) -> Iterator[schemathesis.APIOperation]:
     schema = schemathesis.openapi.from_dict(document)
     theirs = {route.path for route in OWNED} | {ENDLESS, "/assets/{key}"}
     for found in schema.get_all_operations():
         operation = found.ok()
         if operation.path not in theirs and (operation.method, operation.path) != OURSELVES:
             yield operation
+
+
+def undocumented(document: dict[str, Any]) -> list[str]:
+    """Operations that lack a summary, an error body with an example, or an example request."""
+    return [
+        f"{method} {path}"
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if not operation.get("summary")
+        or not all(
+            "example" in media
+            for media in (
+                *operation.get("requestBody", {}).get("content", {}).values(),
+                *list(operation["responses"]["default"]["content"].values())[:1],
+            )
+        )
+    ]
 
 
 def attack(gateway: RunningGateway, person: Person, operation: schemathesis.APIOperation) -> None:
@@ -73,6 +91,7 @@ async def test_whatever_is_sent_is_answered_as_the_document_says(start_gateway: 
     admin = await gateway.admin()
     document = (await gateway.client.get("/openapi.json")).json()
     broken: list[str] = []
+    assert undocumented(document) == []
     found = list(operations(document))
     assert len(found) > 40
     for operation in found:
