@@ -52,7 +52,7 @@ async def test_the_official_client_works_with_an_api_key_of_ours(system: System)
             assert opened(changed.data[0].b64_json).width > 1
             await refusals(client, url)
         balance = await person.call("GET", "/api/credits/balance")
-        assert balance["credits"] == 10 - len(MODELS) - 2 - 1
+        assert balance["available"] == 10 - len(MODELS) - 2 - 1
         listed = (await person.call("GET", "/api/r2files"))["items"]
         assert len(listed) == len(MODELS) + 2 + 1
 

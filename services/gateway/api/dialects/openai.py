@@ -10,12 +10,12 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict
 
 from libs.events.generation import Operation
 from libs.runtime.auth import Principal
 from libs.runtime.errors import DomainError, Kind, TooManyRequests
 from libs.runtime.http import STATUS_OF, JsonResponse, validation_sentence
-from services.gateway.api.bodies import Body
 from services.gateway.api.callers import Callers
 from services.gateway.api.costing import CostingRoute
 from services.gateway.api.generations import Desk, IdempotencyKey
@@ -46,7 +46,13 @@ _AUTOMATIC: Final = ("size", "quality", "background", "moderation")  # `auto` sa
 _OURS: Final = ("response_format", "stream", "partial_images", "user")
 
 
-class ImageObject(Body):
+class Wire(BaseModel):
+    """Names as they are: this dialect has no capitals."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class ImageObject(Wire):
     """A picture, by value or by address."""
 
     b64_json: str | None = None
@@ -54,32 +60,32 @@ class ImageObject(Body):
     revised_prompt: str | None = None
 
 
-class ImagesObject(Body):
+class ImagesObject(Wire):
     created: int
     data: list[ImageObject]
 
 
-class ErrorObject(Body):
+class ErrorObject(Wire):
     message: str
     type: str
     param: str | None
     code: str
 
 
-class ErrorBody(Body):
+class ErrorBody(Wire):
     """A refusal, as OpenAI's clients read it."""
 
     error: ErrorObject
 
 
-class ModelObject(Body):
+class ModelObject(Wire):
     id: str
     object: Literal["model"] = "model"
     created: int = SINCE
     owned_by: str
 
 
-class ModelsObject(Body):
+class ModelsObject(Wire):
     object: Literal["list"] = "list"
     data: list[ModelObject]
 
