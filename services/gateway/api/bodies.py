@@ -1,12 +1,14 @@
 """Bodies that cross the HTTP edge. Fields are named in camel case, as the web client reads them."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from libs.events.generation import Operation
 from services.gateway.domain.inputs import Given
 from services.gateway.domain.orders import Draft
 
@@ -123,9 +125,29 @@ class JobCredits(Body):
     price_book_version: int
 
 
+JobType = Literal["IMAGE_GENERATION", "IMAGE_EDIT", "IMAGE_UPSCALE", "VIDEO_GENERATION"]
+
+_TYPES: Final[Mapping[Operation, JobType]] = {
+    Operation.IMAGE: "IMAGE_GENERATION",
+    Operation.UPSCALE: "IMAGE_UPSCALE",
+    Operation.VIDEO: "VIDEO_GENERATION",
+}
+
+
+def type_of(operation: str) -> JobType:
+    """What the web client calls jobs of an operation."""
+    return _TYPES.get(Operation(operation), "IMAGE_EDIT")
+
+
+OPERATIONS_OF: Final[Mapping[JobType, list[str]]] = {
+    kind: [each.value for each in Operation if type_of(each) == kind] for kind in get_args(JobType)
+}
+
+
 class JobBody(Body):
     id: UUID
     job_id: UUID
+    type: JobType
     operation: str
     provider: str
     model: str

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
@@ -10,13 +11,17 @@ from starlette.responses import StreamingResponse
 
 from libs.runtime.auth import Principal
 from libs.runtime.http import JsonResponse
-from services.gateway.api.bodies import JobBody
+from libs.runtime.paging import Position, decode_cursor, page
+from services.gateway.api.bodies import OPERATIONS_OF, JobBody, JobType
 from services.gateway.api.callers import Callers
 from services.gateway.api.views import JobViews
+from services.gateway.domain.jobs import Status
 from services.gateway.handlers.errors import JobNotFound
 from services.gateway.handlers.generations import Generations
 from services.gateway.handlers.streams import Stream, Streams, Told
 from services.gateway.store.feed import Listener
+
+PAGE_MAX: Final = 200
 
 _RECONNECT_MS: Final = 2_000
 _HEARTBEAT: Final = b": still here\n\n"
@@ -44,6 +49,40 @@ def create_router(
     """The routes of `/api/jobs/{id}`."""
     router = APIRouter(prefix="/api/jobs", tags=["jobs"])
     Caller = Annotated[Principal, Depends(callers.known)]  # noqa: N806  # a type, made at start
+
+    @router.get("", response_model=list[JobBody])
+    async def list_jobs(
+        caller: Caller,
+        limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
+        cursor: Annotated[str | None, Query(description="From the header `Link`.")] = None,
+        kind: Annotated[JobType | None, Query(alias="type")] = None,
+        status: Annotated[Status | None, Query()] = None,
+    ) -> Response:
+        """The caller's jobs, the newest first; the next page stands in the header `Link`."""
+        rows = await generations.list(
+            caller.user_id,
+            after=decode_cursor(cursor),
+            operations=kind and OPERATIONS_OF[kind],
+            status=status,
+            limit=limit + 1,
+        )
+        listed = page(rows, limit, lambda job: Position(job.created_at, job.job_id))
+        headers = {}
+        if listed.next_cursor is not None:
+            wishes = {"type": kind, "status": status and status.value}
+            said = {name: value for name, value in wishes.items() if value}
+            query = urlencode({**said, "limit": limit, "cursor": listed.next_cursor})
+            headers["Link"] = f'</api/jobs?{query}>; rel="next"'
+        return JsonResponse([views.job(job, job.state) for job in listed.rows], headers=headers)
+
+    @router.delete("/{job_id}", status_code=202, response_model=JobBody)
+    @router.post("/{job_id}/cancel", status_code=202, response_model=JobBody)
+    async def cancel_job(job_id: str, caller: Caller) -> Response:
+        """Ask for a job's end: it shows when that is decided. One that has ended stays as it is."""
+        job = await generations.cancel(_job_id(job_id), caller.user_id)
+        return JsonResponse(
+            views.job(job, job.state), status_code=200 if job.state.is_final else 202
+        )
 
     @router.get("/{job_id}", response_model=JobBody)
     async def read_job(job_id: str, caller: Caller) -> Response:

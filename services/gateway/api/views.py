@@ -8,6 +8,7 @@ from services.gateway.api.bodies import (
     JobCredits,
     JobMetadata,
     UserBody,
+    type_of,
 )
 from services.gateway.domain.jobs import JobState, Status
 from services.gateway.store.accounts import User
@@ -44,6 +45,7 @@ class JobViews:
         return JobBody(
             id=job.job_id,
             job_id=job.job_id,
+            type=type_of(job.operation),
             operation=job.operation,
             provider=job.provider,
             model=job.model,

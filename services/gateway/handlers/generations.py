@@ -7,10 +7,12 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from libs.events.generation import GenerationCancelRequested
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database, DatabaseUnavailable
 from libs.runtime.errors import DomainError
 from libs.runtime.ids import Ids
+from libs.runtime.paging import Position
 from libs.runtime.wakeups import Wakeups
 from services.gateway.domain.admission import (
     Admitted,
@@ -127,6 +129,46 @@ class Generations:
             job = await jobs.find_own_job(connection, job_id, user_id)
         if job is None:
             raise JobNotFound
+        return job
+
+    async def list(
+        self,
+        user_id: UUID,
+        *,
+        after: Position,
+        operations: Sequence[str] | None,
+        status: Status | None,
+        limit: int,
+    ) -> Sequence[OwnJob]:
+        """A user's jobs behind a position, the newest first."""
+        async with self._database.read() as connection:
+            return await jobs.list_own_jobs(
+                connection,
+                user_id,
+                after=after,
+                operations=operations,
+                status=status,
+                limit=limit,
+            )
+
+    async def cancel(self, job_id: UUID, user_id: UUID) -> OwnJob:
+        """Ask for a job's end. Generation decides it: too late is charged as if nobody had asked.
+
+        Raises:
+            JobNotFound: there is none, or it is somebody else's.
+        """
+        async with self._database.transaction() as transaction:
+            found = await jobs.lock_own_job(transaction.connection, job_id, user_id)
+            if found is None:
+                raise JobNotFound
+            account_id, job = found
+            if not job.state.is_final and job.state.answer is None:
+                transaction.publish(
+                    GenerationCancelRequested(
+                        job_id=job_id, account_id=account_id, user_id=user_id
+                    ),
+                    correlation_id=job_id,
+                )
         return job
 
     async def completed(self, job_id: UUID, user_id: UUID, *, patience: timedelta) -> OwnJob:

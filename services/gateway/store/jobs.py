@@ -1,5 +1,6 @@
 """Jobs, as their owners read them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,15 +10,26 @@ from asyncpg import Record
 from msgspec import Struct
 
 from libs.runtime.db import Connection
+from libs.runtime.paging import Position
 from services.gateway.domain.jobs import Answer, Charge, JobState, Listing, Stage, Status
 
 STATE_COLUMNS = "status, stage, progress, answer, charge, listing, recorded_at"
 
+_OWN = f"""job_id, operation, provider, model, prompt, units, unit_credits, price_book_version,
+           created_at, deadline_at, {STATE_COLUMNS}"""
 SELECT_JOB = f"""
-    SELECT job_id, operation, provider, model, prompt, units, unit_credits, price_book_version,
-           created_at, deadline_at, {STATE_COLUMNS}
-      FROM job WHERE job_id = $1 AND user_id = $2
+    SELECT {_OWN} FROM job WHERE job_id = $1 AND user_id = $2
 """  # noqa: S608  -- put together from constants of this module alone
+SELECT_JOBS = f"""
+    SELECT {_OWN} FROM job
+     WHERE user_id = $1 AND (created_at, job_id) < ($2, $3)
+       AND ($4::text[] IS NULL OR operation = ANY($4)) AND ($5::text IS NULL OR status = $5)
+     ORDER BY created_at DESC, job_id DESC LIMIT $6
+"""  # noqa: S608  -- as above
+# Locked, so that a job's end and its cancellation have an order.
+LOCK_JOB = f"""
+    SELECT account_id, {_OWN} FROM job WHERE job_id = $1 AND user_id = $2 FOR UPDATE
+"""  # noqa: S608  -- as above
 SELECT_STATE = f"SELECT {STATE_COLUMNS} FROM job WHERE job_id = $1"  # noqa: S608  -- as above
 
 
@@ -41,6 +53,30 @@ async def find_own_job(connection: Connection, job_id: UUID, user_id: UUID) -> O
     """A user's job; none when it is somebody else's."""
     row = await connection.fetchrow(SELECT_JOB, job_id, user_id)
     return None if row is None else own_job(row)
+
+
+async def list_own_jobs(
+    connection: Connection,
+    user_id: UUID,
+    *,
+    after: Position,
+    operations: Sequence[str] | None,
+    status: Status | None,
+    limit: int,
+) -> list[OwnJob]:
+    """A user's jobs behind a position, the newest first."""
+    rows = await connection.fetch(
+        SELECT_JOBS, user_id, after.at, after.id, operations, status, limit
+    )
+    return [own_job(row) for row in rows]
+
+
+async def lock_own_job(
+    connection: Connection, job_id: UUID, user_id: UUID
+) -> tuple[UUID, OwnJob] | None:
+    """The paying account and the job, which stays as it is until the transaction's end."""
+    row = await connection.fetchrow(LOCK_JOB, job_id, user_id)
+    return None if row is None else (row["account_id"], own_job(row))
 
 
 async def find_state(connection: Connection, job_id: UUID) -> JobState | None:

@@ -1,0 +1,58 @@
+"""A user's jobs as a list, and jobs that are called off."""
+
+from uuid import UUID, uuid4
+
+from libs.events.generation import FailureCode, GenerationCancelRequested
+from services.gateway.tests.integration.conftest import RunningGateway
+from services.gateway.tests.integration.test_jobs import failure, job_in
+
+
+async def test_jobs_are_listed_page_by_page_the_newest_first(gateway: RunningGateway) -> None:
+    ada, bob = await gateway.sign_up(), await gateway.sign_up()
+    made = [str(await ada.start_job()) for _ in range(5)]
+    await bob.start_job()
+    listed: list[str] = []
+    path = "/api/jobs?limit=2"
+    while path:
+        answer = await ada.get(path)
+        assert answer.status_code == 200, answer.text
+        listed += [each["id"] for each in answer.json()]
+        path = answer.headers.get("link", "").partition("<")[2].partition(">")[0]
+    assert listed == made[::-1]
+    assert (await ada.get("/api/jobs?cursor=nonsense")).json()["code"] == "invalid_cursor"
+
+
+async def test_a_list_can_be_of_one_type_or_status(gateway: RunningGateway) -> None:
+    ada = await gateway.sign_up()
+    await ada.start_job()
+    assert (await ada.get("/api/jobs")).json()[0]["type"] == "IMAGE_GENERATION"
+    for query, count in (
+        ("type=IMAGE_GENERATION", 1), ("type=VIDEO_GENERATION", 0), ("type=IMAGE_EDIT", 0),
+        ("status=PENDING", 1), ("status=COMPLETED", 0),
+    ):  # fmt: skip
+        assert len((await ada.get(f"/api/jobs?{query}")).json()) == count, query
+    assert (await ada.get("/api/jobs?type=SONG")).status_code == 400
+
+
+async def test_a_job_is_called_off_by_its_owner_alone(gateway: RunningGateway) -> None:
+    ada, bob = await gateway.sign_up(), await gateway.sign_up()
+    job_id = await ada.start_job()
+    for path in (f"/api/jobs/{job_id}", f"/api/jobs/{uuid4()}", "/api/jobs/none"):
+        assert (await bob.delete(path)).status_code == 404
+    answer = await ada.delete(f"/api/jobs/{job_id}")
+    assert (answer.status_code, answer.json()["status"]) == (202, "PENDING")
+    answer = await ada.post(f"/api/jobs/{job_id}/cancel", {})
+    assert answer.status_code == 202
+    asked = [e for e in await gateway.published() if isinstance(e, GenerationCancelRequested)]
+    assert {(e.job_id, e.account_id, e.user_id) for e in asked} == {
+        (job_id, ada.user_id, ada.user_id)
+    }
+
+    await gateway.tell(*failure(await gateway.facts(job_id), FailureCode.CANCELLED))
+    await job_in(ada, job_id, "CANCELLED")
+    answer = await ada.delete(f"/api/jobs/{job_id}")
+    assert (answer.status_code, answer.json()["status"]) == (200, "CANCELLED")
+    again = [e for e in await gateway.published() if isinstance(e, GenerationCancelRequested)]
+    assert len(again) == len(asked)
+    assert UUID(answer.json()["id"]) == job_id
+    assert await ada.credits() == 20
