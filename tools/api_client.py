@@ -64,7 +64,7 @@ class ApiClient:
         path: str,
         *,
         json: Json | None = None,
-        data: bytes | None = None,
+        data: bytes | aiohttp.FormData | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Json:
         """A JSON answer.
@@ -84,7 +84,7 @@ class ApiClient:
         path: str,
         *,
         json: Json | None = None,
-        data: bytes | None = None,
+        data: bytes | aiohttp.FormData | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, Json]:
         """Status and JSON body, whatever they are."""

@@ -104,7 +104,12 @@ class LumaSimulator(Simulator):
                 session.get(str(url)) as response,
             ):
                 response.raise_for_status()
-                return await response.content.read(PICTURE_BYTES_MAX)
+                content = bytearray()
+                async for chunk in response.content.iter_any():  # a read answers what has come
+                    content += chunk
+                    if len(content) > PICTURE_BYTES_MAX:
+                        raise ValueError("too large")
+                return bytes(content)
         except (aiohttp.ClientError, TimeoutError, ValueError):
             raise Refusal(JSONResponse({"detail": "Could not fetch the image"}, 400)) from None
 
