@@ -50,30 +50,7 @@ def create_router(
     router = APIRouter(prefix="/api/jobs", tags=["jobs"])
     Caller = Annotated[Principal, Depends(callers.known)]  # noqa: N806  # a type, made at start
 
-    @router.get("", response_model=list[JobBody])
-    async def list_jobs(
-        caller: Caller,
-        limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
-        cursor: Annotated[str | None, Query(description="From the header `Link`.")] = None,
-        kind: Annotated[JobType | None, Query(alias="type")] = None,
-        status: Annotated[Status | None, Query()] = None,
-    ) -> Response:
-        """The caller's jobs, the newest first; the next page stands in the header `Link`."""
-        rows = await generations.list(
-            caller.user_id,
-            after=decode_cursor(cursor),
-            operations=kind and OPERATIONS_OF[kind],
-            status=status,
-            limit=limit + 1,
-        )
-        listed = page(rows, limit, lambda job: Position(job.created_at, job.job_id))
-        headers = {}
-        if listed.next_cursor is not None:
-            wishes = {"type": kind, "status": status and status.value}
-            said = {name: value for name, value in wishes.items() if value}
-            query = urlencode({**said, "limit": limit, "cursor": listed.next_cursor})
-            headers["Link"] = f'</api/jobs?{query}>; rel="next"'
-        return JsonResponse([views.job(job, job.state) for job in listed.rows], headers=headers)
+    _add_list(router, generations, views, callers)
 
     @router.delete("/{job_id}", status_code=202, response_model=JobBody)
     @router.post("/{job_id}/cancel", status_code=202, response_model=JobBody)
@@ -108,6 +85,37 @@ def create_router(
         )
 
     return router
+
+
+def _add_list(
+    router: APIRouter, generations: Generations, views: JobViews, callers: Callers
+) -> None:
+    Caller = Annotated[Principal, Depends(callers.known)]  # noqa: N806  # a type, made at start
+
+    @router.get("", response_model=list[JobBody])
+    async def list_jobs(
+        caller: Caller,
+        limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
+        cursor: Annotated[str | None, Query(description="From the header `Link`.")] = None,
+        kind: Annotated[JobType | None, Query(alias="type")] = None,
+        status: Annotated[Status | None, Query()] = None,
+    ) -> Response:
+        """The caller's jobs, the newest first; the next page stands in the header `Link`."""
+        rows = await generations.list(
+            caller.user_id,
+            after=decode_cursor(cursor),
+            operations=kind and OPERATIONS_OF[kind],
+            status=status,
+            limit=limit + 1,
+        )
+        listed = page(rows, limit, lambda job: Position(job.created_at, job.job_id))
+        headers = {}
+        if listed.next_cursor is not None:
+            wishes = {"type": kind, "status": status and status.value}
+            said = {name: value for name, value in wishes.items() if value}
+            query = urlencode({**said, "limit": limit, "cursor": listed.next_cursor})
+            headers["Link"] = f'</api/jobs?{query}>; rel="next"'
+        return JsonResponse([views.job(job, job.state) for job in listed.rows], headers=headers)
 
 
 async def _encoded(stream: Stream, views: JobViews) -> AsyncIterator[bytes]:

@@ -9,6 +9,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.core.result import Ok
 
 from services.gateway.api.forwarding import OWNED
 from services.gateway.tests.integration.conftest import Person, RunningGateway, Start
@@ -23,18 +24,22 @@ AWAY = frozenset({
 ENDLESS = "/api/jobs/{job_id}/events"
 OURSELVES = ("delete", "/api/users/me")
 
+Operation = schemathesis.APIOperation[Any, Any, Any, Any]
+Case = schemathesis.Case[Any]
+
 load_all_checks()
-PROMISES = CHECKS.get_by_names([
+PROMISES: list[Any] = CHECKS.get_by_names([
     "status_code_conformance",
     "content_type_conformance",
     "response_schema_conformance",
 ])  # fmt: skip
 
 
-def operations(document: dict[str, Any]) -> Iterator[schemathesis.APIOperation]:
+def operations(document: dict[str, Any]) -> Iterator[Operation]:
     schema = schemathesis.openapi.from_dict(document)
     theirs = {route.path for route in OWNED} | {ENDLESS, "/assets/{key}"}
     for found in schema.get_all_operations():
+        assert isinstance(found, Ok), found
         operation = found.ok()
         if operation.path not in theirs and (operation.method, operation.path) != OURSELVES:
             yield operation
@@ -57,7 +62,7 @@ def undocumented(document: dict[str, Any]) -> list[str]:
     ]
 
 
-def attack(gateway: RunningGateway, person: Person, operation: schemathesis.APIOperation) -> None:
+def attack(gateway: RunningGateway, person: Person, operation: Operation) -> None:
     """Send what hypothesis makes of the document."""
     headers = {**person.headers, "Prefer": "respond-async"}
 
@@ -70,7 +75,7 @@ def attack(gateway: RunningGateway, person: Person, operation: schemathesis.APIO
         suppress_health_check=list(HealthCheck),
     )
     @given(case=operation.as_strategy())
-    def send(case: schemathesis.Case) -> None:
+    def send(case: Case) -> None:
         response = case.call(base_url=gateway.url, headers=headers)
         is_ours = response.status_code < 500 or response.status_code in AWAY
         assert is_ours, f"{operation.label}: {response.status_code} {response.text}"
