@@ -5,6 +5,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from libs.events.envelope import Event
+from libs.events.gallery import GalleryItemChanged, GalleryItemLiked
 from libs.events.generation import (
     GenerationCompleted,
     GenerationFailed,
@@ -43,5 +44,9 @@ def _blank(data: PayloadT) -> PayloadT:
         case GenerationFailed():  # a provider's message may quote the prompt
             request = data.request and facts_without_text(data.request)
             return replace(data, request=request, message="")
+        case GalleryItemChanged():
+            return replace(data, title="", model="")
+        case GalleryItemLiked():  # a taste is as personal as a word
+            return replace(data, is_liked=False)
         case _:
             return data

@@ -1,10 +1,11 @@
-"""Events of the gallery."""
+"""Events of the gallery: what a job has left there, and what people have done with it since."""
 
 from typing import ClassVar
 from uuid import UUID
 
 from libs.events.generation import JobEvent
 from libs.events.names import EventType, Service, Topic
+from libs.events.payload import Payload
 
 
 class GalleryItemsAdded(JobEvent, frozen=True, kw_only=True):
@@ -16,3 +17,50 @@ class GalleryItemsAdded(JobEvent, frozen=True, kw_only=True):
 
     user_id: UUID
     item_ids: tuple[UUID, ...]
+
+
+class GalleryItemEvent(Payload, frozen=True, kw_only=True):
+    """Somebody did something with a picture. `version` counts what was done: the newest holds."""
+
+    topic: ClassVar[Topic] = Topic.GALLERY
+    writers: ClassVar[tuple[Service, ...]] = (Service.GALLERY,)
+
+    item_id: UUID
+    account_id: UUID
+    user_id: UUID  # who did it
+    version: int  # from 1 on
+
+    @property
+    def subject(self) -> str:
+        return str(self.item_id)
+
+    @property
+    def account(self) -> UUID:
+        return self.account_id
+
+
+class GalleryItemChanged(GalleryItemEvent, frozen=True, kw_only=True):
+    """What a picture's owner says of it from now on: all of it, not what is new."""
+
+    event_type: ClassVar[EventType] = EventType.GALLERY_ITEM_CHANGED
+
+    job_id: UUID | None = None
+    is_public: bool
+    title: str
+    model: str
+
+
+class GalleryItemDeleted(GalleryItemEvent, frozen=True, kw_only=True):
+    """The owner has thrown a picture away. Its object goes when no other picture shows it."""
+
+    event_type: ClassVar[EventType] = EventType.GALLERY_ITEM_DELETED
+
+    job_id: UUID | None = None
+
+
+class GalleryItemLiked(GalleryItemEvent, frozen=True, kw_only=True):
+    """Somebody likes a picture, or no longer does. The account is theirs, not the picture's."""
+
+    event_type: ClassVar[EventType] = EventType.GALLERY_ITEM_LIKED
+
+    is_liked: bool

@@ -27,7 +27,12 @@ from libs.events.envelope import (
     Event,
     decode_envelope,
 )
-from libs.events.gallery import GalleryItemsAdded
+from libs.events.gallery import (
+    GalleryItemChanged,
+    GalleryItemDeleted,
+    GalleryItemLiked,
+    GalleryItemsAdded,
+)
 from libs.events.generation import (
     GenerationCancelRequested,
     GenerationCompleted,
@@ -85,6 +90,9 @@ EVENTS: tuple[type[Payload], ...] = (
     CreditsReversed,
     GraceChanged,
     GalleryItemsAdded,
+    GalleryItemChanged,
+    GalleryItemDeleted,
+    GalleryItemLiked,
     UsageRecorded,
     ProviderCircuitChanged,
     PaymentReceived,

@@ -220,6 +220,7 @@ def _refuse() -> NoReturn:
 
 Verify: TypeAlias = Callable[[str], Principal]
 RequirePrincipal: TypeAlias = Callable[..., Awaitable[Principal]]
+FindPrincipal: TypeAlias = Callable[..., Awaitable[Principal | None]]
 
 _bearer: Final = HTTPBearer(auto_error=False, bearerFormat="JWT", scheme_name="bearer")
 Credentials: TypeAlias = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
@@ -260,6 +261,16 @@ def require_principal(verify: Verify) -> RequirePrincipal:
         if principal.workspace_id is not None:
             bind_contextvars(workspace_id=str(principal.workspace_id))
         return principal
+
+    return principal_of
+
+
+def find_principal(verify: Verify) -> FindPrincipal:
+    """A dependency that answers the caller, or None for one who comes without a token."""
+    required = require_principal(verify)
+
+    async def principal_of(credentials: Credentials) -> Principal | None:
+        return None if credentials is None else await required(credentials)
 
     return principal_of
 

@@ -71,6 +71,12 @@ async def erased(transaction: Transaction, events: Sequence[Event[Payload]]) -> 
     return frozenset(found or ())
 
 
+async def is_erased(transaction: Transaction, account_id: UUID) -> bool:
+    """Whether an account is erased; until the commit it cannot be. Take no other lock before."""
+    found = await transaction.connection.fetchval(ERASED_AMONG, [account_id], [])
+    return account_id in (found or ())
+
+
 async def erase(transaction: Transaction, account_id: UUID) -> None:
     """Erase an account here; take no other lock before this."""
     await transaction.connection.execute(ERASED_AMONG, [], [account_id])

@@ -8,14 +8,16 @@ from fastapi import FastAPI
 from libs.events.erasure import without_text
 from libs.events.names import Service
 from libs.runtime import deadletters, deadletters_http
-from libs.runtime.auth import InternalTokens, require_principal
+from libs.runtime.auth import InternalTokens, find_principal, require_principal
 from libs.runtime.consumer import HISTORY_RECORDS_MAX
 from libs.runtime.http import HttpOptions
 from libs.runtime.objects_s3 import S3Options
 from libs.runtime.service import Parts, Runtime
 from services.gallery import consumers
 from services.gallery.adapters.storage import S3Assets
-from services.gallery.api import assets_router, files_router
+from services.gallery.api import assets, files, public
+from services.gallery.api.bodies import Addresses
+from services.gallery.handlers.items import Items
 from services.gallery.rebuild import PROJECTION
 from services.gallery.settings import Settings
 from services.gallery.worker import Sweeper
@@ -54,8 +56,12 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
 
     app = runtime.http_app(lifespan=lifespan, options=HttpOptions(open_to_all=("/assets/",)))
     tokens = InternalTokens(settings.internal_secret, runtime.clock)
-    principal_of = require_principal(tokens.verifier(Service.GALLERY))
-    app.include_router(files_router(runtime.database, principal_of, settings.public_base_url))
-    app.include_router(assets_router(runtime.database, storage))
+    verify = tokens.verifier(Service.GALLERY)
+    principal_of = require_principal(verify)
+    addresses = Addresses(settings.public_base_url, settings.asset_base_url)
+    items = Items(runtime.database)
+    app.include_router(public.create_router(runtime.database, find_principal(verify), addresses))
+    app.include_router(files.create_router(runtime.database, principal_of, items, addresses))
+    app.include_router(assets.create_router(runtime.database, storage))
     app.include_router(deadletters_http.create_router(letters, principal_of))
     return app

@@ -16,11 +16,24 @@ from services.gallery.store import DOOMED_CHANNEL
 
 TOPICS = (Topic.IDENTITY, Topic.GENERATION)
 EVENT_TYPES = (EventType.ACCOUNT_ERASED, EventType.GENERATION_COMPLETED)
+ACTIONS = frozenset(
+    {
+        EventType.GALLERY_ITEM_CHANGED,
+        EventType.GALLERY_ITEM_DELETED,
+        EventType.GALLERY_ITEM_LIKED,
+    }
+)
+"""What the gallery itself says that people have done."""
 NEVER_DISCARDED = {
     EventType.GENERATION_COMPLETED: (
         "A job completes only when its pictures are listed: correct the cause and redrive."
     )
 }
+
+
+async def remember(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
+    """Keep what people have done, for the pictures that are yet to be listed again."""
+    await _doom(transaction, await projections.follow(transaction.connection, events))
 
 
 async def fold(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
@@ -31,6 +44,7 @@ async def fold(transaction: Transaction, events: Sequence[Event[Payload]]) -> No
 HISTORY = History(
     own=(Topic.GALLERY,),
     answers=(EventType.GALLERY_ITEMS_ADDED,),
+    fold=remember,
     inputs=(Topic.GENERATION,),
     fold_input=fold,
 )
@@ -52,17 +66,22 @@ async def take_in(transaction: Transaction, events: Sequence[Event[Payload]]) ->
             cause=event,
         )
     gone = [event.data.account_id for event in events if isinstance(event.data, AccountErased)]
-    if gone and await store.remove_accounts(transaction.connection, gone):
-        transaction.wake(DOOMED_CHANNEL)
+    if gone:
+        await _doom(transaction, await store.remove_accounts(transaction.connection, gone))
 
 
 async def _add(
     transaction: Transaction, events: Sequence[Event[Payload]]
 ) -> list[projections.CompletedJob]:
     erased = await erasure.erased(transaction, events)
-    doomed = pictures.keys_of(events, erased)
-    if doomed:
-        await store.doom(transaction.connection, doomed)
-        transaction.wake(DOOMED_CHANNEL)
     shown = [pictures.shown(event, erased) for event in events]
-    return await projections.add_completed_jobs(transaction.connection, shown)
+    added = await projections.add_completed_jobs(transaction.connection, shown)
+    await _doom(transaction, [*pictures.keys_of(events, erased), *added.freed])
+    return added.jobs
+
+
+async def _doom(transaction: Transaction, keys: Sequence[str]) -> None:
+    """Have objects deleted, by the worker: nothing here touches storage."""
+    if keys:
+        await store.doom(transaction.connection, keys)
+        transaction.wake(DOOMED_CHANNEL)

@@ -1,22 +1,29 @@
-"""Completed jobs -> pictures. The live consumer and a rebuild use it alike: no side effects."""
+"""Events -> pictures. Consumer, commands, rebuild and recovery use it alike: no side effects."""
 
 from collections.abc import Sequence
 from uuid import UUID
+
+from msgspec import Struct
 
 from libs.events.envelope import Event
 from libs.events.generation import GenerationCompleted
 from libs.events.payload import Payload
 from libs.runtime.db import Connection
 from services.gallery import store
-from services.gallery.domain import pictures
+from services.gallery.domain import facts, pictures
 
 CompletedJob = tuple[Event[Payload], GenerationCompleted]
 
 
-async def add_completed_jobs(
-    connection: Connection, events: Sequence[Event[Payload]]
-) -> list[CompletedJob]:
-    """Take in the jobs that were not known yet, and return them in the order of their events.
+class Added(Struct, frozen=True, gc=False):
+    """Jobs that are new, and the keys of objects that were thrown away before they were listed."""
+
+    jobs: list[CompletedJob]
+    freed: list[str]
+
+
+async def add_completed_jobs(connection: Connection, events: Sequence[Event[Payload]]) -> Added:
+    """Take in the jobs that were not known yet, in the order of their events.
 
     The first answer of a job counts, in a batch as in the table; a later one changes nothing.
     """
@@ -29,5 +36,19 @@ async def add_completed_jobs(
     known = await store.confirm_jobs(connection, [pictures.confirmation(*job) for job in in_order])
     added = [job for job_id, job in jobs.items() if not known or job_id not in known]
     await store.add_assets(connection, pictures.distinct_assets(added))
-    await store.add_items(connection, [item for job in added for item in pictures.items(*job)])
-    return added
+    items = [item for job in added for item in pictures.items(*job)]
+    await store.add_items(connection, items)
+    freed = await store.settle(connection, [item.id for item in items]) if items else []
+    return Added(added, freed)
+
+
+async def follow(connection: Connection, events: Sequence[Event[Payload]]) -> list[str]:
+    """Write what people have done; answers the keys of objects that nothing shows any more.
+
+    What is written already, or newer than that, stays as it is.
+    """
+    said, likes = facts.newest_facts(events), facts.newest_likes(events)
+    await store.note_facts(connection, said)
+    await store.note_likes(connection, likes)
+    touched = sorted({each.item_id for each in said} | {each.item_id for each in likes})
+    return await store.settle(connection, touched) if touched else []

@@ -1,4 +1,4 @@
-"""The gallery's tables as they follow from what generation has answered."""
+"""The gallery's tables as they follow from generation's answers and from what people have done."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from msgspec.structs import astuple
 
 from libs.events.envelope import Event
 from libs.events.generation import GenerationCompleted
-from libs.events.names import Service
+from libs.events.names import Service, Topic
 from libs.events.payload import Payload
 from libs.runtime.rebuild.projection import Pass, Projection, Reach, Rows, Table
 from services.gallery import consumers, projections
@@ -58,6 +58,8 @@ PROJECTION: Final = Projection(
         # Jobs may share an object: the first that was stored describes it.
         Table(name="asset", key=("key",), loaded=Asset.__struct_fields__, first="stored_at"),
         Table(name="item", key=("id",), loaded=Item.__struct_fields__),
+        Table(name="item_fact", key=("item_id",)),
+        Table(name="item_like", key=("item_id", "user_id")),
     ),
     passes=(
         Pass(
@@ -66,6 +68,12 @@ PROJECTION: Final = Projection(
             reach=Reach.POSITION,
             apply=projections.add_completed_jobs,
             loader=Pictures,
+        ),
+        Pass(
+            topics=(Topic.GALLERY,),
+            types=consumers.ACTIONS,
+            reach=Reach.SAID,
+            apply=projections.follow,
         ),
     ),
 )

@@ -1,6 +1,6 @@
 """Third parties and other services, as the handlers see them."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -26,7 +26,7 @@ class OwnerCall(Struct, frozen=True, kw_only=True):
     method: str
     target: str  # path and query as they were sent
     headers: Mapping[str, str]
-    body: bytes | None = None
+    body: bytes | AsyncIterable[bytes] | None = None  # a stream flows through as it comes
 
 
 class OwnerAnswer(Protocol):

@@ -22,7 +22,7 @@ from libs.runtime.rebuild.shadow import quoted
 LOCK_TIMEOUT_MS = 800
 LOCK_TRIES = 40
 LOCK_PAUSE_SECONDS = 0.5
-DRAIN_SECONDS = 10.0
+DRAIN_SECONDS = 0.8  # as long as for a lock
 DRAIN_POLL_SECONDS = 0.01
 
 POSITIONS = """
@@ -49,6 +49,10 @@ PENDING = """
     SELECT count(*) FROM outbox_pending JOIN outbox USING (order_number)
      WHERE topic = ANY($1::text[])
 """
+
+
+class _NotDrainedError(Exception):
+    """Writers have said what is not published yet."""
 
 
 class Instant:
@@ -140,7 +144,6 @@ async def snapshot(
         instant = Instant(projection, connection, log)
         if projection.own_topics:
             async with _locked(projection, guard, [_lock(projection, "SHARE")]):
-                await _drained(projection, guard)
                 await connection.fetchval(TAKE_SNAPSHOT)
                 await instant.look(projection.topics)
         else:
@@ -157,13 +160,12 @@ async def standstill(
     Where tables are to be swapped, nobody reads them either.
     """
     locks = []
+    if projection.own_topics:
+        # Whoever locks rows waits outside too: none of them is in the way of the last lock.
+        locks.append(_lock(projection, "EXCLUSIVE"))
     if projection.adopt is None:
         locks.append(_lock(projection, "ACCESS EXCLUSIVE"))
-    elif projection.own_topics:
-        locks.append(_lock(projection, "SHARE ROW EXCLUSIVE"))
     async with _locked(projection, connection, locks, with_positions=True):
-        if projection.own_topics:
-            await _drained(projection, connection)
         instant = Instant(projection, connection, log)
         await instant.look(projection.topics)
         yield instant
@@ -177,7 +179,12 @@ async def _locked(
     *,
     with_positions: bool = False,
 ) -> AsyncIterator[None]:
-    """A transaction under locks, each waited for briefly, and asked for again after a pause."""
+    """A transaction under locks, each waited for briefly, and asked for again after a pause.
+
+    The first of them keeps writers away; what they have said is published before the next. If that
+    takes long, those who wait for the lock may have the connections that the relay needs.
+    """
+    pending = 0
     for _ in range(LOCK_TRIES):
         transaction = connection.transaction()
         await transaction.start()
@@ -185,9 +192,13 @@ async def _locked(
             await connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
             if with_positions:
                 await connection.execute(LOCK_POSITIONS, projection.consumer)
-            for lock in locks:
+            for number, lock in enumerate(locks):
                 await connection.execute(lock)
-        except asyncpg.LockNotAvailableError:
+                if number == 0 and projection.own_topics:
+                    pending = await _left_after_draining(projection, connection)
+                    if pending:
+                        raise _NotDrainedError
+        except (asyncpg.LockNotAvailableError, _NotDrainedError):
             await transaction.rollback()
             await asyncio.sleep(LOCK_PAUSE_SECONDS)
             continue
@@ -201,25 +212,24 @@ async def _locked(
             raise
         await transaction.commit()
         return
+    if pending:
+        raise RebuildError(
+            f"{pending} events of {projection.service.value} wait to be published: see that the "
+            "service and Kafka run, and try again."
+        )
     raise RebuildError(
         f"The tables of {projection.service.value} are never free for a moment: try again when "
         "less is going on."
     )
 
 
-async def _drained(projection: Projection, connection: Connection) -> None:
-    """Wait until the relay has sent everything that the locked tables' writers have said.
-
-    Raises:
-        RebuildError: it does not.
-    """
+async def _left_after_draining(projection: Projection, connection: Connection) -> int:
+    """Wait a moment for the relay to send what writers have said; answers how much it has not."""
     deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
-    while pending := await connection.fetchval(PENDING, list(projection.own_topics)):
-        if asyncio.get_running_loop().time() > deadline:
-            raise RebuildError(
-                f"{pending} events of {projection.service.value} wait to be published: see that "
-                "the service and Kafka run, and try again."
-            )
+    while True:
+        pending = int(await connection.fetchval(PENDING, list(projection.own_topics)))
+        if not pending or asyncio.get_running_loop().time() > deadline:
+            return pending
         await asyncio.sleep(DRAIN_POLL_SECONDS)
 
 

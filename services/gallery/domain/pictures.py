@@ -56,22 +56,6 @@ class Item(Struct, frozen=True, kw_only=True, gc=False):
     updated_at: datetime
 
 
-class ListedItem(Struct, frozen=True, kw_only=True, gc=False):
-    """An item as its owner's list shows it, with what it must tell of its object."""
-
-    id: UUID
-    job_id: UUID
-    asset_key: str
-    file_name: str
-    content_type: str
-    size_bytes: int
-    model: str
-    prompt: str
-    is_public: bool
-    created_at: datetime
-    updated_at: datetime
-
-
 class Confirmation(Struct, frozen=True, kw_only=True, gc=False):
     """The gallery's answer for one completed job."""
 

@@ -1,4 +1,4 @@
-"""Who is calling, by a log-in or an API key: dependencies for routes, in four strengths."""
+"""Who is calling, by a log-in or an API key: dependencies for routes, in five strengths."""
 
 from collections.abc import Callable
 from typing import Annotated, Final
@@ -10,7 +10,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 from structlog.contextvars import bind_contextvars
 
-from libs.runtime.auth import Principal, RequirePrincipal, UserTokens, bearer_of
+from libs.runtime.auth import FindPrincipal, Principal, RequirePrincipal, UserTokens, bearer_of
+from libs.runtime.errors import Unauthorized
 from services.gateway.domain.api_keys import PREFIX, Scope
 from services.gateway.handlers.accounts import Accounts
 from services.gateway.handlers.api_keys import ApiKeys
@@ -25,6 +26,7 @@ class Callers(Struct, frozen=True, kw_only=True):
 
     `costing`: the admission will look at user and key. `signed` trusts a log-in, where the route
     itself looks for the user; `known` has looked. `person` has looked, and takes no API key.
+    `maybe` is `known` for who is, and None for everybody else.
     A key needs the scope `read` to read and `generate` for everything else.
     """
 
@@ -32,6 +34,7 @@ class Callers(Struct, frozen=True, kw_only=True):
     signed: RequirePrincipal
     known: RequirePrincipal
     person: RequirePrincipal
+    maybe: FindPrincipal
 
 
 class Bearers(HTTPBearer):
@@ -91,4 +94,10 @@ def create_callers(bearers: Bearers, accounts: Accounts) -> Callers:
             raise LogInNeeded
         return await known(principal)
 
-    return Callers(costing=bearers, signed=signed, known=known, person=person)
+    async def maybe(request: Request) -> Principal | None:
+        try:
+            return await known(await bearers(request))
+        except Unauthorized:  # a log-in that has ended sees what anybody sees
+            return None
+
+    return Callers(costing=bearers, signed=signed, known=known, person=person, maybe=maybe)

@@ -1,6 +1,6 @@
 """Routes whose answers other services own: authenticated here, answered there, passed through."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Annotated, Final
 
@@ -10,7 +10,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from libs.events.names import Service
-from libs.runtime.auth import InternalTokens, Principal
+from libs.runtime.auth import FindPrincipal, InternalTokens, Principal
 from libs.runtime.tracing import current_traceparent
 from services.gateway.api.callers import Callers
 from services.gateway.handlers.errors import OwnerUnavailable
@@ -25,6 +25,8 @@ _REQUEST_HEADERS: Final = (
     "if-unmodified-since",
     "range",
 )
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_BODY_HEADERS: Final = ("content-type", "content-length")
 _ANSWER_HEADERS: Final = (
     "accept-ranges",
     "access-control-expose-headers",
@@ -49,10 +51,34 @@ class Forwarded(Struct, frozen=True):
     owner: Service
     summary: str
     is_public: bool = False  # whoever asks; the owner learns of no caller
+    method: str = "GET"
+    is_open: bool = False  # also to those without a log-in; of others the owner learns
 
 
 OWNED: Final = (
+    # In the order in which they are tried: what stands for any id comes last.
     Forwarded("/api/r2files", Service.GALLERY, "The caller's pictures, newest first."),
+    Forwarded("/api/r2files/public", Service.GALLERY, "Everybody's public pictures.", is_open=True),
+    Forwarded(
+        "/api/r2files/public/top-creators",
+        Service.GALLERY,
+        "Whose public pictures are liked most.",
+        is_open=True,
+    ),
+    Forwarded(
+        "/api/r2files/public/user/{user_id}",
+        Service.GALLERY,
+        "One person's public pictures.",
+        is_open=True,
+    ),
+    Forwarded(
+        "/api/r2files/public/{item_id}", Service.GALLERY, "One public picture.", is_open=True
+    ),
+    Forwarded("/api/r2files/by-url", Service.GALLERY, "Change a picture by its address.", "PATCH"),
+    Forwarded("/api/r2files/by-url", Service.GALLERY, "Delete a picture by its address.", "DELETE"),
+    Forwarded("/api/r2files/{item_id}", Service.GALLERY, "Change an own picture.", "PATCH"),
+    Forwarded("/api/r2files/{item_id}", Service.GALLERY, "Delete an own picture.", "DELETE"),
+    Forwarded("/api/r2files/{item_id}/toggle-like", Service.GALLERY, "Like, or no longer.", "POST"),
     Forwarded("/api/usage/mine", Service.BILLING, "The caller's finished jobs."),
     Forwarded("/api/usage/events", Service.BILLING, "Everybody's finished jobs, for admins."),
     Forwarded("/api/usage/events/export", Service.BILLING, "The same as a file, CSV or JSON."),
@@ -93,9 +119,11 @@ def create_router(owners: Owners, tokens: InternalTokens, callers: Callers) -> A
             route.path,
             _passing_publicly(owners, route.owner)
             if route.is_public
-            else _passing_on(owners, tokens, callers, route.owner),
-            methods=["GET"],
-            name=f"{route.owner.value}:{route.path}",
+            else _passing_on(
+                owners, tokens, callers.maybe if route.is_open else callers.known, route
+            ),
+            methods=[route.method],
+            name=f"{route.owner.value}:{route.method}:{route.path}",
             summary=route.summary,
             tags=[route.owner.value],
             response_class=StreamingResponse,
@@ -114,13 +142,21 @@ def create_router(owners: Owners, tokens: InternalTokens, callers: Callers) -> A
 
 
 def _passing_on(
-    owners: Owners, tokens: InternalTokens, callers: Callers, owner: Service
+    owners: Owners, tokens: InternalTokens, who: FindPrincipal, route: Forwarded
 ) -> Callable[..., Awaitable[StreamingResponse]]:
     async def pass_on(
-        request: Request, caller: Annotated[Principal, Depends(callers.known)]
+        request: Request, caller: Annotated[Principal | None, Depends(who)]
     ) -> StreamingResponse:
-        token = tokens.issue(caller, owner)
-        return await forward(owners, owner, request, {"authorization": f"Bearer {token}"})
+        credentials = {}
+        if caller is not None:
+            credentials["authorization"] = f"Bearer {tokens.issue(caller, route.owner)}"
+        body = None
+        if route.method in _WITH_BODY and _has_body(request):
+            credentials |= {
+                name: request.headers[name] for name in _BODY_HEADERS if name in request.headers
+            }
+            body = request.stream()
+        return await forward(owners, route.owner, request, credentials, body=body)
 
     return pass_on
 
@@ -134,6 +170,12 @@ def _passing_publicly(
     return pass_on
 
 
+def _has_body(request: Request) -> bool:
+    """Whether something follows the head: the bodies of others are not awaited."""
+    headers = request.headers
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+
+
 async def forward(
     owners: Owners,
     owner: Service,
@@ -141,7 +183,7 @@ async def forward(
     credentials: dict[str, str],
     *,
     path: str | None = None,
-    body: bytes | None = None,
+    body: bytes | AsyncIterable[bytes] | None = None,
 ) -> StreamingResponse:
     """Pass a request on, to the same path or another, and the answer back.
 

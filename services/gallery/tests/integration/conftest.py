@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from json import dumps
+from typing import Any
 
 import httpx2
 import pytest
@@ -65,6 +67,20 @@ class RunningGallery(Struct):
     ) -> httpx2.Response:
         token = self.tokens.issue(principal, audience)
         return await self.client.get(path, headers={"Authorization": f"Bearer {token}"})
+
+    async def call(
+        self, method: str, path: str, principal: Principal | None = None, json: Any = None
+    ) -> httpx2.Response:
+        headers = {"Content-Type": "application/json"}
+        if principal is not None:
+            token = self.tokens.issue(principal, Service.GALLERY)
+            headers["Authorization"] = f"Bearer {token}"
+        content = None if json is None else dumps(json)
+        return await self.client.request(method, path, headers=headers, content=content)
+
+    async def count(self, query: str) -> int:
+        async with self.streams.database.read() as connection:
+            return int(await connection.fetchval(query))
 
     async def store(self, content: bytes, content_type: str = "image/png") -> StoredImage:
         """A picture that is in the bucket."""

@@ -1,27 +1,14 @@
 """Whoever is erased has no pictures here, whichever comes first: the erasure or the picture."""
 
 import asyncio
-from uuid import UUID, uuid4
 
-from libs.events.envelope import encode
-from libs.events.identity import AccountErased
-from libs.events.names import Service, Topic
 from libs.events.testing import completed, event, request_facts
-from libs.events.transport import OutgoingMessage
 from libs.runtime.objects import ObjectNotFound
 from libs.runtime.objects_s3 import S3ObjectStore
 from services.gallery.tests.integration.conftest import RunningGallery
+from services.gallery.tests.integration.support import erase
 
 DEADLINE_SECONDS = 20.0
-
-
-async def erase(gallery: RunningGallery, user_id: UUID) -> None:
-    data = AccountErased(user_id=user_id, account_id=user_id, actor=uuid4())
-    message = encode(event(data, source=Service.GATEWAY))
-    outcome = await gallery.bus.publish(
-        [OutgoingMessage(Topic.IDENTITY, str(user_id).encode(), message)]
-    )
-    assert outcome == [None]
 
 
 async def count(gallery: RunningGallery, query: str) -> int:

@@ -1,12 +1,33 @@
 """The gallery has lost its database: it lists again what it has confirmed, and confirms nothing."""
 
+from contextlib import suppress
+from random import Random
+from uuid import UUID
+
 import pytest
 
 from libs.events.bus import KafkaBus
+from libs.events.identity import AccountErased
+from libs.events.names import Service
+from libs.events.testing import event
 from libs.runtime import recovery
-from libs.runtime.testing import Streams
-from libs.runtime.testing_recovery import Habits, assert_comes_back, assert_confirms_once
+from libs.runtime.auth import Principal
+from libs.runtime.testing import Streams, rebuilt
+from libs.runtime.testing_recovery import (
+    Habits,
+    answers,
+    assert_comes_back,
+    assert_confirms_once,
+    extents,
+    live,
+    recover_dying,
+    tables,
+    tell,
+)
 from services.gallery import consumers
+from services.gallery.domain.facts import Changes
+from services.gallery.handlers.items import ItemNotFound, Items
+from services.gallery.rebuild import PROJECTION
 
 HABITS = Habits(
     history=consumers.HISTORY,
@@ -22,6 +43,57 @@ async def test_it_comes_back_as_it_was_and_says_nothing_again(
     """Through deaths before and after many of its commits."""
     monkeypatch.setattr(recovery, "RECORDS_MAX", 3)
     await assert_comes_back(streams, emptied, bus, HABITS)
+
+
+async def act(streams: Streams, random: Random, times: int) -> None:
+    """People change, like and delete pictures; some of them are asked for what is gone."""
+    items = Items(streams.database)
+    async with streams.database.read() as connection:
+        rows = await connection.fetch("SELECT id, user_id FROM item ORDER BY id")
+    people = [row["user_id"] for row in rows]
+    for _ in range(times):
+        row, other = random.choice(rows), random.choice(people)
+        owner = Principal(user_id=row["user_id"], role="USER", account_id=row["user_id"])
+        fan = Principal(user_id=other, role="USER", account_id=other)
+        changes = Changes(is_public=random.random() < 0.8, title=str(random.random()))
+        with suppress(ItemNotFound):
+            match random.randrange(4):
+                case 0:
+                    await items.delete(owner, row["id"])
+                case 1:
+                    await items.change(owner, row["id"], changes, is_liked=True)
+                case _:
+                    await items.toggle_like(fan, row["id"])
+
+
+async def test_what_people_have_done_comes_back_and_can_be_made_again(
+    streams: Streams, emptied: Streams, bus: KafkaBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = Random(21)
+    await tell(bus, answers(20))
+    await live(streams, bus, HABITS)
+    await act(streams, random, 150)
+    gone = UUID(int=0)
+    async with streams.database.read() as connection:
+        gone = await connection.fetchval("SELECT user_id FROM item_like WHERE is_liked LIMIT 1")
+    erased = AccountErased(user_id=gone, account_id=gone, actor=gone)
+    await tell(bus, [event(erased, source=Service.GATEWAY)])
+    await live(streams, bus, HABITS)
+    said = await extents(bus, HABITS.history.own)
+    whole = await tables(streams, without=("doomed_object",))
+    assert all(whole[name] for name in ("item", "item_fact", "item_like"))
+    assert any(line.endswith(",t)") for line in whole["item_like"])
+
+    rebuilt_ = await rebuilt(PROJECTION, streams.dsn, bus)
+    assert rebuilt_.is_equal, rebuilt_.tables
+
+    monkeypatch.setattr(recovery, "RECORDS_MAX", 5)
+    assert await recover_dying(emptied, bus, HABITS.history) > 5
+    await live(emptied, bus, HABITS)
+    again = await tables(emptied, without=("doomed_object",))
+    for name in ("confirmation", "asset", "item", "item_fact", "item_like"):
+        assert again[name] == whole[name], name
+    assert await extents(bus, HABITS.history.own) == said
 
 
 async def test_what_came_while_it_was_away_is_confirmed_once(

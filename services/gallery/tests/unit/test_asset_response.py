@@ -9,7 +9,7 @@ from starlette.types import Message, Scope
 
 from libs.events.testing import NOW
 from libs.runtime.objects import ByteRange, ObjectBody, ObjectInfo, StorageUnavailable
-from services.gallery.api import AssetResponse
+from services.gallery.api.assets import AssetResponse
 from services.gallery.domain.delivery import Delivery, Span
 from services.gallery.ports import AssetSource
 

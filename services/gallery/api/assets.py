@@ -1,61 +1,24 @@
-"""The gallery's HTTP routes: a user's pictures, and the assets themselves."""
+"""The assets themselves: objects out of storage, whole or in parts."""
 
-from datetime import datetime
 from typing import Annotated
-from urllib.parse import quote
-from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Request
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
+from fastapi import APIRouter, Header, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from libs.runtime.auth import Principal, RequirePrincipal
 from libs.runtime.db import Database
 from libs.runtime.errors import NotFound
 from libs.runtime.http import problem_response
 from libs.runtime.objects import ByteRange, StorageUnavailable
-from libs.runtime.paging import Position, decode_cursor, page
 from services.gallery import store
 from services.gallery.domain import delivery
 from services.gallery.domain.delivery import Conditions, Delivery, Span
-from services.gallery.domain.pictures import Asset, ListedItem, is_key
+from services.gallery.domain.pictures import Asset, is_key
 from services.gallery.ports import AssetSource
-
-# The first web clients know no pages: without a limit they get the newest of this many.
-LIMIT_MAX = 1000
 
 
 class AssetNotFoundError(NotFound):
     code = "asset_not_found"
-
-
-class Body(BaseModel):
-    """Snake case here, camel case on the wire."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
-
-
-class R2File(Body):
-    """A picture in the gallery; the web client gave it its name."""
-
-    id: UUID
-    job_id: UUID
-    file_name: str
-    file_url: str
-    file_size: int
-    mime_type: str
-    prompt: str
-    model: str
-    is_public: bool
-    created_at: datetime
-    updated_at: datetime
-
-
-class R2Files(Body):
-    items: list[R2File]
-    next_cursor: str | None
 
 
 class AssetResponse(StreamingResponse):
@@ -79,44 +42,7 @@ class AssetResponse(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-def files_router(
-    database: Database, principal_of: RequirePrincipal, public_base_url: str
-) -> APIRouter:
-    """The routes of `/api/r2files`."""
-    router = APIRouter(prefix="/api/r2files", tags=["gallery"])
-
-    def file(item: ListedItem) -> R2File:
-        return R2File(
-            id=item.id,
-            job_id=item.job_id,
-            file_name=item.file_name,
-            file_url=f"{public_base_url.rstrip('/')}/assets/{quote(item.asset_key)}",
-            file_size=item.size_bytes,
-            mime_type=item.content_type,
-            prompt=item.prompt,
-            model=item.model,
-            is_public=item.is_public,
-            created_at=item.created_at,
-            updated_at=item.updated_at,
-        )
-
-    @router.get("")
-    async def list_files(
-        caller: Annotated[Principal, Depends(principal_of)],
-        limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_MAX,
-        cursor: Annotated[str | None, Query(description="`nextCursor` of the page before.")] = None,
-    ) -> R2Files:
-        """The caller's pictures, newest first."""
-        after = decode_cursor(cursor)
-        async with database.read() as connection:
-            rows = await store.list_items(connection, caller.user_id, after, limit + 1)
-        listed = page(rows, limit, lambda item: Position(item.created_at, item.id))
-        return R2Files(items=[file(item) for item in listed.rows], next_cursor=listed.next_cursor)
-
-    return router
-
-
-def assets_router(database: Database, source: AssetSource) -> APIRouter:
+def create_router(database: Database, source: AssetSource) -> APIRouter:
     """`/assets/{key}`: no log-in, as browsers load pictures without one; keys cannot be guessed."""
     router = APIRouter(prefix="/assets", tags=["assets"])
 

@@ -1,4 +1,4 @@
-"""Every SQL statement of the gallery."""
+"""Pictures as completed jobs bring them: confirmations, objects, items."""
 
 from collections.abc import Iterator, Sequence
 from uuid import UUID
@@ -8,8 +8,7 @@ from msgspec.structs import astuple
 
 from libs.runtime.bulk import COPY_ROWS_MIN, copy_new
 from libs.runtime.db import Connection
-from libs.runtime.paging import Position
-from services.gallery.domain.pictures import Asset, Confirmation, Item, ListedItem
+from services.gallery.domain.pictures import Asset, Confirmation, Item
 
 # The columns of each insert stand in the order of the struct's fields.
 
@@ -41,39 +40,11 @@ ADD_ITEMS = """
                          $13::timestamptz[], $14::timestamptz[])
 """
 
-LIST_ITEMS = """
-    SELECT item.id, item.job_id, item.asset_key, item.file_name, asset.content_type,
-           asset.size_bytes, item.model, item.prompt, item.is_public, item.created_at,
-           item.updated_at
-      FROM item JOIN asset ON asset.key = item.asset_key
-     WHERE item.user_id = $1 AND (item.created_at, item.id) < ($2, $3)
-     ORDER BY item.created_at DESC, item.id DESC
-     LIMIT $4
-"""
-
 FIND_SHOWN_ASSET = """
     SELECT key, sha256, content_type, size_bytes, width, height, stored_at
       FROM asset
      WHERE key = $1 AND EXISTS (SELECT 1 FROM item WHERE item.asset_key = asset.key)
 """
-
-REMOVE_ITEMS = """
-    DELETE FROM item WHERE account_id = ANY($1::uuid[]) OR user_id = ANY($1::uuid[])
-    RETURNING asset_key
-"""
-EMPTY_CONFIRMATIONS = "UPDATE confirmation SET items = 0 WHERE account_id = ANY($1::uuid[])"
-# A statement of its own: it sees that the items are gone.
-REMOVE_ASSETS = """
-    DELETE FROM asset WHERE key = ANY($1::text[])
-       AND NOT EXISTS (SELECT FROM item WHERE item.asset_key = asset.key)
-    RETURNING key
-"""
-DOOM = "INSERT INTO doomed_object (key) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING"
-LIST_DOOMED = "SELECT key FROM doomed_object ORDER BY key LIMIT $1"
-REMOVE_DOOMED = "DELETE FROM doomed_object WHERE key = ANY($1::text[])"
-
-DOOMED_CHANNEL = "doomed"
-"""Wake-ups: there are objects to delete."""
 
 
 async def confirm_jobs(
@@ -106,41 +77,7 @@ def _columns(rows: Sequence[Struct]) -> Iterator[tuple[object, ...]]:
     return zip(*map(astuple, rows), strict=True)
 
 
-async def list_items(
-    connection: Connection, user_id: UUID, after: Position, limit: int
-) -> list[ListedItem]:
-    """A user's pictures, newest first, from behind a position on."""
-    rows = await connection.fetch(LIST_ITEMS, user_id, after.at, after.id, limit)
-    return [ListedItem(**row) for row in rows]
-
-
 async def find_shown_asset(connection: Connection, key: str) -> Asset | None:
     """The object of this key, if a picture shows it."""
     row = await connection.fetchrow(FIND_SHOWN_ASSET, key)
     return None if row is None else Asset(**row)
-
-
-async def remove_accounts(connection: Connection, account_ids: Sequence[UUID]) -> list[str]:
-    """Remove persons' pictures; answers the keys of the objects that are to be deleted."""
-    rows = await connection.fetch(REMOVE_ITEMS, account_ids)
-    keys = sorted({row["asset_key"] for row in rows})
-    await connection.execute(EMPTY_CONFIRMATIONS, account_ids)
-    rows = await connection.fetch(REMOVE_ASSETS, keys)
-    doomed = [row["key"] for row in rows]
-    await doom(connection, doomed)
-    return doomed
-
-
-async def doom(connection: Connection, keys: Sequence[str]) -> None:
-    """Have objects deleted."""
-    await connection.execute(DOOM, keys)
-
-
-async def list_doomed(connection: Connection, limit: int) -> list[str]:
-    """Objects that are to be deleted."""
-    return [row["key"] for row in await connection.fetch(LIST_DOOMED, limit)]
-
-
-async def remove_doomed(connection: Connection, keys: Sequence[str]) -> None:
-    """They are deleted."""
-    await connection.execute(REMOVE_DOOMED, keys)

@@ -1,0 +1,1 @@
+"""The gallery's HTTP routes: own pictures, public ones, and the assets themselves."""

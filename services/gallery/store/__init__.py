@@ -1,0 +1,46 @@
+"""Every SQL statement of the gallery."""
+
+from services.gallery.store.doomed import (
+    DOOMED_CHANNEL,
+    doom,
+    list_doomed,
+    remove_doomed,
+)
+from services.gallery.store.facts import (
+    find_by_key,
+    find_standing,
+    note_facts,
+    note_likes,
+    remove_accounts,
+    settle,
+)
+from services.gallery.store.items import add_assets, add_items, confirm_jobs, find_shown_asset
+from services.gallery.store.listing import (
+    count_public,
+    find_item,
+    list_items,
+    list_public,
+    top_creators,
+)
+
+__all__ = [
+    "DOOMED_CHANNEL",
+    "add_assets",
+    "add_items",
+    "confirm_jobs",
+    "count_public",
+    "doom",
+    "find_by_key",
+    "find_item",
+    "find_shown_asset",
+    "find_standing",
+    "list_doomed",
+    "list_items",
+    "list_public",
+    "note_facts",
+    "note_likes",
+    "remove_accounts",
+    "remove_doomed",
+    "settle",
+    "top_creators",
+]

@@ -1,0 +1,152 @@
+"""What people have done with pictures, kept apart from the pictures: either may be known first.
+
+Facts stay when a picture goes, so that a picture that is listed again is what its owner made of it.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from msgspec.structs import astuple
+
+from libs.runtime.db import Connection
+from services.gallery.domain.facts import ItemFact, Like, Standing
+
+# A fact that came again, or late, is not newer than what is noted.
+NOTE_FACTS = """
+    INSERT INTO item_fact
+        (item_id, account_id, job_id, version, is_public, title, model, is_deleted, changed_at)
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::integer[], $5::boolean[],
+                         $6::text[], $7::text[], $8::boolean[], $9::timestamptz[])
+    ON CONFLICT (item_id) DO UPDATE
+       SET version = excluded.version, is_public = excluded.is_public, title = excluded.title,
+           model = excluded.model, is_deleted = excluded.is_deleted,
+           changed_at = excluded.changed_at
+     WHERE item_fact.version < excluded.version
+"""
+NOTE_LIKES = """
+    INSERT INTO item_like (item_id, user_id, version, is_liked)
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::boolean[])
+    ON CONFLICT (item_id, user_id) DO UPDATE
+       SET version = excluded.version, is_liked = excluded.is_liked
+     WHERE item_like.version < excluded.version
+"""
+WITH_FACTS = """
+    SELECT item_id FROM item_fact WHERE item_id = ANY($1::uuid[])
+    UNION SELECT item_id FROM item_like WHERE item_id = ANY($1::uuid[])
+"""
+APPLY_FACTS = """
+    UPDATE item SET is_public = item_fact.is_public, title = item_fact.title,
+                    model = item_fact.model, updated_at = item_fact.changed_at
+      FROM item_fact
+     WHERE item.id = item_fact.item_id AND item.id = ANY($1::uuid[]) AND NOT is_deleted
+"""
+COUNT_LIKES = """
+    UPDATE item SET like_count = (
+               SELECT count(*) FROM item_like WHERE item_id = item.id AND is_liked)
+     WHERE id = ANY($1::uuid[])
+"""
+DELETED_AMONG = """
+    SELECT id, asset_key FROM item JOIN item_fact ON item_id = id
+     WHERE id = ANY($1::uuid[]) AND is_deleted
+     ORDER BY id FOR UPDATE OF item
+"""
+LOCK_ASSETS = "SELECT FROM asset WHERE key = ANY($1::text[]) ORDER BY key FOR UPDATE"
+DELETE_ITEMS = "DELETE FROM item WHERE id = ANY($1::uuid[])"
+# A statement of its own: it sees that the items are gone.
+REMOVE_ASSETS = """
+    DELETE FROM asset WHERE key = ANY($1::text[])
+       AND NOT EXISTS (SELECT FROM item WHERE item.asset_key = asset.key)
+    RETURNING key
+"""
+FIND_STANDING = """
+    SELECT item.id, item.account_id, item.user_id, item.job_id, item.is_public, item.title,
+           item.model, item.like_count, coalesce(item_fact.version, 0) AS version,
+           coalesce(item_like.version, 0) AS like_version,
+           coalesce(item_like.is_liked, false) AS is_liked
+      FROM item
+           LEFT JOIN item_fact ON item_fact.item_id = item.id
+           LEFT JOIN item_like ON item_like.item_id = item.id AND item_like.user_id = $2
+     WHERE item.id = $1
+"""
+LOCK_ITEM = "SELECT FROM item WHERE id = $1 FOR UPDATE"
+FIND_BY_KEY = """
+    SELECT id FROM item WHERE asset_key = $1 AND user_id = $2 ORDER BY created_at DESC, id DESC
+     LIMIT 1
+"""
+ITEMS_OF = """
+    SELECT id, asset_key FROM item
+     WHERE account_id = ANY($1::uuid[]) OR user_id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
+"""
+EMPTY_CONFIRMATIONS = "UPDATE confirmation SET items = 0 WHERE account_id = ANY($1::uuid[])"
+BLANK_FACTS = "UPDATE item_fact SET title = '', model = '' WHERE account_id = ANY($1::uuid[])"
+LIKED_BY = """
+    SELECT id FROM item
+     WHERE id IN (SELECT item_id FROM item_like WHERE user_id = ANY($1::uuid[]) AND is_liked)
+     ORDER BY id FOR UPDATE
+"""
+TAKE_BACK_LIKES = "UPDATE item_like SET is_liked = false WHERE user_id = ANY($1::uuid[])"
+
+
+async def note_facts(connection: Connection, facts: Sequence[ItemFact]) -> None:
+    """Keep what owners have said; of each picture once."""
+    if facts:
+        await connection.execute(NOTE_FACTS, *zip(*map(astuple, facts), strict=True))
+
+
+async def note_likes(connection: Connection, likes: Sequence[Like]) -> None:
+    """Keep who likes what; of each picture and person once."""
+    if likes:
+        await connection.execute(NOTE_LIKES, *zip(*map(astuple, likes), strict=True))
+
+
+async def settle(connection: Connection, item_ids: Sequence[UUID]) -> list[str]:
+    """Make pictures what is said of them; answers the keys of objects that nothing shows any more.
+
+    Pictures come before facts or after them: with the second of the two this is called.
+    """
+    rows = await connection.fetch(WITH_FACTS, item_ids)
+    touched = sorted(row["item_id"] for row in rows)
+    if not touched:
+        return []
+    await connection.execute(APPLY_FACTS, touched)
+    await connection.execute(COUNT_LIKES, touched)
+    deleted = await connection.fetch(DELETED_AMONG, touched)
+    return await _remove(connection, [(row["id"], row["asset_key"]) for row in deleted])
+
+
+async def find_standing(connection: Connection, item_id: UUID, viewer_id: UUID) -> Standing | None:
+    """A picture as somebody sees it now. In a transaction nobody else changes it until the end."""
+    await connection.execute(
+        LOCK_ITEM, item_id
+    )  # apart: the next statement sees what it waited for
+    row = await connection.fetchrow(FIND_STANDING, item_id, viewer_id)
+    return None if row is None else Standing(**row)
+
+
+async def find_by_key(connection: Connection, key: str, user_id: UUID) -> UUID | None:
+    """The person's newest picture that shows an object."""
+    found: UUID | None = await connection.fetchval(FIND_BY_KEY, key, user_id)
+    return found
+
+
+async def remove_accounts(connection: Connection, account_ids: Sequence[UUID]) -> list[str]:
+    """Remove persons' pictures and likes; answers the keys of objects to be deleted."""
+    rows = await connection.fetch(ITEMS_OF, account_ids)
+    await connection.execute(EMPTY_CONFIRMATIONS, account_ids)
+    freed = await _remove(connection, [(row["id"], row["asset_key"]) for row in rows])
+    await connection.execute(BLANK_FACTS, account_ids)
+    liked = [row["id"] for row in await connection.fetch(LIKED_BY, account_ids)]
+    await connection.execute(TAKE_BACK_LIKES, account_ids)
+    await connection.execute(COUNT_LIKES, liked)
+    return freed
+
+
+async def _remove(connection: Connection, items: Sequence[tuple[UUID, str]]) -> list[str]:
+    """Remove items that are locked. Of two that show one object, the later frees it."""
+    if not items:
+        return []
+    keys = sorted({key for _, key in items})
+    await connection.execute(LOCK_ASSETS, keys)
+    await connection.execute(DELETE_ITEMS, [item_id for item_id, _ in items])
+    rows = await connection.fetch(REMOVE_ASSETS, keys)
+    return [row["key"] for row in rows]
