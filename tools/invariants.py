@@ -54,7 +54,9 @@ INVARIANTS: Mapping[str, Invariant] = {
         Promise.LOST,
         f"""SELECT count(*) FROM gateway.job JOIN billing.usage USING (job_id)
             WHERE status = 'COMPLETED' AND {IS_KNOWN} AND units_delivered > (
-            SELECT count(*) FROM gallery.item WHERE item.job_id = job.job_id)""",  # noqa: S608
+            SELECT count(*) FROM gallery.item WHERE item.job_id = job.job_id) + (
+            SELECT count(*) FROM gallery.item_fact
+             WHERE item_fact.job_id = job.job_id AND is_deleted)""",  # noqa: S608
         is_always=True,
     ),
     "jobs without a usage row": Invariant(

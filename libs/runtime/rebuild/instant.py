@@ -54,6 +54,10 @@ PENDING = """
 class _NotDrainedError(Exception):
     """Writers have said what is not published yet."""
 
+    def __init__(self, pending: int) -> None:
+        super().__init__(f"{pending} events wait to be published")
+        self.pending = pending
+
 
 class Instant:
     """Answers for the transaction that its connection is in."""
@@ -195,10 +199,9 @@ async def _locked(
             for number, lock in enumerate(locks):
                 await connection.execute(lock)
                 if number == 0 and projection.own_topics:
-                    pending = await _left_after_draining(projection, connection)
-                    if pending:
-                        raise _NotDrainedError
-        except (asyncpg.LockNotAvailableError, _NotDrainedError):
+                    await _drain(projection, connection)
+        except (asyncpg.LockNotAvailableError, _NotDrainedError) as error:
+            pending = error.pending if isinstance(error, _NotDrainedError) else 0
             await transaction.rollback()
             await asyncio.sleep(LOCK_PAUSE_SECONDS)
             continue
@@ -223,13 +226,16 @@ async def _locked(
     )
 
 
-async def _left_after_draining(projection: Projection, connection: Connection) -> int:
-    """Wait a moment for the relay to send what writers have said; answers how much it has not."""
+async def _drain(projection: Projection, connection: Connection) -> None:
+    """Wait a moment for the relay to send what writers have said.
+
+    Raises:
+        _NotDrainedError: it has not sent all.
+    """
     deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
-    while True:
-        pending = int(await connection.fetchval(PENDING, list(projection.own_topics)))
-        if not pending or asyncio.get_running_loop().time() > deadline:
-            return pending
+    while pending := await connection.fetchval(PENDING, list(projection.own_topics)):
+        if asyncio.get_running_loop().time() > deadline:
+            raise _NotDrainedError(pending)
         await asyncio.sleep(DRAIN_POLL_SECONDS)
 
 

@@ -59,9 +59,15 @@ def owner() -> FastAPI:
 
         return StreamingResponse(body(), headers={"content-length": "100"})
 
-    @app.get("/{path:path}")
+    @app.api_route("/{path:path}", methods=["GET", "POST", "PATCH", "DELETE"])
     async def echo(path: str, request: Request) -> Any:
-        return {"path": path, "query": request.url.query, "headers": dict(request.headers)}
+        return {
+            "path": path,
+            "query": request.url.query,
+            "headers": dict(request.headers),
+            "method": request.method,
+            "body": (await request.body()).decode(),
+        }
 
     return app
 
@@ -126,6 +132,47 @@ async def test_what_anybody_may_check_is_passed_on_without_a_caller(
         assert f"/{answer.json()['path']}" == path
         assert "authorization" not in answer.json()["headers"]
     assert (await gateway.client.get(f"/api/jobs/{uuid4()}/receipt")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "/api/r2files/by-url", b'{"isPublic": true}'),
+        ("DELETE", "/api/r2files/by-url", b'{"fileUrl": "x"}'),
+        ("PATCH", f"/api/r2files/{uuid4()}", b"{}"),
+        ("DELETE", f"/api/r2files/{uuid4()}", b""),
+        ("POST", f"/api/r2files/{uuid4()}/toggle-like", b""),
+    ],
+)
+async def test_methods_and_bodies_are_passed_on(
+    gateway: RunningGateway, ada: Person, method: str, path: str, body: bytes
+) -> None:
+    headers = {"Authorization": f"Bearer {ada.token}", "Content-Type": "application/json"}
+    answer = await gateway.client.request(method, path, headers=headers, content=body)
+    assert answer.status_code == 200, answer.text
+    seen = answer.json()
+    assert (seen["method"], f"/{seen['path']}", seen["body"]) == (method, path, body.decode())
+    if body:
+        assert seen["headers"]["content-type"] == "application/json"
+    nobody = await gateway.client.request(method, path, content=body)
+    assert nobody.status_code == 401
+
+
+@pytest.mark.parametrize("path", ["public", f"public/{uuid4()}", "public/top-creators"])
+async def test_what_is_public_is_shown_to_all_and_the_owner_learns_who_is_known(
+    gateway: RunningGateway, ada: Person, path: str
+) -> None:
+    nobody = await gateway.client.get(f"/api/r2files/{path}")
+    expired = await gateway.client.get(
+        f"/api/r2files/{path}", headers={"Authorization": "Bearer of.another.day"}
+    )
+    known = await ada.get(f"/api/r2files/{path}")
+    assert nobody.json()["path"] == known.json()["path"] == f"api/r2files/{path}"
+    assert "authorization" not in nobody.json()["headers"]
+    assert "authorization" not in expired.json()["headers"]
+    token = known.json()["headers"]["authorization"].removeprefix("Bearer ")
+    tokens = InternalTokens(INTERNAL_SECRET, SystemClock())
+    assert tokens.verify(token, Service.GALLERY).user_id == ada.user_id
 
 
 async def test_the_role_is_that_of_the_database_not_of_the_token(

@@ -220,6 +220,7 @@ async def test_what_was_decided_and_not_yet_published_is_waited_for(
     await ledger.book(registered(uuid4(), signup_credits=10))
     with monkeypatch.context() as patch:
         patch.setattr("libs.runtime.rebuild.instant.DRAIN_SECONDS", 0.1)
+        patch.setattr("libs.runtime.rebuild.instant.LOCK_TRIES", 2)
         with pytest.raises(RebuildError, match="1 events of ledger wait to be published"):
             await rebuilt(PROJECTION, ledger.streams.dsn, bus)
     rebuilding = asyncio.create_task(rebuilt(PROJECTION, ledger.streams.dsn, bus))
