@@ -33,7 +33,7 @@ NEVER_DISCARDED = {
 
 async def remember(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
     """Keep what people have done, for the pictures that are yet to be listed again."""
-    await _doom(transaction, await projections.follow(transaction.connection, events))
+    await _doom(transaction, await store.follow(transaction.connection, events))
 
 
 async def fold(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:

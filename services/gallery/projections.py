@@ -1,4 +1,4 @@
-"""Events -> pictures. Consumer, commands, rebuild and recovery use it alike: no side effects."""
+"""Completed jobs -> pictures. Consumer, rebuild and recovery use it alike: no side effects."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -10,7 +10,7 @@ from libs.events.generation import GenerationCompleted
 from libs.events.payload import Payload
 from libs.runtime.db import Connection
 from services.gallery import store
-from services.gallery.domain import facts, pictures
+from services.gallery.domain import pictures
 
 CompletedJob = tuple[Event[Payload], GenerationCompleted]
 
@@ -40,15 +40,3 @@ async def add_completed_jobs(connection: Connection, events: Sequence[Event[Payl
     await store.add_items(connection, items)
     freed = await store.settle(connection, [item.id for item in items]) if items else []
     return Added(added, freed)
-
-
-async def follow(connection: Connection, events: Sequence[Event[Payload]]) -> list[str]:
-    """Write what people have done; answers the keys of objects that nothing shows any more.
-
-    What is written already, or newer than that, stays as it is.
-    """
-    said, likes = facts.newest_facts(events), facts.newest_likes(events)
-    await store.note_facts(connection, said)
-    await store.note_likes(connection, likes)
-    touched = sorted({each.item_id for each in said} | {each.item_id for each in likes})
-    return await store.settle(connection, touched) if touched else []

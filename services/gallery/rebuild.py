@@ -12,7 +12,7 @@ from libs.events.generation import GenerationCompleted
 from libs.events.names import Service, Topic
 from libs.events.payload import Payload
 from libs.runtime.rebuild.projection import Pass, Projection, Reach, Rows, Table
-from services.gallery import consumers, projections
+from services.gallery import consumers, projections, store
 from services.gallery.domain import pictures
 from services.gallery.domain.pictures import Asset, Confirmation, Item
 
@@ -73,7 +73,7 @@ PROJECTION: Final = Projection(
             topics=(Topic.GALLERY,),
             types=consumers.ACTIONS,
             reach=Reach.SAID,
-            apply=projections.follow,
+            apply=store.follow,
         ),
     ),
 )

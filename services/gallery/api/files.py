@@ -27,6 +27,18 @@ from services.gallery.handlers.items import Items
 LIMIT_MAX = 1000
 
 
+async def _filters(
+    kind: Annotated[Literal["image", "video"] | None, Query(alias="type")] = None,
+    model: Annotated[
+        str | None, Query(max_length=MODEL_CHARACTERS_MAX, pattern=r"^[^\x00]*$")
+    ] = None,
+    is_public: Annotated[bool | None, Query(alias="isPublic")] = None,
+    is_liked: Annotated[bool | None, Query(alias="isLiked")] = None,
+    job_id: Annotated[UUID | None, Query(alias="jobId")] = None,
+) -> Filters:
+    return Filters(kind=kind, model=model, is_public=is_public, is_liked=is_liked, job_id=job_id)
+
+
 def create_router(
     database: Database, principal_of: RequirePrincipal, items: Items, addresses: Addresses
 ) -> APIRouter:
@@ -37,21 +49,12 @@ def create_router(
     @router.get("")
     async def list_files(
         caller: Caller,
+        filters: Annotated[Filters, Depends(_filters)],
         limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_MAX,
         cursor: Annotated[str | None, Query(description="`nextCursor` of the page before.")] = None,
-        kind: Annotated[Literal["image", "video"] | None, Query(alias="type")] = None,
-        model: Annotated[
-            str | None, Query(max_length=MODEL_CHARACTERS_MAX, pattern=r"^[^\x00]*$")
-        ] = None,
-        is_public: Annotated[bool | None, Query(alias="isPublic")] = None,
-        is_liked: Annotated[bool | None, Query(alias="isLiked")] = None,
-        job_id: Annotated[UUID | None, Query(alias="jobId")] = None,
     ) -> R2Files:
         """The caller's pictures, newest first."""
         after = decode_cursor(cursor)
-        filters = Filters(
-            kind=kind, model=model, is_public=is_public, is_liked=is_liked, job_id=job_id
-        )
         async with database.read() as connection:
             rows = await store.list_items(connection, caller.user_id, after, limit + 1, filters)
         listed = page(rows, limit, lambda item: Position(item.created_at, item.id))

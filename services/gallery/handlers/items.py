@@ -9,7 +9,7 @@ from libs.runtime import erasure
 from libs.runtime.auth import Principal
 from libs.runtime.db import Database, Transaction
 from libs.runtime.errors import NotFound
-from services.gallery import projections, store
+from services.gallery import store
 from services.gallery.domain import facts
 from services.gallery.domain.facts import Changes, Standing
 from services.gallery.domain.listing import ListedItem
@@ -116,7 +116,7 @@ async def _tell(transaction: Transaction, data: GalleryItemEvent | None) -> None
     if data is None:
         return
     event = transaction.publish(data)
-    freed = await projections.follow(transaction.connection, [event])
+    freed = await store.follow(transaction.connection, [event])
     if freed:
         await store.doom(transaction.connection, freed)
         transaction.wake(DOOMED_CHANNEL)

@@ -9,8 +9,7 @@ from services.gallery.store.doomed import (
 from services.gallery.store.facts import (
     find_by_key,
     find_standing,
-    note_facts,
-    note_likes,
+    follow,
     remove_accounts,
     settle,
 )
@@ -34,11 +33,10 @@ __all__ = [
     "find_item",
     "find_shown_asset",
     "find_standing",
+    "follow",
     "list_doomed",
     "list_items",
     "list_public",
-    "note_facts",
-    "note_likes",
     "remove_accounts",
     "remove_doomed",
     "settle",

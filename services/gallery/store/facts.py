@@ -8,8 +8,11 @@ from uuid import UUID
 
 from msgspec.structs import astuple
 
+from libs.events.envelope import Event
+from libs.events.payload import Payload
 from libs.runtime.db import Connection
-from services.gallery.domain.facts import ItemFact, Like, Standing
+from services.gallery.domain import facts
+from services.gallery.domain.facts import Standing
 
 # A fact that came again, or late, is not newer than what is noted.
 NOTE_FACTS = """
@@ -87,16 +90,19 @@ LIKED_BY = """
 TAKE_BACK_LIKES = "UPDATE item_like SET is_liked = false WHERE user_id = ANY($1::uuid[])"
 
 
-async def note_facts(connection: Connection, facts: Sequence[ItemFact]) -> None:
-    """Keep what owners have said; of each picture once."""
-    if facts:
-        await connection.execute(NOTE_FACTS, *zip(*map(astuple, facts), strict=True))
+async def follow(connection: Connection, events: Sequence[Event[Payload]]) -> list[str]:
+    """Write what people have done; answers the keys of objects that nothing shows any more.
 
-
-async def note_likes(connection: Connection, likes: Sequence[Like]) -> None:
-    """Keep who likes what; of each picture and person once."""
+    What is written already, or newer than that, stays as it is. Commands, rebuild and recovery all
+    write by this.
+    """
+    said, likes = facts.newest_facts(events), facts.newest_likes(events)
+    if said:
+        await connection.execute(NOTE_FACTS, *zip(*map(astuple, said), strict=True))
     if likes:
         await connection.execute(NOTE_LIKES, *zip(*map(astuple, likes), strict=True))
+    touched = {each.item_id for each in said} | {each.item_id for each in likes}
+    return await settle(connection, sorted(touched)) if touched else []
 
 
 async def settle(connection: Connection, item_ids: Sequence[UUID]) -> list[str]:
