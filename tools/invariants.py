@@ -82,7 +82,7 @@ INVARIANTS: Mapping[str, Invariant] = {
     "gallery entries of other jobs": Invariant(
         Promise.DOUBLED,
         """SELECT count(*) FROM gallery.item LEFT JOIN gateway.job USING (job_id)
-            WHERE status IS DISTINCT FROM 'COMPLETED'""",
+            WHERE item.job_id IS NOT NULL AND status IS DISTINCT FROM 'COMPLETED'""",
     ),
     "jobs with more than one usage row": Invariant(
         Promise.DOUBLED,

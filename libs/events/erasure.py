@@ -5,7 +5,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from libs.events.envelope import Event
-from libs.events.gallery import GalleryItemChanged, GalleryItemLiked
+from libs.events.gallery import GalleryItemChanged, GalleryItemLiked, GalleryItemUploaded
 from libs.events.generation import (
     GenerationCompleted,
     GenerationFailed,
@@ -27,6 +27,8 @@ def without_person(event: Event[PayloadT]) -> Event[PayloadT]:
     event = without_text(event)
     if isinstance(event.data, GenerationCompleted):
         return replace(event, data=replace(event.data, images=()))
+    if isinstance(event.data, GalleryItemUploaded):
+        return replace(event, data=replace(event.data, image=None))
     return event
 
 
@@ -44,6 +46,14 @@ def _blank(data: PayloadT) -> PayloadT:
         case GenerationFailed():  # a provider's message may quote the prompt
             request = data.request and facts_without_text(data.request)
             return replace(data, request=request, message="")
+        case _:
+            return _blank_of_gallery(data)
+
+
+def _blank_of_gallery(data: PayloadT) -> PayloadT:
+    match data:
+        case GalleryItemUploaded():
+            return replace(data, file_name="", prompt="", model="")
         case GalleryItemChanged():
             return replace(data, title="", model="")
         case GalleryItemLiked():  # a taste is as personal as a word

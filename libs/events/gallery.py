@@ -3,7 +3,7 @@
 from typing import ClassVar
 from uuid import UUID
 
-from libs.events.generation import JobEvent
+from libs.events.generation import JobEvent, StoredImage
 from libs.events.names import EventType, Service, Topic
 from libs.events.payload import Payload
 
@@ -20,7 +20,7 @@ class GalleryItemsAdded(JobEvent, frozen=True, kw_only=True):
 
 
 class GalleryItemEvent(Payload, frozen=True, kw_only=True):
-    """Somebody did something with a picture. `version` counts what was done: the newest holds."""
+    """Somebody did something with a picture."""
 
     topic: ClassVar[Topic] = Topic.GALLERY
     writers: ClassVar[tuple[Service, ...]] = (Service.GALLERY,)
@@ -28,7 +28,6 @@ class GalleryItemEvent(Payload, frozen=True, kw_only=True):
     item_id: UUID
     account_id: UUID
     user_id: UUID  # who did it
-    version: int  # from 1 on
 
     @property
     def subject(self) -> str:
@@ -39,7 +38,26 @@ class GalleryItemEvent(Payload, frozen=True, kw_only=True):
         return self.account_id
 
 
-class GalleryItemChanged(GalleryItemEvent, frozen=True, kw_only=True):
+class GalleryItemUploaded(GalleryItemEvent, frozen=True, kw_only=True):
+    """A picture came from a person and not from a job. Without an image nothing of it is left."""
+
+    event_type: ClassVar[EventType] = EventType.GALLERY_ITEM_UPLOADED
+
+    workspace_id: UUID | None = None
+    image: StoredImage | None
+    purpose: str  # `upload`, or `profile` for a picture of the person, which no list shows
+    file_name: str
+    prompt: str
+    model: str
+
+
+class GalleryItemFact(GalleryItemEvent, frozen=True, kw_only=True):
+    """Something that may change again: `version` counts, and the newest holds."""
+
+    version: int  # from 1 on
+
+
+class GalleryItemChanged(GalleryItemFact, frozen=True, kw_only=True):
     """What a picture's owner says of it from now on: all of it, not what is new."""
 
     event_type: ClassVar[EventType] = EventType.GALLERY_ITEM_CHANGED
@@ -50,7 +68,7 @@ class GalleryItemChanged(GalleryItemEvent, frozen=True, kw_only=True):
     model: str
 
 
-class GalleryItemDeleted(GalleryItemEvent, frozen=True, kw_only=True):
+class GalleryItemDeleted(GalleryItemFact, frozen=True, kw_only=True):
     """The owner has thrown a picture away. Its object goes when no other picture shows it."""
 
     event_type: ClassVar[EventType] = EventType.GALLERY_ITEM_DELETED
@@ -58,7 +76,7 @@ class GalleryItemDeleted(GalleryItemEvent, frozen=True, kw_only=True):
     job_id: UUID | None = None
 
 
-class GalleryItemLiked(GalleryItemEvent, frozen=True, kw_only=True):
+class GalleryItemLiked(GalleryItemFact, frozen=True, kw_only=True):
     """Somebody likes a picture, or no longer does. The account is theirs, not the picture's."""
 
     event_type: ClassVar[EventType] = EventType.GALLERY_ITEM_LIKED

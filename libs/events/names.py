@@ -66,6 +66,7 @@ class EventType(StrEnum):
     CREDITS_REVERSED = "daygen.credits.reversed"
     GRACE_CHANGED = "daygen.credits.grace_changed"
     GALLERY_ITEMS_ADDED = "daygen.gallery.items_added"
+    GALLERY_ITEM_UPLOADED = "daygen.gallery.item_uploaded"
     GALLERY_ITEM_CHANGED = "daygen.gallery.item_changed"
     GALLERY_ITEM_DELETED = "daygen.gallery.item_deleted"
     GALLERY_ITEM_LIKED = "daygen.gallery.item_liked"

@@ -32,6 +32,7 @@ from libs.events.gallery import (
     GalleryItemDeleted,
     GalleryItemLiked,
     GalleryItemsAdded,
+    GalleryItemUploaded,
 )
 from libs.events.generation import (
     GenerationCancelRequested,
@@ -90,6 +91,7 @@ EVENTS: tuple[type[Payload], ...] = (
     CreditsReversed,
     GraceChanged,
     GalleryItemsAdded,
+    GalleryItemUploaded,
     GalleryItemChanged,
     GalleryItemDeleted,
     GalleryItemLiked,

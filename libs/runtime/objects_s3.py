@@ -29,7 +29,7 @@ from libs.runtime.objects import (
 from libs.runtime.s3_put import Putter
 from libs.runtime.settings import StorageSettings
 
-PART_BYTES: Final = 8 * 1024 * 1024  # S3 takes parts from 5 MiB on; this much is held in memory
+PART_BYTES: Final = 5 * 1024 * 1024  # the smallest that S3 takes; this much is held in memory
 CHUNK_BYTES: Final = 64 * 1024
 _DELETED_AT_ONCE_MAX: Final = 1_000  # the protocol's own bound
 _MISSING: Final = frozenset({"NoSuchKey", "NotFound", "404"})
@@ -139,11 +139,10 @@ class S3ObjectStore(ObjectStore):
             headers["Cache-Control"] = cache_control
         parts = metered.parts()
         first = await anext(parts)
-        second = await anext(parts, None)
-        if second is None:
-            await self._put_whole(key, first, metered.digest.hexdigest(), headers)
+        if metered.is_read:
+            await self._put_whole(key, bytes(first), metered.digest.hexdigest(), headers)
         else:
-            await self._put_in_parts(key, _chain(first, second, parts), _as_arguments(headers))
+            await self._put_in_parts(key, first, parts, _as_arguments(headers))
         return StoredObject(
             key=key,
             size_bytes=metered.size_bytes,
@@ -160,7 +159,11 @@ class S3ObjectStore(ObjectStore):
             )
 
     async def _put_in_parts(
-        self, key: str, parts: AsyncIterator[bytes], headers: dict[str, str]
+        self,
+        key: str,
+        first: bytearray,
+        rest: AsyncIterator[bytearray],
+        headers: dict[str, str],
     ) -> None:
         target = {"Bucket": self._bucket, "Key": key}
         with _typed_errors(key):
@@ -168,11 +171,15 @@ class S3ObjectStore(ObjectStore):
         target["UploadId"] = upload["UploadId"]
         done: list[dict[str, Any]] = []
         try:
-            async for part in parts:
+            part: bytearray | None = first
+            del first  # of each part there is one copy at a time
+            while part is not None:
                 number = len(done) + 1
                 with _typed_errors(key):
                     sent = await self._client.upload_part(**target, PartNumber=number, Body=part)
                 done.append({"PartNumber": number, "ETag": sent["ETag"]})
+                part = None
+                part = await anext(rest, None)
             with _typed_errors(key):
                 await self._client.complete_multipart_upload(
                     **target, MultipartUpload={"Parts": done}
@@ -256,20 +263,27 @@ class _Metered:
 
     def __init__(self, body: bytes | AsyncIterable[bytes], size_bytes_max: int | None) -> None:
         self.size_bytes = 0
+        self.is_read = False
         self.digest = hashlib.sha256()
         self._body = body
         self._size_bytes_max = size_bytes_max
 
-    async def parts(self) -> AsyncIterator[bytes]:
+    async def parts(self) -> AsyncIterator[bytearray]:
         """At least one part, maybe empty; all but the last of the same size."""
         waiting = bytearray()
         async for chunk in self._chunks():
             self._count(chunk)
-            waiting += chunk
-            while len(waiting) > PART_BYTES:
-                yield bytes(waiting[:PART_BYTES])
-                del waiting[:PART_BYTES]
-        yield bytes(waiting)
+            rest = memoryview(chunk)
+            while len(waiting) + len(rest) > PART_BYTES:
+                room = PART_BYTES - len(waiting)
+                waiting += rest[:room]
+                rest = rest[room:]
+                part, waiting = waiting, bytearray()
+                yield part
+                del part
+            waiting += rest
+        self.is_read = True
+        yield waiting
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         if isinstance(self._body, bytes):
@@ -288,13 +302,6 @@ class _Metered:
 def _as_arguments(headers: dict[str, str]) -> dict[str, str]:
     """Headers as the client names them."""
     return {name.replace("-", ""): value for name, value in headers.items()}
-
-
-async def _chain(first: bytes, second: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    yield second
-    async for part in rest:
-        yield part
 
 
 async def _chunks(key: str, stream: Any) -> AsyncIterator[bytes]:

@@ -15,9 +15,11 @@ from libs.runtime.objects_s3 import S3Options
 from libs.runtime.service import Parts, Runtime
 from services.gallery import consumers
 from services.gallery.adapters.storage import S3Assets
-from services.gallery.api import assets, files, public
+from services.gallery.api import assets, files, public, uploads
 from services.gallery.api.bodies import Addresses
+from services.gallery.domain.addresses import Signer
 from services.gallery.handlers.items import Items
+from services.gallery.handlers.uploads import Uploads
 from services.gallery.rebuild import PROJECTION
 from services.gallery.settings import Settings
 from services.gallery.worker import Sweeper
@@ -54,7 +56,13 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         async with storage, runtime.lifespan(app):
             yield
 
-    app = runtime.http_app(lifespan=lifespan, options=HttpOptions(open_to_all=("/assets/",)))
+    app = runtime.http_app(
+        lifespan=lifespan,
+        options=HttpOptions(
+            open_to_all=("/assets/",),
+            body_bytes_max_under={"/api/upload/": uploads.BODY_BYTES_MAX},
+        ),
+    )
     tokens = InternalTokens(settings.internal_secret, runtime.clock)
     verify = tokens.verifier(Service.GALLERY)
     principal_of = require_principal(verify)
@@ -62,6 +70,16 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     items = Items(runtime.database)
     app.include_router(public.create_router(runtime.database, find_principal(verify), addresses))
     app.include_router(files.create_router(runtime.database, principal_of, items, addresses))
+    desk = uploads.Desk(
+        uploads=Uploads(
+            database=runtime.database, objects=storage, ids=runtime.ids, clock=runtime.clock
+        ),
+        addresses=addresses,
+        signer=Signer(settings.internal_secret.get_secret_value().encode()),
+        clock=runtime.clock,
+        public_base_url=settings.public_base_url,
+    )
+    app.include_router(uploads.create_router(desk, principal_of))
     app.include_router(assets.create_router(runtime.database, storage))
     app.include_router(deadletters_http.create_router(letters, principal_of))
     return app

@@ -18,6 +18,7 @@ TOPICS = (Topic.IDENTITY, Topic.GENERATION)
 EVENT_TYPES = (EventType.ACCOUNT_ERASED, EventType.GENERATION_COMPLETED)
 ACTIONS = frozenset(
     {
+        EventType.GALLERY_ITEM_UPLOADED,
         EventType.GALLERY_ITEM_CHANGED,
         EventType.GALLERY_ITEM_DELETED,
         EventType.GALLERY_ITEM_LIKED,

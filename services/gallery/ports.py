@@ -1,14 +1,14 @@
 """What the gallery asks of third parties."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from libs.runtime.objects import ByteRange, ObjectBody
+from libs.runtime.objects import ByteRange, ListedObject, ObjectBody, StoredObject
 
 
 class AssetSource(Protocol):
-    """Where the content of assets is read. The gallery writes nothing there."""
+    """Where the content of assets is read."""
 
     def open(
         self, key: str, byte_range: ByteRange | None = None
@@ -23,7 +23,26 @@ class AssetSource(Protocol):
 
 
 class AssetSink(Protocol):
-    """Where the content of assets is deleted, once nobody may see it any more."""
+    """Where the content of assets is kept, and deleted once nobody may see it any more."""
+
+    async def put(
+        self,
+        key: str,
+        body: AsyncIterable[bytes],
+        *,
+        content_type: str,
+        cache_control: str | None = None,
+    ) -> StoredObject:
+        """Store a body as it comes; all of it or nothing.
+
+        Raises:
+            StorageUnavailable: the store does not answer.
+        """
+        ...
+
+    def list(self, prefix: str) -> AsyncIterator[ListedObject]:
+        """Every object whose key begins with `prefix`."""
+        ...
 
     async def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; one that is not there is fine.

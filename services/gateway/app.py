@@ -47,6 +47,8 @@ from services.gateway.handlers.streams import Streams
 from services.gateway.rebuild import PROJECTION
 from services.gateway.settings import Settings
 
+# A picture of 50 MB as base64, in JSON or in a form.
+UPLOAD_BODY_BYTES_MAX: Final = 80_000_000
 # Under these, requests may carry pictures.
 LARGE_BODIES: Final = (
     "/api/jobs",
@@ -115,7 +117,8 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         options=HttpOptions(
             cors_origins=settings.cors_origins,
             open_to_all=("/assets/",),
-            body_bytes_max_under=dict.fromkeys(LARGE_BODIES, BODY_BYTES_MAX),
+            body_bytes_max_under=dict.fromkeys(LARGE_BODIES, BODY_BYTES_MAX)
+            | {"/api/upload/": UPLOAD_BODY_BYTES_MAX},
             document=documentation.merged_document(owners),
         ),
     )

@@ -1,11 +1,17 @@
 """Assets out of S3, over one client that lives as long as the process serves."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from libs.runtime.objects import ByteRange, ObjectBody, StorageUnavailable
+from libs.runtime.objects import (
+    ByteRange,
+    ListedObject,
+    ObjectBody,
+    StorageUnavailable,
+    StoredObject,
+)
 from libs.runtime.objects_s3 import S3ObjectStore, S3Options
 from services.gallery.ports import AssetSink, AssetSource
 
@@ -35,6 +41,21 @@ class S3Assets(AssetSource, AssetSink):
         self, key: str, byte_range: ByteRange | None = None
     ) -> AbstractAsyncContextManager[ObjectBody]:
         return self._opened().open(key, byte_range)
+
+    async def put(
+        self,
+        key: str,
+        body: AsyncIterable[bytes],
+        *,
+        content_type: str,
+        cache_control: str | None = None,
+    ) -> StoredObject:
+        return await self._opened().put(
+            key, body, content_type=content_type, cache_control=cache_control
+        )
+
+    def list(self, prefix: str) -> AsyncIterator[ListedObject]:
+        return self._opened().list(prefix)
 
     async def delete(self, keys: Iterable[str]) -> None:
         await self._opened().delete(keys)

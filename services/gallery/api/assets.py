@@ -60,12 +60,18 @@ def create_router(database: Database, source: AssetSource) -> APIRouter:
         request: Request,
         key: str,
         if_none_match: Annotated[str | None, Header()] = None,
+        if_modified_since: Annotated[str | None, Header()] = None,
         if_range: Annotated[str | None, Header()] = None,
         range_: Annotated[str | None, Header(alias="Range")] = None,
     ) -> Response:
         """An asset, or the part of it that the client asks for and does not hold."""
         asset = await find(key)
-        conditions = Conditions(if_none_match=if_none_match, if_range=if_range, range=range_)
+        conditions = Conditions(
+            if_none_match=if_none_match,
+            if_modified_since=if_modified_since,
+            if_range=if_range,
+            range=range_,
+        )
         answer = delivery.decide_delivery(asset, conditions)
         if answer.status == delivery.RANGE_NOT_SATISFIABLE:
             return _range_refused(request, asset, answer)
@@ -75,10 +81,13 @@ def create_router(database: Database, source: AssetSource) -> APIRouter:
 
     @router.head("/{key:path}", response_class=Response)
     async def head_asset(
-        key: str, if_none_match: Annotated[str | None, Header()] = None
+        key: str,
+        if_none_match: Annotated[str | None, Header()] = None,
+        if_modified_since: Annotated[str | None, Header()] = None,
     ) -> Response:
         """What `GET` would answer, without the content. A range has no meaning here."""
-        answer = delivery.decide_delivery(await find(key), Conditions(if_none_match=if_none_match))
+        conditions = Conditions(if_none_match=if_none_match, if_modified_since=if_modified_since)
+        answer = delivery.decide_delivery(await find(key), conditions)
         return Response(status_code=answer.status, headers=answer.headers)
 
     return router

@@ -1,6 +1,8 @@
 """How an asset is served: caching, conditional requests and single ranges (RFC 9110, 13 and 14)."""
 
 import re
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 
 from msgspec import Struct
 
@@ -8,6 +10,21 @@ from services.gallery.domain.pictures import Asset
 
 # A key contains the attempt that wrote it and is never written again: keep its content for ever.
 CACHE_CONTROL = "public, max-age=31536000, immutable"
+
+# What a browser only shows. Everything else could run in it, and is saved instead.
+SHOWN_TYPES = frozenset(
+    {
+        "image/png",
+        "image/jpeg",
+        "image/webp",
+        "image/gif",
+        "image/avif",
+        "video/mp4",
+        "video/webm",
+    }
+)
+# Even a document that got here by mistake may load, run and submit nothing.
+CONTENT_SECURITY_POLICY = "default-src 'none'; sandbox"
 
 OK, PARTIAL_CONTENT, NOT_MODIFIED, RANGE_NOT_SATISFIABLE = 200, 206, 304, 416
 
@@ -34,6 +51,7 @@ class Conditions(Struct, frozen=True, kw_only=True, gc=False):
     """Header fields of a request that decide what of an asset is sent."""
 
     if_none_match: str | None = None
+    if_modified_since: str | None = None
     if_range: str | None = None
     range: str | None = None
 
@@ -58,8 +76,12 @@ def decide_delivery(asset: Asset, conditions: Conditions) -> Delivery:
         "Accept-Ranges": "bytes",
         "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range, ETag",
         "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+        "Last-Modified": format_datetime(_stored_at(asset), usegmt=True),
     }
-    if _is_held(asset, conditions.if_none_match):
+    if asset.content_type not in SHOWN_TYPES:
+        headers["Content-Disposition"] = "attachment"
+    if _is_held(asset, conditions):
         return Delivery(status=NOT_MODIFIED, headers=headers)
     try:
         wanted = _wanted_range(asset, conditions)
@@ -115,9 +137,25 @@ def _wanted_range(asset: Asset, conditions: Conditions) -> Span | None:
     return parse_range(conditions.range, asset.size_bytes)
 
 
-def _is_held(asset: Asset, if_none_match: str | None) -> bool:
-    """Whether the client already has the content. The comparison is weak, as RFC 9110 asks here."""
-    if if_none_match is None:
+def _stored_at(asset: Asset) -> datetime:
+    """In whole seconds, rounded up: what is not later than this was stored by then."""
+    stored_at = asset.stored_at.astimezone(UTC)
+    whole = stored_at.replace(microsecond=0)
+    return whole if whole == stored_at else whole + timedelta(seconds=1)
+
+
+def _is_held(asset: Asset, conditions: Conditions) -> bool:
+    """Whether the client already has the content. The tags are compared weakly, as RFC 9110 asks.
+
+    A date counts only where no tag was sent.
+    """
+    if conditions.if_none_match is not None:
+        tags = [tag.strip().removeprefix("W/") for tag in conditions.if_none_match.split(",")]
+        return "*" in tags or entity_tag(asset) in tags
+    if conditions.if_modified_since is None:
         return False
-    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return "*" in tags or entity_tag(asset) in tags
+    try:
+        since = parsedate_to_datetime(conditions.if_modified_since)
+    except ValueError:
+        return False
+    return since.tzinfo is not None and _stored_at(asset) <= since

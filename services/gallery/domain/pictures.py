@@ -6,10 +6,11 @@ from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from libs.events.derived_ids import derived_id
 from libs.events.envelope import Event
+from libs.events.gallery import GalleryItemUploaded
 from libs.events.generation import GenerationCompleted
 from libs.events.payload import Payload
 
@@ -44,7 +45,7 @@ class Item(Struct, frozen=True, kw_only=True, gc=False):
     user_id: UUID
     account_id: UUID
     workspace_id: UUID | None
-    job_id: UUID
+    job_id: UUID | None  # none of a picture that somebody has uploaded
     picture_index: int
     asset_key: str
     file_name: str
@@ -148,6 +149,35 @@ def items(event: Event[Payload], completed: GenerationCompleted) -> list[Item]:
         )
         for index, image in enumerate(completed.images)
     ]
+
+
+def uploads(events: Iterable[Event[Payload]]) -> list[tuple[Asset, Item]]:
+    """Pictures that people have brought; of whoever is erased there is nothing left."""
+    found: dict[UUID, tuple[Asset, Item]] = {}
+    for event in events:
+        data = event.data
+        if not isinstance(data, GalleryItemUploaded) or data.image is None:
+            continue
+        image = data.image
+        asset = Asset(**asdict(image), stored_at=event.time)
+        item = Item(
+            id=data.item_id,
+            user_id=data.user_id,
+            account_id=data.account_id,
+            workspace_id=data.workspace_id,
+            job_id=None,
+            picture_index=0,
+            asset_key=image.key,
+            file_name=data.file_name or file_name(data.item_id, 0, image.content_type),
+            operation=data.purpose,
+            provider="",
+            model=data.model,
+            prompt=data.prompt,
+            created_at=event.time,
+            updated_at=event.time,
+        )
+        found.setdefault(data.item_id, (asset, item))
+    return [found[item_id] for item_id in sorted(found)]
 
 
 def shown(event: Event[Payload], erased: Collection[UUID]) -> Event[Payload]:

@@ -21,11 +21,13 @@ from services.gallery.store.listing import (
     list_public,
     top_creators,
 )
+from services.gallery.store.uploads import claim_upload, forget_claims, known_keys
 
 __all__ = [
     "DOOMED_CHANNEL",
     "add_assets",
     "add_items",
+    "claim_upload",
     "confirm_jobs",
     "count_public",
     "doom",
@@ -34,6 +36,8 @@ __all__ = [
     "find_shown_asset",
     "find_standing",
     "follow",
+    "forget_claims",
+    "known_keys",
     "list_doomed",
     "list_items",
     "list_public",

@@ -11,8 +11,9 @@ from msgspec.structs import astuple
 from libs.events.envelope import Event
 from libs.events.payload import Payload
 from libs.runtime.db import Connection
-from services.gallery.domain import facts
+from services.gallery.domain import facts, pictures
 from services.gallery.domain.facts import Standing
+from services.gallery.store.items import add_assets, add_items
 
 # A fact that came again, or late, is not newer than what is noted.
 NOTE_FACTS = """
@@ -96,12 +97,16 @@ async def follow(connection: Connection, events: Sequence[Event[Payload]]) -> li
     What is written already, or newer than that, stays as it is. Commands, rebuild and recovery all
     write by this.
     """
+    brought = pictures.uploads(events)
+    await add_assets(connection, [asset for asset, _ in brought])
+    await add_items(connection, [item for _, item in brought])
     said, likes = facts.newest_facts(events), facts.newest_likes(events)
     if said:
         await connection.execute(NOTE_FACTS, *zip(*map(astuple, said), strict=True))
     if likes:
         await connection.execute(NOTE_LIKES, *zip(*map(astuple, likes), strict=True))
     touched = {each.item_id for each in said} | {each.item_id for each in likes}
+    touched |= {item.id for _, item in brought}
     return await settle(connection, sorted(touched)) if touched else []
 
 

@@ -38,6 +38,7 @@ ADD_ITEMS = """
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::integer[],
                          $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
                          $13::timestamptz[], $14::timestamptz[])
+    ON CONFLICT (id) DO NOTHING
 """
 
 FIND_SHOWN_ASSET = """

@@ -22,6 +22,7 @@ LIST_OWN = f"""
     SELECT {COLUMNS.format(viewer="$1")}
       FROM item JOIN asset ON asset.key = item.asset_key
      WHERE item.user_id = $1 AND (item.created_at, item.id) < ($2, $3)
+       AND item.operation <> 'profile'
        AND ($5::text IS NULL OR starts_with(asset.content_type, $5))
        AND ($6::text IS NULL OR item.model = $6)
        AND ($7::boolean IS NULL OR item.is_public = $7)

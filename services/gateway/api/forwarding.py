@@ -34,6 +34,7 @@ _ANSWER_HEADERS: Final = (
     "content-disposition",
     "content-length",
     "content-range",
+    "content-security-policy",
     "content-type",
     "etag",
     "last-modified",
@@ -79,6 +80,24 @@ OWNED: Final = (
     Forwarded("/api/r2files/{item_id}", Service.GALLERY, "Change an own picture.", "PATCH"),
     Forwarded("/api/r2files/{item_id}", Service.GALLERY, "Delete an own picture.", "DELETE"),
     Forwarded("/api/r2files/{item_id}/toggle-like", Service.GALLERY, "Like, or no longer.", "POST"),
+    Forwarded("/api/upload/presigned", Service.GALLERY, "An address for one upload.", "POST"),
+    Forwarded(
+        "/api/upload/put/{token}", Service.GALLERY, "The upload itself.", "PUT", is_open=True
+    ),
+    Forwarded("/api/upload/base64", Service.GALLERY, "Upload a picture as base64.", "POST"),
+    Forwarded("/api/upload/file", Service.GALLERY, "Upload a picture as a form's file.", "POST"),
+    Forwarded(
+        "/api/upload/profile-picture/upload",
+        Service.GALLERY,
+        "Upload a picture of oneself.",
+        "POST",
+    ),
+    Forwarded(
+        "/api/upload/migrate-base64-batch",
+        Service.GALLERY,
+        "Upload what a browser has kept.",
+        "POST",
+    ),
     Forwarded("/api/usage/mine", Service.BILLING, "The caller's finished jobs."),
     Forwarded("/api/usage/events", Service.BILLING, "Everybody's finished jobs, for admins."),
     Forwarded("/api/usage/events/export", Service.BILLING, "The same as a file, CSV or JSON."),
@@ -202,13 +221,27 @@ async def forward(
     }
     if traceparent := current_traceparent():
         headers["traceparent"] = traceparent
-    call = OwnerCall(owner=owner, method=request.method, target=target, headers=headers, body=body)
+    faults: list[Exception] = []
+    sent = body if body is None or isinstance(body, bytes) else _watched(body, faults)
+    call = OwnerCall(owner=owner, method=request.method, target=target, headers=headers, body=sent)
     stack = AsyncExitStack()
     try:
         answer = await stack.enter_async_context(owners.call(call))
     except OwnerUnreachableError as error:
+        if faults:  # it was the caller's own body that ended: too large, or they have left
+            raise faults[0] from None
         raise OwnerUnavailable(error.owner) from error
     return _Passed(answer, stack)
+
+
+async def _watched(body: AsyncIterable[bytes], faults: list[Exception]) -> AsyncIterator[bytes]:
+    """The same stream; what it raises is kept, as the client behind it tells another story."""
+    try:
+        async for chunk in body:
+            yield chunk
+    except Exception as error:
+        faults.append(error)
+        raise
 
 
 class _Passed(StreamingResponse):

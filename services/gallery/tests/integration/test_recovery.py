@@ -5,11 +5,13 @@ from random import Random
 from uuid import UUID
 
 import pytest
+from asyncpg import Record
 
 from libs.events.bus import KafkaBus
+from libs.events.gallery import GalleryItemUploaded
 from libs.events.identity import AccountErased
 from libs.events.names import Service
-from libs.events.testing import event
+from libs.events.testing import event, stored_image
 from libs.runtime import recovery
 from libs.runtime.auth import Principal
 from libs.runtime.testing import Streams, rebuilt
@@ -24,7 +26,7 @@ from libs.runtime.testing_recovery import (
     tables,
     tell,
 )
-from services.gallery import consumers
+from services.gallery import consumers, store
 from services.gallery.domain.facts import Changes
 from services.gallery.handlers.items import ItemNotFound, Items
 from services.gallery.rebuild import PROJECTION
@@ -45,12 +47,39 @@ async def test_it_comes_back_as_it_was_and_says_nothing_again(
     await assert_comes_back(streams, emptied, bus, HABITS)
 
 
+async def upload(streams: Streams, user_id: UUID) -> None:
+    """A picture of somebody's own."""
+    item_id = streams.ids.new()
+    image = stored_image(key=f"uploads/{item_id}.png")
+    async with streams.database.transaction() as transaction:
+        told = transaction.publish(
+            GalleryItemUploaded(
+                item_id=item_id,
+                account_id=user_id,
+                user_id=user_id,
+                image=image,
+                purpose="upload",
+                file_name="dusk.png",
+                prompt="dusk",
+                model="",
+            )
+        )
+        await store.follow(transaction.connection, [told])
+
+
+async def pictures(streams: Streams) -> list[Record]:
+    async with streams.database.read() as connection:
+        return await connection.fetch("SELECT id, user_id FROM item ORDER BY id")
+
+
 async def act(streams: Streams, random: Random, times: int) -> None:
     """People change, like and delete pictures; some of them are asked for what is gone."""
     items = Items(streams.database)
-    async with streams.database.read() as connection:
-        rows = await connection.fetch("SELECT id, user_id FROM item ORDER BY id")
+    rows = await pictures(streams)
     people = [row["user_id"] for row in rows]
+    for owner_id in people[:5]:
+        await upload(streams, owner_id)
+    rows = await pictures(streams)
     for _ in range(times):
         row, other = random.choice(rows), random.choice(people)
         owner = Principal(user_id=row["user_id"], role="USER", account_id=row["user_id"])

@@ -135,3 +135,34 @@ def test_what_a_client_does_not_hold_is_sent(tags: str) -> None:
 def test_a_continued_download_needs_the_same_content(if_range: str, status: int) -> None:
     delivery = decide_delivery(ASSET, Conditions(range="bytes=2-5", if_range=if_range))
     assert delivery.status == status
+
+
+@pytest.mark.parametrize(
+    ("since", "status"),
+    [
+        ("Fri, 02 Jan 2026 03:04:06 GMT", 304),
+        ("Fri, 02 Jan 2026 03:04:07 GMT", 304),
+        ("Fri, 02 Jan 2026 03:04:05 GMT", 200),  # stored in the middle of that second
+        ("yesterday", 200),
+        ("", 200),
+    ],
+)
+def test_a_date_decides_where_no_tag_was_sent(since: str, status: int) -> None:
+    answer = decide_delivery(ASSET, Conditions(if_modified_since=since))
+    assert answer.status == status
+    assert answer.headers["Last-Modified"] == "Fri, 02 Jan 2026 03:04:06 GMT"
+    other = Conditions(if_modified_since="Fri, 02 Jan 2026 03:04:07 GMT", if_none_match='"other"')
+    assert decide_delivery(ASSET, other).status == 200
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/html", "image/svg+xml", "application/xhtml+xml", "text/xml", "IMAGE/PNG"]
+)
+def test_what_could_run_in_a_browser_is_saved_and_not_shown(content_type: str) -> None:
+    asset = msgspec.structs.replace(ASSET, content_type=content_type)
+    headers = decide_delivery(asset, Conditions()).headers
+    assert headers["Content-Disposition"] == "attachment"
+    assert headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    shown = decide_delivery(ASSET, Conditions()).headers
+    assert "Content-Disposition" not in shown
+    assert shown["Content-Security-Policy"] == "default-src 'none'; sandbox"

@@ -1,0 +1,29 @@
+"""Addresses for uploads, each good for one try; and which objects are known here."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from libs.runtime.db import Connection
+
+CLAIM = """
+    INSERT INTO upload_claim (item_id, expires_at) VALUES ($1, $2)
+    ON CONFLICT DO NOTHING RETURNING item_id
+"""
+FORGET_CLAIMS = "DELETE FROM upload_claim WHERE expires_at < $1"
+KNOWN_KEYS = "SELECT key FROM asset WHERE key = ANY($1::text[])"
+
+
+async def claim_upload(connection: Connection, item_id: UUID, expires_at: datetime) -> bool:
+    """Whether this is the first use of an address."""
+    return await connection.fetchval(CLAIM, item_id, expires_at) is not None
+
+
+async def forget_claims(connection: Connection, before: datetime) -> None:
+    """Addresses that have expired refuse by themselves."""
+    await connection.execute(FORGET_CLAIMS, before)
+
+
+async def known_keys(connection: Connection, keys: Sequence[str]) -> frozenset[str]:
+    """Those of some objects that a picture shows."""
+    return frozenset(row["key"] for row in await connection.fetch(KNOWN_KEYS, keys))
