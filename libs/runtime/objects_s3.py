@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from io import BytesIO
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -140,7 +141,7 @@ class S3ObjectStore(ObjectStore):
         parts = metered.parts()
         first = await anext(parts)
         if metered.is_read:
-            await self._put_whole(key, bytes(first), metered.digest.hexdigest(), headers)
+            await self._put_whole(key, first.getvalue(), metered.digest.hexdigest(), headers)
         else:
             await self._put_in_parts(key, first, parts, _as_arguments(headers))
         return StoredObject(
@@ -161,8 +162,8 @@ class S3ObjectStore(ObjectStore):
     async def _put_in_parts(
         self,
         key: str,
-        first: bytearray,
-        rest: AsyncIterator[bytearray],
+        first: BytesIO,
+        rest: AsyncIterator[BytesIO],
         headers: dict[str, str],
     ) -> None:
         target = {"Bucket": self._bucket, "Key": key}
@@ -171,7 +172,7 @@ class S3ObjectStore(ObjectStore):
         target["UploadId"] = upload["UploadId"]
         done: list[dict[str, Any]] = []
         try:
-            part: bytearray | None = first
+            part: BytesIO | None = first
             del first  # of each part there is one copy at a time
             while part is not None:
                 number = len(done) + 1
@@ -268,21 +269,23 @@ class _Metered:
         self._body = body
         self._size_bytes_max = size_bytes_max
 
-    async def parts(self) -> AsyncIterator[bytearray]:
+    async def parts(self) -> AsyncIterator[BytesIO]:
         """At least one part, maybe empty; all but the last of the same size."""
-        waiting = bytearray()
+        waiting = BytesIO()
         async for chunk in self._chunks():
             self._count(chunk)
             rest = memoryview(chunk)
-            while len(waiting) + len(rest) > PART_BYTES:
-                room = PART_BYTES - len(waiting)
-                waiting += rest[:room]
+            while waiting.tell() + len(rest) > PART_BYTES:
+                room = PART_BYTES - waiting.tell()
+                waiting.write(rest[:room])
                 rest = rest[room:]
-                part, waiting = waiting, bytearray()
+                waiting.seek(0)
+                part, waiting = waiting, BytesIO()
                 yield part
                 del part
-            waiting += rest
+            waiting.write(rest)
         self.is_read = True
+        waiting.seek(0)
         yield waiting
 
     async def _chunks(self) -> AsyncIterator[bytes]:

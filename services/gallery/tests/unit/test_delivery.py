@@ -87,6 +87,8 @@ def test_a_whole_asset_is_described_by_its_row() -> None:
         "Accept-Ranges": "bytes",
         "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range, ETag",
         "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Last-Modified": "Fri, 02 Jan 2026 03:04:06 GMT",
         "Content-Type": "image/png",
         "Content-Length": "10",
     }
