@@ -31,6 +31,7 @@ from libs.runtime.s3_put import Putter
 from libs.runtime.settings import StorageSettings
 
 PART_BYTES: Final = 5 * 1024 * 1024  # the smallest that S3 takes; this much is held in memory
+_GROWN_BYTES_MAX: Final = 1024 * 1024
 CHUNK_BYTES: Final = 64 * 1024
 _DELETED_AT_ONCE_MAX: Final = 1_000  # the protocol's own bound
 _MISSING: Final = frozenset({"NoSuchKey", "NotFound", "404"})
@@ -179,7 +180,7 @@ class S3ObjectStore(ObjectStore):
                 with _typed_errors(key):
                     sent = await self._client.upload_part(**target, PartNumber=number, Body=part)
                 done.append({"PartNumber": number, "ETag": sent["ETag"]})
-                part = None
+                part.close()  # whoever still refers to it, its memory is free
                 part = await anext(rest, None)
             with _typed_errors(key):
                 await self._client.complete_multipart_upload(
@@ -277,14 +278,15 @@ class _Metered:
             rest = memoryview(chunk)
             while waiting.tell() + len(rest) > PART_BYTES:
                 room = PART_BYTES - waiting.tell()
-                waiting.write(rest[:room])
+                _append(waiting, rest[:room])
                 rest = rest[room:]
                 waiting.seek(0)
                 part, waiting = waiting, BytesIO()
                 yield part
                 del part
-            waiting.write(rest)
+            _append(waiting, rest)
         self.is_read = True
+        waiting.truncate()
         waiting.seek(0)
         yield waiting
 
@@ -300,6 +302,16 @@ class _Metered:
         if self._size_bytes_max is not None and self.size_bytes > self._size_bytes_max:
             raise ObjectTooLarge(self._size_bytes_max)
         self.digest.update(chunk)
+
+
+def _append(part: BytesIO, content: memoryview) -> None:
+    """Write, and make room for a whole part at once: growing step by step holds it twice."""
+    place = part.tell()
+    if place + len(content) > _GROWN_BYTES_MAX and part.getbuffer().nbytes < PART_BYTES:
+        part.seek(PART_BYTES - 1)
+        part.write(b"\0")
+        part.seek(place)
+    part.write(content)
 
 
 def _as_arguments(headers: dict[str, str]) -> dict[str, str]:
