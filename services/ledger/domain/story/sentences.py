@@ -7,7 +7,7 @@ from libs.events import billing, gallery, generation, identity, operations
 from libs.events import credits as money
 from libs.events.payload import Payload
 from services.ledger.domain.story import credits as of_credits
-from services.ledger.domain.story import jobs, people
+from services.ledger.domain.story import jobs, people, pictures
 from services.ledger.domain.story import operations as of_operations
 from services.ledger.domain.story.telling import Telling
 
@@ -40,6 +40,10 @@ SENTENCES: Final[Mapping[type[Payload], Say]] = {
     money.CreditsReversed: of_credits.reversed_,
     money.GraceChanged: of_credits.grace_changed,
     gallery.GalleryItemsAdded: jobs.items_added,
+    gallery.GalleryItemUploaded: pictures.uploaded,
+    gallery.GalleryItemChanged: pictures.changed,
+    gallery.GalleryItemDeleted: pictures.deleted,
+    gallery.GalleryItemLiked: pictures.liked,
     billing.UsageRecorded: jobs.usage_recorded,
     billing.PaymentReceived: of_credits.payment_received,
     billing.PaymentRefunded: of_credits.payment_refunded,
