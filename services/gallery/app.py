@@ -8,16 +8,17 @@ from fastapi import FastAPI
 from libs.events.erasure import without_text
 from libs.events.names import Service
 from libs.runtime import deadletters, deadletters_http
-from libs.runtime.auth import InternalTokens, find_principal, require_principal
+from libs.runtime.auth import InternalTokens, Verify, find_principal, require_principal
 from libs.runtime.consumer import HISTORY_RECORDS_MAX
 from libs.runtime.http import HttpOptions
 from libs.runtime.objects_s3 import S3Options
 from libs.runtime.service import Parts, Runtime
 from services.gallery import consumers
 from services.gallery.adapters.storage import S3Assets
-from services.gallery.api import assets, files, public, uploads
+from services.gallery.api import assets, files, proxy, public, uploads
 from services.gallery.api.bodies import Addresses
 from services.gallery.domain.addresses import Signer
+from services.gallery.handlers.custody import Custody
 from services.gallery.handlers.items import Items
 from services.gallery.handlers.uploads import Uploads
 from services.gallery.rebuild import PROJECTION
@@ -50,6 +51,14 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         database=runtime.database, assets=storage, wakeups=runtime.wakeups, clock=runtime.clock
     )
     runtime.background("sweeper", sweeper.run)
+    custody = Custody(
+        database=runtime.database,
+        source=storage,
+        sink=storage,
+        clock=runtime.clock,
+        registry=runtime.registry,
+    )
+    runtime.background("custody", custody.run)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -63,8 +72,19 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
             body_bytes_max_under={"/api/upload/": uploads.BODY_BYTES_MAX},
         ),
     )
-    tokens = InternalTokens(settings.internal_secret, runtime.clock)
-    verify = tokens.verifier(Service.GALLERY)
+    _add_routes(app, settings, runtime, storage)
+    app.include_router(
+        deadletters_http.create_router(letters, require_principal(_verifier(settings, runtime)))
+    )
+    return app
+
+
+def _verifier(settings: Settings, runtime: Runtime) -> Verify:
+    return InternalTokens(settings.internal_secret, runtime.clock).verifier(Service.GALLERY)
+
+
+def _add_routes(app: FastAPI, settings: Settings, runtime: Runtime, storage: S3Assets) -> None:
+    verify = _verifier(settings, runtime)
     principal_of = require_principal(verify)
     addresses = Addresses(settings.public_base_url, settings.asset_base_url)
     items = Items(runtime.database)
@@ -80,6 +100,5 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         public_base_url=settings.public_base_url,
     )
     app.include_router(uploads.create_router(desk, principal_of))
+    app.include_router(proxy.create_router(runtime.database, storage, addresses, principal_of))
     app.include_router(assets.create_router(runtime.database, storage))
-    app.include_router(deadletters_http.create_router(letters, principal_of))
-    return app

@@ -46,15 +46,6 @@ def create_router(database: Database, source: AssetSource) -> APIRouter:
     """`/assets/{key}`: no log-in, as browsers load pictures without one; keys cannot be guessed."""
     router = APIRouter(prefix="/assets", tags=["assets"])
 
-    async def find(key: str) -> Asset:
-        asset = None
-        if is_key(key):
-            async with database.read() as connection:
-                asset = await store.find_shown_asset(connection, key)
-        if asset is None:
-            raise AssetNotFoundError("There is no such asset: take its address from the gallery.")
-        return asset
-
     @router.get("/{key:path}", response_class=Response)
     async def get_asset(
         request: Request,
@@ -65,7 +56,7 @@ def create_router(database: Database, source: AssetSource) -> APIRouter:
         range_: Annotated[str | None, Header(alias="Range")] = None,
     ) -> Response:
         """An asset, or the part of it that the client asks for and does not hold."""
-        asset = await find(key)
+        asset = await find_asset(database, key)
         conditions = Conditions(
             if_none_match=if_none_match,
             if_modified_since=if_modified_since,
@@ -73,11 +64,7 @@ def create_router(database: Database, source: AssetSource) -> APIRouter:
             range=range_,
         )
         answer = delivery.decide_delivery(asset, conditions)
-        if answer.status == delivery.RANGE_NOT_SATISFIABLE:
-            return _range_refused(request, asset, answer)
-        if answer.sent is None:
-            return Response(status_code=answer.status, headers=answer.headers)
-        return AssetResponse(source, key, answer.sent, answer)
+        return response_of(request, source, asset, answer)
 
     @router.head("/{key:path}", response_class=Response)
     async def head_asset(
@@ -87,10 +74,34 @@ def create_router(database: Database, source: AssetSource) -> APIRouter:
     ) -> Response:
         """What `GET` would answer, without the content. A range has no meaning here."""
         conditions = Conditions(if_none_match=if_none_match, if_modified_since=if_modified_since)
-        answer = delivery.decide_delivery(await find(key), conditions)
+        answer = delivery.decide_delivery(await find_asset(database, key), conditions)
         return Response(status_code=answer.status, headers=answer.headers)
 
     return router
+
+
+async def find_asset(database: Database, key: str) -> Asset:
+    """The object that a picture shows.
+
+    Raises:
+        AssetNotFoundError: none shows it.
+    """
+    asset = None
+    if is_key(key):
+        async with database.read() as connection:
+            asset = await store.find_shown_asset(connection, key)
+    if asset is None:
+        raise AssetNotFoundError("There is no such asset: take its address from the gallery.")
+    return asset
+
+
+def response_of(request: Request, source: AssetSource, asset: Asset, answer: Delivery) -> Response:
+    """An object as it was decided to be sent."""
+    if answer.status == delivery.RANGE_NOT_SATISFIABLE:
+        return _range_refused(request, asset, answer)
+    if answer.sent is None:
+        return Response(status_code=answer.status, headers=answer.headers)
+    return AssetResponse(source, asset.key, answer.sent, answer)
 
 
 def _range_refused(request: Request, asset: Asset, answer: Delivery) -> Response:

@@ -155,7 +155,10 @@ class Addresses:
 
     def key(self, url: str) -> str:
         """The key in an address that was given out once; empty if it is another's address."""
-        plain = urlsplit(url)._replace(query="", fragment="").geturl()
+        try:
+            plain = urlsplit(url)._replace(query="", fragment="").geturl()
+        except ValueError:  # brackets that are no address
+            return ""
         found = (plain.removeprefix(base) for base in self._bases if plain.startswith(base))
         key = unquote(next(found, ""))
         return "" if "\0" in key else key

@@ -21,7 +21,12 @@ from services.gallery.store.listing import (
     list_public,
     top_creators,
 )
-from services.gallery.store.uploads import claim_upload, forget_claims, known_keys
+from services.gallery.store.uploads import (
+    claim_upload,
+    forget_claims,
+    known_keys,
+    list_checksums,
+)
 
 __all__ = [
     "DOOMED_CHANNEL",
@@ -38,6 +43,7 @@ __all__ = [
     "follow",
     "forget_claims",
     "known_keys",
+    "list_checksums",
     "list_doomed",
     "list_items",
     "list_public",

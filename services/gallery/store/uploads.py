@@ -11,6 +11,7 @@ CLAIM = """
     ON CONFLICT DO NOTHING RETURNING item_id
 """
 FORGET_CLAIMS = "DELETE FROM upload_claim WHERE expires_at < $1"
+LIST_CHECKSUMS = "SELECT key, sha256 FROM asset WHERE key > $1 ORDER BY key LIMIT $2"
 KNOWN_KEYS = "SELECT key FROM asset WHERE key = ANY($1::text[])"
 
 
@@ -27,3 +28,9 @@ async def forget_claims(connection: Connection, before: datetime) -> None:
 async def known_keys(connection: Connection, keys: Sequence[str]) -> frozenset[str]:
     """Those of some objects that a picture shows."""
     return frozenset(row["key"] for row in await connection.fetch(KNOWN_KEYS, keys))
+
+
+async def list_checksums(connection: Connection, after: str, limit: int) -> list[tuple[str, str]]:
+    """(key, SHA-256) of objects that pictures show, in the order of their keys."""
+    rows = await connection.fetch(LIST_CHECKSUMS, after, limit)
+    return [(row["key"], row["sha256"]) for row in rows]

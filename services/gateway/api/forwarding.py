@@ -75,6 +75,7 @@ OWNED: Final = (
     Forwarded(
         "/api/r2files/public/{item_id}", Service.GALLERY, "One public picture.", is_open=True
     ),
+    Forwarded("/api/r2files/proxy", Service.GALLERY, "An asset by its whole address."),
     Forwarded("/api/r2files/by-url", Service.GALLERY, "Change a picture by its address.", "PATCH"),
     Forwarded("/api/r2files/by-url", Service.GALLERY, "Delete a picture by its address.", "DELETE"),
     Forwarded("/api/r2files/{item_id}", Service.GALLERY, "Change an own picture.", "PATCH"),

@@ -1,14 +1,16 @@
 """Assets over HTTP: whole, in part, not again, and not at all."""
 
 from random import Random
+from urllib.parse import urlencode
+from uuid import uuid4
 
 import httpx2
 import pytest
 
 from libs.events.generation import StoredImage
 from libs.events.testing import completed, event, stored_image
-from services.gallery.tests.integration.conftest import RunningGallery
-from services.gallery.tests.integration.support import confirmed
+from services.gallery.tests.integration.conftest import PUBLIC_BASE_URL, RunningGallery
+from services.gallery.tests.integration.support import confirmed, person, until_listed
 
 CONTENT = Random(7).randbytes(300_000)
 
@@ -171,3 +173,40 @@ async def test_without_storage_lists_go_on_and_assets_say_try_again(
     assert "immutable" not in answer.headers.get("cache-control", "")
     assert held.status_code == 304
     assert (await gallery.client.get("/health/ready")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://elsewhere.example/a.png",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://127.0.0.1:9000/daygen/attempts/a/1.png",
+        "http://[::ffff:10.0.0.1]/a.png",
+        "https://daygen.example@elsewhere.example/assets/a.png",
+        "https://daygen.example.elsewhere.example/assets/a.png",
+        "//elsewhere.example/assets/a.png",
+        "file:///etc/passwd",
+        "gopher://daygen.example/assets/a.png",
+        "https://[/assets/a.png",
+        "https://daygen.example/other/a.png",
+    ],
+)
+async def test_the_proxy_serves_nothing_but_what_is_ours(gallery: RunningGallery, url: str) -> None:
+    path = f"/api/r2files/proxy?{urlencode({'url': url})}"
+    answer = await gallery.get(path, person(uuid4()))
+    assert (answer.status_code, answer.json()["code"]) == (403, "address_outside")
+    assert (await gallery.client.get(path)).status_code == 401
+
+
+async def test_the_proxy_serves_an_asset_by_its_whole_address(gallery: RunningGallery) -> None:
+    image = await gallery.store(b"of ours")
+    told = event(completed(images=(image,)))
+    await gallery.tell(told)
+    await until_listed(gallery, [told])
+    me = person(uuid4())
+    query = urlencode({"url": f"{PUBLIC_BASE_URL}/assets/{image.key}"})
+    answer = await gallery.get(f"/api/r2files/proxy?{query}", me)
+    assert (answer.status_code, answer.content) == (200, b"of ours")
+    assert "immutable" in answer.headers["cache-control"]
+    query = urlencode({"url": f"{PUBLIC_BASE_URL}/assets/attempts/../secret"})
+    assert (await gallery.get(f"/api/r2files/proxy?{query}", me)).status_code == 404

@@ -11,6 +11,7 @@ from libs.events.bus import KafkaBus
 from libs.events.gallery import GalleryItemUploaded
 from libs.events.identity import AccountErased
 from libs.events.names import Service
+from libs.events.registry import REGISTRY
 from libs.events.testing import event, stored_image
 from libs.runtime import recovery
 from libs.runtime.auth import Principal
@@ -123,6 +124,23 @@ async def test_what_people_have_done_comes_back_and_can_be_made_again(
     for name in ("confirmation", "asset", "item", "item_fact", "item_like"):
         assert again[name] == whole[name], name
     assert await extents(bus, HABITS.history.own) == said
+
+
+async def test_what_people_have_done_may_be_told_again_and_in_any_order(
+    streams: Streams, bus: KafkaBus
+) -> None:
+    random = Random(22)
+    await tell(bus, answers(12))
+    await live(streams, bus, HABITS)
+    await act(streams, random, 80)
+    whole = await tables(streams, without=("doomed_object",))
+    said = [REGISTRY.decode(encoded) for event_id, encoded in await streams.published() if event_id]
+    for _ in range(3):
+        random.shuffle(said)
+        async with streams.database.transaction() as transaction:
+            for each in said:
+                await store.follow(transaction.connection, [each])
+    assert await tables(streams, without=("doomed_object",)) == whole
 
 
 async def test_what_came_while_it_was_away_is_confirmed_once(
