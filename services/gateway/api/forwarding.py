@@ -51,8 +51,8 @@ class Forwarded(Struct, frozen=True):
     path: str
     owner: Service
     summary: str
-    is_public: bool = False  # whoever asks; the owner learns of no caller
     method: str = "GET"
+    is_public: bool = False  # whoever asks; the owner learns of no caller
     is_open: bool = False  # also to those without a log-in; of others the owner learns
 
 
