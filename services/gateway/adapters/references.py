@@ -52,7 +52,7 @@ class HttpReferences(References):
                     raise UnreachableReferenceError(f"it answers {answer.status}")
                 async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
                     yield chunk
-        except ForbiddenAddressError as error:
+        except (ForbiddenAddressError, aiohttp.InvalidURL) as error:  # such as 2130706433
             raise UnreachableReferenceError(_INSIDE) from error
         except aiohttp.ClientConnectorError as error:
             is_inside = isinstance(error.os_error, ForbiddenAddressError)
