@@ -17,6 +17,14 @@ KINDS = ("unit", "integration", "e2e")
 TEMPLATE = "daygen_template"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--live",
+        action="store_true",
+        help="ask the real providers that there are keys for, not their simulators; it costs money",
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for kind in KINDS:

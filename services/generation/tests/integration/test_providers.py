@@ -1,11 +1,12 @@
 """Every provider, operation and situation, through the queue: what docs/providers.md shows.
 
-A round takes one operation of each provider, all of them side by side.
+A round takes one operation of each provider, all of them side by side. With `--live` it is the
+real ones that are asked, as far as there are keys, and only for what shall succeed.
 """
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -35,7 +36,7 @@ from services.generation.tests.integration.stage import Stage
 from services.generation.tests.integration.studio import Providers, providers_opened
 
 IMPATIENT_SECONDS = 1.0
-PATIENT_SECONDS = 60.0
+PATIENT_SECONDS = 150.0
 SIDE_PIXELS = 64
 SLOTS = 32
 FAILURES = {
@@ -64,7 +65,7 @@ class Run:
 
     async def facts(self, situation: str, **changes: Any) -> RequestFacts:
         # The rest that is asked for outlasts the job, so that nobody waits for it.
-        marks = f"[[{situation}]] [[retry_after=3600]]"
+        marks = "" if self.providers.is_live else f"[[{situation}]] [[retry_after=3600]]"
         keys = tuple([await self._upload(marks) for _ in self.row.roles])
         options = {**self.row.options, INPUT_ROLES: [role.value for role in self.row.roles]}
         if self.row.method in SAID:
@@ -111,7 +112,7 @@ class Round:
         self.runs = [
             Run(stage, providers, name, rows[number])
             for name, rows in ROWS.items()
-            if number < len(rows)
+            if number < len(rows) and providers.can_be_asked(name)
         ]
 
     async def offer(self, **changes: Any) -> None:
@@ -144,8 +145,8 @@ def tiny_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def providers(tiny_pictures: None) -> AsyncIterator[Providers]:
-    async for opened in providers_opened():
+async def providers(tiny_pictures: None, pytestconfig: pytest.Config) -> AsyncIterator[Providers]:
+    async for opened in providers_opened(is_live=pytestconfig.getoption("--live")):
         yield opened
 
 
@@ -157,7 +158,10 @@ async def test_each_situation_has_one_outcome_whoever_the_provider_is(
     round_ = Round(stage, providers, number)
     await round_.offer()
     stage.scheduler()
-    await _usual(round_)
+    if providers.is_live:
+        await _usual(round_, (Situation.SUCCESS,))
+        return
+    await _usual(round_, (Situation.SUCCESS, *FAILURES))
     await _times_out(round_)
     await _goes_on_after_a_crash(round_)
     await _never_ends(round_)
@@ -171,8 +175,7 @@ def test_every_operation_of_every_provider_is_in_the_table() -> None:
     provider_table.forget_all_but([(name, row.label) for name in ROWS for row in ROWS[name]])
 
 
-async def _usual(round_: Round) -> None:
-    situations = (Situation.SUCCESS, *FAILURES)
+async def _usual(round_: Round, situations: Sequence[Situation]) -> None:
     asked = {(run, each): await run.facts(each) for run in round_.runs for each in situations}
     told = await round_.answers_to(asked.values())
     for (run, situation), facts in asked.items():

@@ -70,7 +70,7 @@ async def test_a_job_is_done_when_its_provider_says_so_not_when_it_is_next_asked
         await stage.offer()
         stage.worker()
         began = time.monotonic()
-        prompt = f"a heron [[{mark}]] [[latency=0.5]]"
+        prompt = f"a heron [[{mark}]] [[latency=2]]"
         facts = stage.facts(provider="flux", model="flux-1.1", units=1, options={}, prompt=prompt)
         await stage.ask(facts)
         (answer,) = await stage.answers(1)
