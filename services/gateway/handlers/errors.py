@@ -3,14 +3,14 @@
 BadRequest          InvalidRequest, BadImage
 Unauthorized        InvalidCredentials, UnknownUser, InvalidApiKey
 PaymentRequired     InsufficientCredits
-Forbidden           UserBanned, ScopeMissing, LogInNeeded
+Forbidden           UserBanned, ScopeMissing, LogInNeeded, WrongPassword
 NotFound            JobNotFound, AssetNotFound, ModelNotFound, PriceBookNotFound, ApiKeyNotFound,
                     SubjectNotFound
 Conflict            EmailTaken, GenerationCancelled, PriceBookExpired, TooManyApiKeys, BanOfOneself
 PayloadTooLarge     ImageTooLarge, AssetTooLarge
 Unprocessable       UnprocessableRequest, RetiredModel, IdempotencyKeyReused, GenerationRefused,
                     InvalidPriceBook, EffectiveInThePast
-TooManyRequests     RateLimited, Flooded
+TooManyRequests     RateLimited, Flooded, GuessesExceeded
 BadGateway          GenerationFailure
 Unsupported         NotOffered
 Unavailable         OwnerUnavailable, NoPrice
@@ -158,6 +158,15 @@ class LogInNeeded(Forbidden):
         super().__init__("An API key may not do this: log in")
 
 
+class WrongPassword(Forbidden):
+    """The log-in is good, but whoever has it does not know the password: not a 401."""
+
+    code = "wrong_password"
+
+    def __init__(self) -> None:
+        super().__init__("This is not your password: try again, or reset it by mail")
+
+
 class JobNotFound(NotFound):
     code = "job_not_found"
 
@@ -288,6 +297,18 @@ class RateLimited(TooManyRequests):
         )
         self.allowances = refusal.allowances
         self.at = at
+
+
+class GuessesExceeded(TooManyRequests):
+    """The same for known and unknown people."""
+
+    code = "guesses_exceeded"
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        super().__init__(
+            "Too many attempts: wait some minutes and try again",
+            retry_after_seconds=retry_after_seconds,
+        )
 
 
 class Flooded(TooManyRequests):

@@ -16,6 +16,10 @@ DELETE_KEYS = """
      WHERE (kind = 'key' AND subject IN (SELECT key_id::text FROM gone))
         OR (kind = 'user' AND subject = ANY($1::uuid[]::text[]))
 """
+# Whoever an outside issuer lets in still has tokens from before: their row says so.
+CLOSE_IDENTITIES = """
+    UPDATE outside_identity SET user_id = NULL, closed_at = now() WHERE user_id = ANY($1::uuid[])
+"""
 DELETE_USERS = "DELETE FROM users WHERE user_id = ANY($1::uuid[]) RETURNING user_id"
 LOCK_JOBS = "SELECT FROM job WHERE user_id = ANY($1::uuid[]) ORDER BY job_id FOR UPDATE"
 BLANK_JOBS = """
@@ -44,6 +48,7 @@ async def forget_users(connection: Connection, user_ids: Sequence[UUID]) -> list
     """
     await connection.execute(LOCK_ACCOUNTS, user_ids)
     await connection.execute(DELETE_KEYS, user_ids)
+    await connection.execute(CLOSE_IDENTITIES, user_ids)
     rows = await connection.fetch(DELETE_USERS, user_ids)
     await connection.execute(LOCK_JOBS, user_ids)
     await connection.execute(BLANK_JOBS, user_ids)
