@@ -222,8 +222,7 @@ def _add_routes(
     app.include_router(
         accounts_api.create_router(people.accounts, people.log_ins, sessions, callers)
     )
-    if people.outside is not None:
-        app.include_router(outside_api.create_router(people.outside, people.accounts))
+    app.include_router(outside_api.create_router(people.outside, people.accounts))
     app.include_router(users.create_router(people.accounts, people.log_ins, callers))
     app.include_router(api_keys_api.create_router(keys, callers))
     app.include_router(prices_api.create_router(PriceBooks(runtime.database), desk, callers))

@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from services.gateway.api.bodies import Body, UserBody
 from services.gateway.api.views import user_body
 from services.gateway.handlers.accounts import Accounts
+from services.gateway.handlers.errors import NoOutsideLogIns
 from services.gateway.handlers.outside import OutsideLogIns
 
 
@@ -18,13 +19,15 @@ class CallbackAnswer(Body):
     user: UserBody
 
 
-def create_router(outside: OutsideLogIns, accounts: Accounts) -> APIRouter:
+def create_router(outside: OutsideLogIns | None, accounts: Accounts) -> APIRouter:
     """The route that a browser calls when it comes back from the issuer."""
     router = APIRouter(prefix="/api/auth", tags=["accounts"])
 
     @router.post("/oauth-callback")
     async def come_back(body: Callback) -> CallbackAnswer:
         """Who has logged in at the issuer; the first time, their account is opened."""
+        if outside is None:
+            raise NoOutsideLogIns
         caller = await outside.verify(body.access_token)
         return CallbackAnswer(user=user_body(await accounts.user(caller.user_id)))
 

@@ -11,6 +11,7 @@ PayloadTooLarge     ImageTooLarge, AssetTooLarge
 Unprocessable       UnprocessableRequest, RetiredModel, IdempotencyKeyReused, GenerationRefused,
                     InvalidPriceBook, EffectiveInThePast
 TooManyRequests     RateLimited, Flooded, GuessesExceeded
+Unsupported         NoOutsideLogIns
 BadGateway          GenerationFailure
 Unsupported         NotOffered
 Unavailable         OwnerUnavailable, NoPrice
@@ -272,6 +273,13 @@ class EffectiveInThePast(Unprocessable):
 
     def __init__(self) -> None:
         super().__init__("A price book cannot be in force from an instant that has passed")
+
+
+class NoOutsideLogIns(Unsupported):
+    code = "no_outside_log_ins"
+
+    def __init__(self) -> None:
+        super().__init__("No outside log-in is configured here: use an e-mail and a password")
 
 
 class NoPrice(Unavailable):
