@@ -25,6 +25,7 @@ class Access(StrEnum):
     USER = "user"  # everybody who has logged in, to what is theirs
     OWNER = "owner"  # whoever owns what is named; to others it does not exist
     ADMIN = "admin"
+    PROVIDER = "provider"  # a signature is asked for, no log-in helps
 
 
 class Caller(StrEnum):
@@ -48,7 +49,7 @@ class Policy(Struct, frozen=True):
         """The status of the refusal; 200 for whoever is let in, whatever becomes of it then."""
         if self.access is Access.ANYBODY:
             return 200
-        if caller is Caller.ANONYMOUS:
+        if caller is Caller.ANONYMOUS or self.access is Access.PROVIDER:
             return 401
         if caller in _SCOPE_OF:
             return 200 if self.scope is _SCOPE_OF[caller] else 403
@@ -83,6 +84,26 @@ POLICIES: Final[Mapping[str, Policy]] = {
     "POST /api/jobs": _GENERATE,
     "POST /api/unified-generate": _GENERATE,
     "POST /api/image/{provider}": _GENERATE,
+    "POST /api/image/gemini": _GENERATE,
+    "POST /api/image/recraft/variate": _GENERATE,
+    "POST /api/video/{provider}": _GENERATE,
+    "POST /api/ideogram/generate": _GENERATE,
+    "POST /api/ideogram/edit": _GENERATE,
+    "POST /api/ideogram/reframe": _GENERATE,
+    "POST /api/ideogram/replace-background": _GENERATE,
+    "POST /api/ideogram/upscale": _GENERATE,
+    "POST /api/ideogram/describe": _GENERATE,
+    "POST /api/qwen/image": _GENERATE,
+    "POST /api/qwen/image-edit": _GENERATE,
+    "POST /api/flux/generate": _GENERATE,
+    "GET /api/flux/result": _READ,
+    "GET /api/flux/download": _READ,
+    "GET /api/flux/test": _READ,
+    "POST /api/flux/webhook": Policy(Access.PROVIDER),
+    "POST /v1/images/generations": _GENERATE,
+    "POST /v1/images/edits": _GENERATE,
+    "GET /v1/models": _READ,
+    "GET /v1/models/{model}": _READ,
     "GET /api/jobs/{job_id}": Policy(Access.OWNER, Scope.READ),
     "GET /api/jobs/{job_id}/events": Policy(Access.OWNER, Scope.READ),
     "GET /api/r2files": _READ,
