@@ -4,8 +4,8 @@ from fastapi import APIRouter
 
 from services.gateway.api.bodies import Body, UserBody
 from services.gateway.api.views import user_body
+from services.gateway.handlers.account_errors import NoOutsideLogIns
 from services.gateway.handlers.accounts import Accounts
-from services.gateway.handlers.errors import NoOutsideLogIns
 from services.gateway.handlers.outside import OutsideLogIns
 
 

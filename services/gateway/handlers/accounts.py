@@ -18,12 +18,8 @@ from services.gateway.domain.identity import (
 )
 from services.gateway.domain.pricing import NewAccounts
 from services.gateway.domain.text import InvalidRequestError
-from services.gateway.handlers.errors import (
-    EmailTaken,
-    InvalidRequest,
-    UnknownUser,
-    UserNotFound,
-)
+from services.gateway.handlers.account_errors import EmailTaken
+from services.gateway.handlers.errors import InvalidRequest, UnknownUser, UserNotFound
 from services.gateway.handlers.openings import open_account
 from services.gateway.ports import Passwords
 from services.gateway.store import accounts as store

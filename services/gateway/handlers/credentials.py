@@ -13,12 +13,8 @@ from services.gateway.domain.identity import (
     normalise_email,
 )
 from services.gateway.domain.text import InvalidRequestError, is_storable
-from services.gateway.handlers.errors import (
-    InvalidCredentials,
-    InvalidRequest,
-    UnknownUser,
-    WrongPassword,
-)
+from services.gateway.handlers.account_errors import InvalidCredentials, WrongPassword
+from services.gateway.handlers.errors import InvalidRequest, UnknownUser
 from services.gateway.handlers.guesses import Guesses
 from services.gateway.ports import Passwords
 from services.gateway.store import credentials as store

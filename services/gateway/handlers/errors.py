@@ -1,17 +1,16 @@
-"""What the gateway refuses, and how it says so.
+"""What the gateway refuses, and how it says so; of accounts: `account_errors.py`.
 
 BadRequest          InvalidRequest, BadImage
-Unauthorized        InvalidCredentials, UnknownUser, InvalidApiKey
+Unauthorized        UnknownUser, InvalidApiKey
 PaymentRequired     InsufficientCredits
-Forbidden           UserBanned, ScopeMissing, LogInNeeded, WrongPassword
+Forbidden           UserBanned, ScopeMissing, LogInNeeded
 NotFound            JobNotFound, AssetNotFound, ModelNotFound, PriceBookNotFound, ApiKeyNotFound,
                     SubjectNotFound
-Conflict            EmailTaken, GenerationCancelled, PriceBookExpired, TooManyApiKeys, BanOfOneself
+Conflict            GenerationCancelled, PriceBookExpired, TooManyApiKeys, BanOfOneself
 PayloadTooLarge     ImageTooLarge, AssetTooLarge
 Unprocessable       UnprocessableRequest, RetiredModel, IdempotencyKeyReused, GenerationRefused,
                     InvalidPriceBook, EffectiveInThePast
-TooManyRequests     RateLimited, Flooded, GuessesExceeded
-Unsupported         NoOutsideLogIns
+TooManyRequests     RateLimited, Flooded
 BadGateway          GenerationFailure
 Unsupported         NotOffered
 Unavailable         OwnerUnavailable, NoPrice
@@ -101,13 +100,6 @@ class NotOffered(Unsupported):
     code = "not_offered"
 
 
-class InvalidCredentials(Unauthorized):
-    code = "invalid_credentials"
-
-    def __init__(self) -> None:
-        super().__init__("Invalid email or password")
-
-
 class UnknownUser(Unauthorized):
     """A token of somebody who does not exist, or no more: not a 404, that would tell too much."""
 
@@ -157,15 +149,6 @@ class LogInNeeded(Forbidden):
 
     def __init__(self) -> None:
         super().__init__("An API key may not do this: log in")
-
-
-class WrongPassword(Forbidden):
-    """The log-in is good, but whoever has it does not know the password: not a 401."""
-
-    code = "wrong_password"
-
-    def __init__(self) -> None:
-        super().__init__("This is not your password: try again, or reset it by mail")
 
 
 class JobNotFound(NotFound):
@@ -248,13 +231,6 @@ class BanOfOneself(Conflict):
         super().__init__("Nobody can ban themselves: ask another administrator")
 
 
-class EmailTaken(Conflict):
-    code = "email_taken"
-
-    def __init__(self) -> None:
-        super().__init__("Email is already registered")
-
-
 class IdempotencyKeyReused(Unprocessable):
     code = "idempotency_key_reused"
 
@@ -273,13 +249,6 @@ class EffectiveInThePast(Unprocessable):
 
     def __init__(self) -> None:
         super().__init__("A price book cannot be in force from an instant that has passed")
-
-
-class NoOutsideLogIns(Unsupported):
-    code = "no_outside_log_ins"
-
-    def __init__(self) -> None:
-        super().__init__("No outside log-in is configured here: use an e-mail and a password")
 
 
 class NoPrice(Unavailable):
@@ -305,18 +274,6 @@ class RateLimited(TooManyRequests):
         )
         self.allowances = refusal.allowances
         self.at = at
-
-
-class GuessesExceeded(TooManyRequests):
-    """The same for known and unknown people."""
-
-    code = "guesses_exceeded"
-
-    def __init__(self, retry_after_seconds: float) -> None:
-        super().__init__(
-            "Too many attempts: wait some minutes and try again",
-            retry_after_seconds=retry_after_seconds,
-        )
 
 
 class Flooded(TooManyRequests):

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from libs.runtime.db import Database
 from services.gateway.domain import guesses as rules
 from services.gateway.domain.guesses import Bucket, TooManyGuesses
-from services.gateway.handlers.errors import GuessesExceeded
+from services.gateway.handlers.account_errors import GuessesExceeded
 from services.gateway.store import guesses as store
 
 
