@@ -14,6 +14,7 @@ from libs.runtime.http import HttpOptions
 from libs.runtime.objects import ObjectStore
 from libs.runtime.objects_s3 import S3ObjectStore, S3Options
 from libs.runtime.service import Parts, Runtime
+from libs.runtime.timer import Timer
 from services.gateway import consumers, projections
 from services.gateway.adapters.outside_issuer import OutsideIssuer
 from services.gateway.adapters.owners import HttpOwners
@@ -27,12 +28,13 @@ from services.gateway.api import dead_letters, documentation, forwarding, jobs, 
 from services.gateway.api import generations as generations_api
 from services.gateway.api import outside as outside_api
 from services.gateway.api import prices as prices_api
+from services.gateway.api import profiles as profiles_api
 from services.gateway.api import sanctions as sanctions_api
 from services.gateway.api.callers import Bearers, Callers, create_callers
 from services.gateway.api.dialects import elsewhere, files, flux, openai
 from services.gateway.api.rate_limits import install_rate_limit_handler
 from services.gateway.api.reading import BODY_BYTES_MAX
-from services.gateway.api.views import JobViews
+from services.gateway.api.views import JobViews, UserViews
 from services.gateway.domain.catalogue import RETIRED
 from services.gateway.domain.limits import Kind, Limit, Policy
 from services.gateway.handlers import discards
@@ -49,11 +51,13 @@ from services.gateway.handlers.holds import HoldWatch
 from services.gateway.handlers.inputs import Inputs, InputSweeping
 from services.gateway.handlers.outside import OutsideLogIns
 from services.gateway.handlers.prices import PriceBooks
+from services.gateway.handlers.profiles import Profiles
 from services.gateway.handlers.sanctions import Sanctions
 from services.gateway.handlers.streams import Streams
 from services.gateway.ports import Passwords
 from services.gateway.rebuild import PROJECTION
 from services.gateway.settings import Settings
+from services.gateway.store.profiles import PROFILE_CHANNEL
 
 # Under these, requests may carry pictures.
 LARGE_BODIES: Final = (
@@ -67,6 +71,10 @@ LARGE_BODIES: Final = (
     "/v1/images/",
 )
 
+# Five million bytes of a picture as base64 text, and the JSON around it.
+PROFILE_BYTES_MAX: Final = 7_000_000
+PROFILE_HORIZON_SECONDS: Final = 60.0
+
 MIGRATIONS = PROJECTION.migrations
 
 
@@ -77,14 +85,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     runtime.verify(PROJECTION)
     passwords = Argon2Passwords(threads=settings.password_threads)
     issuer = _issuer(settings, runtime.clock)
-    owners = HttpOwners(
-        {
-            Service.GENERATION: settings.generation_url,
-            Service.GALLERY: settings.gallery_url,
-            Service.LEDGER: settings.ledger_url,
-            Service.BILLING: settings.billing_url,
-        }
-    )
+    owners = _owners(settings)
     people = _people(settings, runtime, passwords, issuer)
     runtime.remember(consumers.create_history(runtime.clock))
     runtime.consume(
@@ -111,6 +112,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
             issuer.opened() if issuer else nullcontext(),
         ):
             inputs.keep_in(objects)
+            people.profiles.keep_in(objects)
             runtime.background("input sweeping", _sweeping(runtime, objects).run)
             async with runtime.lifespan(app):
                 await _ensure_admin(settings, people.accounts)
@@ -121,13 +123,27 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         lifespan=lifespan,
         options=HttpOptions(
             cors_origins=settings.cors_origins,
-            open_to_all=("/assets/",),
-            body_bytes_max_under=dict.fromkeys(LARGE_BODIES, BODY_BYTES_MAX),
+            open_to_all=("/assets/", "/profile-pictures/"),
+            body_bytes_max_under={
+                **dict.fromkeys(LARGE_BODIES, BODY_BYTES_MAX),
+                "/api/users/me": PROFILE_BYTES_MAX,
+            },
             document=documentation.merged_document(owners),
         ),
     )
     _add_routes(app, settings, runtime, people, owners, inputs)
     return app
+
+
+def _owners(settings: Settings) -> HttpOwners:
+    return HttpOwners(
+        {
+            Service.GENERATION: settings.generation_url,
+            Service.GALLERY: settings.gallery_url,
+            Service.LEDGER: settings.ledger_url,
+            Service.BILLING: settings.billing_url,
+        }
+    )
 
 
 def _sweeping(runtime: Runtime, objects: ObjectStore) -> InputSweeping:
@@ -140,6 +156,7 @@ class People(Struct, frozen=True, kw_only=True):
     accounts: Accounts
     log_ins: LogIns
     outside: OutsideLogIns | None
+    profiles: Profiles
 
 
 def _people(
@@ -166,7 +183,16 @@ def _people(
     log_ins = LogIns(
         database=runtime.database, passwords=passwords, guesses=guesses, clock=runtime.clock
     )
-    return People(accounts=accounts, log_ins=log_ins, outside=outside)
+    profiles = Profiles(database=runtime.database, clock=runtime.clock)
+    sweeping = Timer(
+        channel=PROFILE_CHANNEL,
+        work=profiles,
+        wakeups=runtime.wakeups,
+        clock=runtime.clock,
+        horizon_seconds=PROFILE_HORIZON_SECONDS,
+    )
+    runtime.background("profile pictures", sweeping.run)
+    return People(accounts=accounts, log_ins=log_ins, outside=outside, profiles=profiles)
 
 
 def _issuer(settings: Settings, clock: Clock) -> OutsideIssuer | None:
@@ -218,12 +244,7 @@ def _add_routes(
     # What is asked for most stands first: routes are tried one after the other.
     app.router.routes.insert(0, app.router.routes.pop())
     _add_dialects(app, settings, runtime, desk, callers)
-    sessions = accounts_api.Sessions(people.accounts, tokens, runtime.ids)
-    app.include_router(
-        accounts_api.create_router(people.accounts, people.log_ins, sessions, callers)
-    )
-    app.include_router(outside_api.create_router(people.outside, people.accounts))
-    app.include_router(users.create_router(people.accounts, people.log_ins, callers))
+    _add_people(app, settings, runtime, people, tokens, callers)
     app.include_router(api_keys_api.create_router(keys, callers))
     app.include_router(prices_api.create_router(PriceBooks(runtime.database), desk, callers))
     sanctions = Sanctions(database=runtime.database, clock=runtime.clock, defaults=defaults)
@@ -240,6 +261,27 @@ def _add_routes(
     )
     app.include_router(credit_orders_api.create_router(ledger, deductions, callers))
     app.include_router(balances_api.create_router(runtime.database, callers))
+
+
+def _add_people(
+    app: FastAPI,
+    settings: Settings,
+    runtime: Runtime,
+    people: People,
+    tokens: UserTokens,
+    callers: Callers,
+) -> None:
+    user_views = UserViews(settings.profile_pictures_at)
+    sessions = accounts_api.Sessions(people.accounts, tokens, runtime.ids, user_views)
+    app.include_router(
+        accounts_api.create_router(people.accounts, people.log_ins, sessions, callers)
+    )
+    app.include_router(outside_api.create_router(people.outside, people.accounts, user_views))
+    app.include_router(
+        profiles_api.create_router(people.accounts, people.profiles, user_views, callers)
+    )
+    app.include_router(profiles_api.pictures_router(people.profiles))
+    app.include_router(users.create_router(people.accounts, people.log_ins, callers))
 
 
 def _add_dialects(

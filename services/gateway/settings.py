@@ -65,6 +65,11 @@ class Settings(InternalSettings, StorageSettings):
         return f"{self.public_base_url.rstrip('/')}/api/jobs"
 
     @property
+    def profile_pictures_at(self) -> str:
+        """Where people's pictures are fetched."""
+        return f"{self.public_base_url.rstrip('/')}/profile-pictures"
+
+    @property
     def patience(self) -> timedelta:
         """How long a waiting route waits."""
         return timedelta(seconds=self.wait_seconds)

@@ -9,7 +9,7 @@ from libs.runtime.auth import Principal, UserTokens
 from libs.runtime.ids import Ids
 from services.gateway.api.bodies import Body, LogIn, Session, SignUp, UserBody
 from services.gateway.api.callers import Callers
-from services.gateway.api.views import user_body
+from services.gateway.api.views import UserViews
 from services.gateway.handlers.accounts import Accounts
 from services.gateway.handlers.credentials import LogIns
 
@@ -22,10 +22,11 @@ class ChangePassword(Body):
 class Sessions:
     """Opens sessions: what a client gets that has come in."""
 
-    def __init__(self, accounts: Accounts, tokens: UserTokens, ids: Ids) -> None:
+    def __init__(self, accounts: Accounts, tokens: UserTokens, ids: Ids, views: UserViews) -> None:
         self._accounts = accounts
         self._tokens = tokens
         self._ids = ids
+        self.views = views
 
     async def open(self, user_id: UUID) -> Session:
         """A new token for a user, with what they are now."""
@@ -33,7 +34,7 @@ class Sessions:
         token = self._tokens.issue(
             user_id, user.role.value, self._ids.new(), session_epoch=user.session_epoch
         )
-        return Session(access_token=token, user=user_body(user))
+        return Session(access_token=token, user=self.views.user(user))
 
 
 def create_router(
@@ -60,7 +61,7 @@ def create_router(
     @router.get("/me")
     async def me(caller: Caller) -> UserBody:
         """The caller, with the credits that are left."""
-        return user_body(await accounts.user(caller.user_id))
+        return sessions.views.user(await accounts.user(caller.user_id))
 
     @router.post("/change-password")
     async def change_password(request: Request, body: ChangePassword, caller: Person) -> Session:

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from services.gateway.api.bodies import Body, UserBody
-from services.gateway.api.views import user_body
+from services.gateway.api.views import UserViews
 from services.gateway.handlers.account_errors import NoOutsideLogIns
 from services.gateway.handlers.accounts import Accounts
 from services.gateway.handlers.outside import OutsideLogIns
@@ -19,7 +19,7 @@ class CallbackAnswer(Body):
     user: UserBody
 
 
-def create_router(outside: OutsideLogIns | None, accounts: Accounts) -> APIRouter:
+def create_router(outside: OutsideLogIns | None, accounts: Accounts, views: UserViews) -> APIRouter:
     """The route that a browser calls when it comes back from the issuer."""
     router = APIRouter(prefix="/api/auth", tags=["accounts"])
 
@@ -29,6 +29,6 @@ def create_router(outside: OutsideLogIns | None, accounts: Accounts) -> APIRoute
         if outside is None:
             raise NoOutsideLogIns
         caller = await outside.verify(body.access_token)
-        return CallbackAnswer(user=user_body(await accounts.user(caller.user_id)))
+        return CallbackAnswer(user=views.user(await accounts.user(caller.user_id)))
 
     return router

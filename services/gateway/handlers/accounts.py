@@ -27,6 +27,7 @@ from services.gateway.store import erasure as erasure_store
 from services.gateway.store import prices
 from services.gateway.store.accounts import NewUser, User
 from services.gateway.store.feed import FEED_CHANNEL
+from services.gateway.store.profiles import PROFILE_CHANNEL
 
 logger = structlog.get_logger(__name__)
 
@@ -107,6 +108,7 @@ class Accounts:
             if not await erasure_store.forget_users(transaction.connection, [user_id]):
                 raise UserNotFound
             transaction.publish(AccountErased(user_id=user_id, account_id=user_id, actor=actor))
+            transaction.wake(PROFILE_CHANNEL)
             transaction.wake(FEED_CHANNEL, str(user_id))  # open streams look, and end
 
     async def ensure_admin(self, email: str, password: str) -> None:

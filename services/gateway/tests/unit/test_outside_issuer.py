@@ -265,7 +265,8 @@ async def test_while_the_issuer_is_away_its_last_word_holds(clock: Clock, keys: 
         clock.passed += FETCH_SECONDS
         keys.answer = None
         assert (await issuer.verify(signed())).subject
-        for text in ("x" * 300_000, "[1]", '{"keys": 3}', "{"):
+        too_large = json.dumps({"keys": [], "padding": "x" * 300_000})
+        for text in (too_large, "[1]", '{"keys": 3}', "{"):
             keys.answer = web.Response(text=text)
             clock.passed += KEYS_SECONDS
             assert (await issuer.verify(signed(exp=int(NOW.timestamp()) + 90_000))).subject
