@@ -11,7 +11,7 @@ import aiohttp
 from msgspec import Struct
 
 from services.gateway.api.access import POLICIES, Caller, routes_of
-from tests.e2e.system import PASSWORD, System
+from tests.e2e.system import PASSWORD, System, until
 from tools.api_client import ApiClient, Json
 
 # With these codes a caller is refused; every other answer comes from behind the door.
@@ -104,6 +104,11 @@ async def _visit(system: System, stack: AsyncExitStack) -> Visit:
         visit.tokens[caller] = made["key"]
     spare = await member.call("POST", "/api/keys", json={"name": "spare", "scopes": ["read"]})
     job = await member.call("POST", "/api/jobs", json={"prompt": "a fox", "provider": "local"})
+
+    async def is_in_the_trail() -> bool:
+        return (await member.answer("GET", f"/api/jobs/{job['jobId']}/trail"))[0] == 200
+
+    await until(is_in_the_trail, seconds=30)
     visit.names.update(
         job_id=job["jobId"],
         key_id=spare["id"],

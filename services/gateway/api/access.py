@@ -24,6 +24,7 @@ class Access(StrEnum):
     ANYBODY = "anybody"  # no log-in is asked for
     USER = "user"  # everybody who has logged in, to what is theirs
     OWNER = "owner"  # whoever owns what is named; to others it does not exist
+    OWNER_OR_ADMIN = "owner or admin"
     ADMIN = "admin"
     PROVIDER = "provider"  # a signature is asked for, no log-in helps
 
@@ -60,6 +61,7 @@ _SCOPE_OF: Final = {Caller.READ_KEY: Scope.READ, Caller.GENERATE_KEY: Scope.GENE
 _STATUSES: Final[Mapping[Access, Mapping[Caller, int]]] = {
     Access.USER: {Caller.OTHER_USER: 200, Caller.MEMBER: 200, Caller.ADMIN: 200},
     Access.OWNER: {Caller.OTHER_USER: 404, Caller.MEMBER: 200, Caller.ADMIN: 404},
+    Access.OWNER_OR_ADMIN: {Caller.OTHER_USER: 404, Caller.MEMBER: 200, Caller.ADMIN: 200},
     Access.ADMIN: {Caller.OTHER_USER: 403, Caller.MEMBER: 403, Caller.ADMIN: 200},
 }
 
@@ -112,6 +114,8 @@ POLICIES: Final[Mapping[str, Policy]] = {
     "GET /v1/models/{model}": _READ,
     "GET /api/jobs/{job_id}": Policy(Access.OWNER, Scope.READ),
     "GET /api/jobs/{job_id}/events": Policy(Access.OWNER, Scope.READ),
+    "GET /api/jobs/{job_id}/why": Policy(Access.OWNER_OR_ADMIN, Scope.READ),
+    "GET /api/jobs/{job_id}/trail": Policy(Access.OWNER_OR_ADMIN, Scope.READ),
     "GET /api/r2files": _READ,
     "GET /assets/{key}": _ANYBODY,
     "GET /api/usage/mine": _READ,
@@ -127,6 +131,8 @@ POLICIES: Final[Mapping[str, Policy]] = {
     "PUT /api/admin/accounts/{account_id}/grace": _ADMIN,
     "POST /api/admin/accounts/{account_id}/deductions": _ADMIN,
     "GET /api/admin/deductions/{deduction_id}": _ADMIN,
+    "GET /api/admin/events": _ADMIN,
+    "GET /api/admin/why": _ADMIN,
     "POST /api/admin/price-books": _ADMIN,
     "GET /api/admin/price-books": _ADMIN,
     "GET /api/admin/price-books/{version}": _ADMIN,
