@@ -17,7 +17,7 @@ from tools.api_client import ApiClient, Json
 # Answers from behind the door: whoever gets one was let in.
 BEHIND: Final = {"invalid_credentials", "wrong_password"}
 # With these codes a 404 says that what is named is not the caller's.
-NOT_THEIRS: Final = {"job_not_found", "api_key_not_found"}
+NOT_THEIRS: Final = {"job_not_found", "api_key_not_found", "receipt_not_found"}
 ENDS_LOG_INS: Final = "POST /api/auth/signout-everywhere"
 
 
@@ -104,10 +104,12 @@ async def _visit(system: System, stack: AsyncExitStack) -> Visit:
     spare = await member.call("POST", "/api/keys", json={"name": "spare", "scopes": ["read"]})
     job = await member.call("POST", "/api/jobs", json={"prompt": "a fox", "provider": "local"})
 
-    async def is_in_the_trail() -> bool:
-        return (await member.answer("GET", f"/api/jobs/{job['jobId']}/trail"))[0] == 200
+    async def is_known_to_all() -> bool:
+        path = f"/api/jobs/{job['jobId']}"
+        answers = [await member.answer("GET", f"{path}/{each}") for each in ("trail", "receipt")]
+        return all(status == 200 for status, _ in answers)
 
-    await until(is_in_the_trail, seconds=30)
+    await until(is_known_to_all, seconds=30)
     visit.names.update(
         job_id=job["jobId"],
         key_id=spare["id"],
@@ -116,6 +118,8 @@ async def _visit(system: System, stack: AsyncExitStack) -> Visit:
         subject=str(uuid4()),
         key="nothing.png",
         version="1",
+        position="1",
+        old="1",
         model="local-sketch",
         **{f"{name}_id": str(uuid4()) for name in ("user", "account", "deduction", "parked")},
     )
