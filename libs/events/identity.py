@@ -81,6 +81,15 @@ class UserUnbanned(UserEvent, frozen=True, kw_only=True):
     actor: UUID  # the administrator
 
 
+class SessionsRevoked(UserEvent, frozen=True, kw_only=True):
+    """All log-ins of a user have ended: only those of this epoch, or a later one, are good."""
+
+    event_type: ClassVar[EventType] = EventType.SESSIONS_REVOKED
+
+    session_epoch: int
+    actor: UUID  # the user, or the administrator who banned them
+
+
 class DeductionRequested(IdentityEvent, frozen=True, kw_only=True):
     """An administrator takes credits that are there: they are held, the ledger books them."""
 

@@ -44,6 +44,7 @@ class EventType(StrEnum):
     ACCOUNT_ERASED = "daygen.account.erased"
     USER_BANNED = "daygen.user.banned"
     USER_UNBANNED = "daygen.user.unbanned"
+    SESSIONS_REVOKED = "daygen.sessions.revoked"
     API_KEY_CREATED = "daygen.api_key.created"
     API_KEY_REVOKED = "daygen.api_key.revoked"
     LIMIT_CHANGED = "daygen.limit.changed"

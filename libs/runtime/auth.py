@@ -43,8 +43,10 @@ _OPTIONS: Final[Options] = {
 class Principal(Struct, frozen=True, kw_only=True):
     """The acting user and the account that pays: a personal account has its user's id.
 
-    `expires_at` is when the log-in ends: a stream opened with it must not outlive it. Who comes
-    with an API key has that key's id and may do what its `scopes` say; a log-in has neither.
+    `expires_at` is when the log-in ends: a stream opened with it must not outlive it. A log-in is
+    one of its user's `session_epoch`, and ends early when another epoch begins. Who comes with an
+    API key has that key's id and may do what its `scopes` say; a log-in has neither. Whoever
+    `is_outside` was logged in by another issuer.
     """
 
     user_id: UUID
@@ -53,9 +55,11 @@ class Principal(Struct, frozen=True, kw_only=True):
     workspace_id: UUID | None = None
     workspace_role: str | None = None
     session_id: UUID | None = None
+    session_epoch: int | None = None
     expires_at: datetime | None = None
     api_key_id: UUID | None = None
     scopes: frozenset[str] | None = None
+    is_outside: bool = False
 
     @property
     def is_admin(self) -> bool:
@@ -73,13 +77,18 @@ class UserTokens:
         self._lifetime = lifetime
         self._verified: OrderedDict[str, tuple[datetime, Principal]] = OrderedDict()
 
-    def issue(self, user_id: UUID, role: Role, session_id: UUID) -> str:
-        """A token for a log-in."""
-        claims = {"sub": str(user_id), "role": role, "sid": str(session_id)}
+    def issue(self, user_id: UUID, role: Role, session_id: UUID, *, session_epoch: int = 0) -> str:
+        """A token for a log-in, good as long as its user's epoch is this one."""
+        claims = {
+            "sub": str(user_id),
+            "role": role,
+            "sid": str(session_id),
+            "epoch": session_epoch,
+        }
         return self._signer.sign(claims, _USER_AUDIENCE, self._lifetime)
 
     def verify(self, token: str) -> Principal:
-        """The user behind a token.
+        """The user behind a token. Whether it was revoked, the user's row tells.
 
         Raises:
             Unauthorized: not ours, changed, or expired.
@@ -180,6 +189,7 @@ def _user(claims: Mapping[str, Any]) -> Principal:
         role=_role(claims),
         account_id=user_id,
         session_id=_uuid(claims, "sid"),
+        session_epoch=_epoch(claims),
         expires_at=_time(claims["exp"]),
     )
 
@@ -200,6 +210,13 @@ def _uuid(claims: Mapping[str, Any], name: str) -> UUID:
         return UUID(claims.get(name))
     except (ValueError, TypeError, AttributeError):
         _refuse()
+
+
+def _epoch(claims: Mapping[str, Any]) -> int:
+    epoch = claims.get("epoch")
+    if type(epoch) is not int:  # a bool is none, either
+        _refuse()
+    return epoch
 
 
 def _role(claims: Mapping[str, Any]) -> Role:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Protocol
 
 from msgspec import Struct
@@ -16,6 +17,37 @@ class Passwords(Protocol):
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
         """Whether the password fits. Without a hash the answer is no, after the same time."""
+        ...
+
+    def is_dated(self, password_hash: str) -> bool:
+        """Whether the hash is of another kind, or cheaper to guess, than those made now."""
+        ...
+
+
+class OutsidePerson(Struct, frozen=True, kw_only=True):
+    """Whom a token of an outside issuer is for; an e-mail only if it is known to be theirs."""
+
+    issuer: str
+    subject: str
+    email: str | None
+    issued_at: datetime
+    expires_at: datetime
+
+
+class Issuer(Protocol):
+    """Somebody else who logs people in."""
+
+    def has_issued(self, token: str) -> bool:
+        """Whether a token says so; nothing is verified."""
+        ...
+
+    async def verify(self, token: str) -> OutsidePerson:
+        """Who a token is for.
+
+        Raises:
+            Unauthorized: it is not good.
+            Unavailable: nobody can say now.
+        """
         ...
 
 

@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from libs.runtime.settings import InternalSettings, StorageSettings
@@ -22,8 +23,14 @@ class Settings(InternalSettings, StorageSettings):
     billing_url: str = Field(min_length=1)
 
     jwt_secret: SecretStr
+    outside_issuer: str | None = Field(default=None, min_length=1)
+    outside_audience: str = Field(default="authenticated", min_length=1)
+    outside_secret: SecretStr | None = None
+    outside_keys_url: str | None = Field(default=None, pattern=r"^https?://")
+    outside_emails_verified: bool = False
     admin_email: str | None = None
     admin_password_file: Path | None = None
+    log_in_attempts: int = Field(default=10, ge=1, le=1_000)
     password_threads: int = Field(default=2, ge=1, le=32)
 
     signup_credits: int = Field(default=20, ge=0, le=2**53 - 1)
@@ -41,6 +48,12 @@ class Settings(InternalSettings, StorageSettings):
     # Whether a picture's address may lead to this machine: for a system on one machine.
     loopback_references: bool = False
 
+    @model_validator(mode="after")
+    def _has_a_key_of_the_issuer(self) -> Self:
+        if self.outside_issuer and not (self.outside_secret or self.outside_keys_url):
+            raise ValueError("an outside issuer needs OUTSIDE_SECRET, OUTSIDE_KEYS_URL, or both")
+        return self
+
     @property
     def assets_at(self) -> str:
         """Where pictures are fetched, without a slash at the end."""
@@ -50,6 +63,11 @@ class Settings(InternalSettings, StorageSettings):
     def jobs_at(self) -> str:
         """Where jobs are read."""
         return f"{self.public_base_url.rstrip('/')}/api/jobs"
+
+    @property
+    def profile_pictures_at(self) -> str:
+        """Where people's pictures are fetched."""
+        return f"{self.public_base_url.rstrip('/')}/profile-pictures"
 
     @property
     def patience(self) -> timedelta:

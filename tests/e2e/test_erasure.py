@@ -28,7 +28,7 @@ async def test_whoever_is_erased_leaves_no_words_and_no_pictures(system: System)
             await person.call("POST", "/api/jobs", json={**order, "provider": "local"})
             for _ in range(3)
         ]
-        status, _ = await person.answer("DELETE", "/api/users/me")
+        status, _ = await person.answer("DELETE", "/api/users/me", json={"password": PASSWORD})
         assert status == 204
         assert (await person.answer("GET", "/api/auth/me"))[0] == 401
         assert (await person.answer("POST", "/api/jobs", json=order))[0] == 401

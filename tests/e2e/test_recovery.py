@@ -154,7 +154,8 @@ async def test_empty_databases_come_back_from_kafka_and_a_backup(
         since = await generate(early, 2)
         late = await stack.enter_async_context(system.person())
         latest = await generate(late, 1)
-        assert (await gone.answer("DELETE", "/api/users/me"))[0] == 204
+        confirmed = {"password": PASSWORD}
+        assert (await gone.answer("DELETE", "/api/users/me", json=confirmed))[0] == 204
 
         async def is_forgotten() -> bool:
             return not await words_left(system, WORD)

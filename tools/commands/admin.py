@@ -1,4 +1,4 @@
-"""Administer a running system: price books, limits and throttles, bans."""
+"""Administer a running system: price books, limits and throttles, bans, erasures."""
 
 import argparse
 import json
@@ -22,6 +22,8 @@ SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 def configure(parser: argparse.ArgumentParser) -> None:
     groups = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
     _configure_books(groups.add_parser("price-book", help="what generations cost"))
+    erase = _leaf(groups, "erase", "Forget a person, in all services and for ever.", _erase)
+    erase.add_argument("user", type=UUID, help="the user's id")
     _configure_limits(groups.add_parser("limits", help="how much whom may use"))
     for name, summary, work in (
         ("ban", "Refuse a user's generations from now on; their streams end.", _ban),
@@ -116,6 +118,12 @@ async def _ban(client: ApiClient, arguments: argparse.Namespace) -> int:
         return f"{ban['userId']} is banned since {since}" if since else f"{ban['userId']} is free"
 
     return _say(arguments, answer, text)
+
+
+async def _erase(client: ApiClient, arguments: argparse.Namespace) -> int:
+    await client.call("DELETE", f"/api/admin/users/{arguments.user}")
+    erased: Json = {"userId": str(arguments.user), "isErased": True}
+    return _say(arguments, erased, lambda each: f"{each['userId']} is erased")
 
 
 async def _show_limit(client: ApiClient, arguments: argparse.Namespace) -> int:

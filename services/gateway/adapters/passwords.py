@@ -45,6 +45,10 @@ class Argon2Passwords:
         fits = await self._run(lambda: self._fits(password, password_hash or self._stand_in))
         return fits and password_hash is not None
 
+    def is_dated(self, password_hash: str) -> bool:
+        """Whether the hash is of another kind, or cheaper to guess, than those made now."""
+        return self._hasher.check_needs_rehash(password_hash)
+
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 

@@ -1,4 +1,7 @@
-"""Who is calling, by a log-in or an API key: dependencies for routes, in five strengths."""
+"""Who is calling: dependencies for routes, in four strengths.
+
+A caller comes with a log-in, ours or an outside issuer's, or with an API key.
+"""
 
 from collections.abc import Callable
 from typing import Annotated, Final
@@ -17,6 +20,7 @@ from services.gateway.handlers.accounts import Accounts
 from services.gateway.handlers.api_keys import ApiKeys
 from services.gateway.handlers.errors import LogInNeeded, ScopeMissing
 from services.gateway.handlers.flood import FloodGate
+from services.gateway.handlers.outside import OutsideLogIns
 
 _READING: Final = frozenset({"GET", "HEAD"})
 
@@ -24,14 +28,13 @@ _READING: Final = frozenset({"GET", "HEAD"})
 class Callers(Struct, frozen=True, kw_only=True):
     """How much a route wants to know.
 
-    `costing`: the admission will look at user and key. `signed` trusts a log-in, where the route
-    itself looks for the user; `known` has looked. `person` has looked, and takes no API key.
+    `costing`: the admission will look at user, key and log-in. `known` has looked: the user is
+    there, key or log-in were not revoked. `person` has looked, and takes no API key.
     `maybe` is `known` for who is, and None for everybody else.
     A key needs the scope `read` to read and `generate` for everything else.
     """
 
     costing: RequirePrincipal
-    signed: RequirePrincipal
     known: RequirePrincipal
     person: RequirePrincipal
     maybe: FindPrincipal
@@ -49,12 +52,14 @@ class Bearers(HTTPBearer):
         keys: ApiKeys,
         gate: FloodGate,
         note_use: Callable[[UUID], None],
+        outside: OutsideLogIns | None = None,
     ) -> None:
         super().__init__(auto_error=False, bearerFormat="JWT", scheme_name="bearer")
         self._tokens = tokens
         self._keys = keys
         self._gate = gate
         self._note_use = note_use
+        self._outside = outside
 
     # The caller and not, as the base class would, their token.
     async def __call__(self, request: Request) -> Principal:  # type: ignore[override]
@@ -65,8 +70,7 @@ class Bearers(HTTPBearer):
             Flooded: they call too often.
         """
         token = bearer_of(request.headers.get("authorization"))
-        is_key = token.startswith(PREFIX)
-        principal = await self._keys.verify(token) if is_key else self._tokens.verify(token)
+        principal = await self._principal(token)
         bind_contextvars(user_id=str(principal.user_id))
         self._gate.pass_one(principal.api_key_id or principal.user_id)
         if principal.scopes is not None and principal.api_key_id is not None:
@@ -77,17 +81,21 @@ class Bearers(HTTPBearer):
             self._note_use(principal.api_key_id)
         return principal
 
+    async def _principal(self, token: str) -> Principal:
+        if token.startswith(PREFIX):
+            return await self._keys.verify(token)
+        if self._outside is not None and self._outside.has_issued(token):
+            return await self._outside.verify(token)
+        return self._tokens.verify(token)
+
 
 def create_callers(bearers: Bearers, accounts: Accounts) -> Callers:
     """The dependencies of a gateway."""
     Bearer = Annotated[Principal, Depends(bearers)]  # noqa: N806  # a type, made at start
 
     async def known(principal: Bearer) -> Principal:
-        role = await accounts.role(principal.user_id, principal.api_key_id)
+        role = await accounts.role(principal)
         return principal if principal.scopes is not None else replace(principal, role=role.value)
-
-    async def signed(principal: Bearer) -> Principal:
-        return principal if principal.scopes is None else await known(principal)
 
     async def person(principal: Bearer) -> Principal:
         if principal.scopes is not None:
@@ -100,4 +108,4 @@ def create_callers(bearers: Bearers, accounts: Accounts) -> Callers:
         except Unauthorized:  # a log-in that has ended sees what anybody sees
             return None
 
-    return Callers(costing=bearers, signed=signed, known=known, person=person, maybe=maybe)
+    return Callers(costing=bearers, known=known, person=person, maybe=maybe)

@@ -72,12 +72,31 @@ def _argument(name: str, hint: Any) -> tuple[int, Argument]:
     marks = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
     for mark in marks:
         if isinstance(mark, Depends) and mark.dependency is not None:
-            return 0, mark.dependency
+            return 0, _caller(mark.dependency)
         if isinstance(mark, Header):
             return 1, _header(mark.alias or name)
     if isinstance(hint, type) and issubclass(hint, BaseModel):
         return 3, _body(hint)
     return 2, _path(name)
+
+
+def _caller(dependency: Callable[..., Any]) -> Argument:
+    """A dependency that takes the request, or what another dependency makes of it."""
+    if not inspect.isfunction(dependency):
+        return dependency
+    ((name, hint),) = (
+        each
+        for each in get_type_hints(dependency, include_extras=True).items()
+        if each[0] != "return"
+    )
+    if hint is Request:
+        return dependency
+    _, inner = _argument(name, hint)
+
+    async def value_of(request: Request) -> Any:
+        return await dependency(await inner(request))
+
+    return value_of
 
 
 def _header(name: str) -> Argument:

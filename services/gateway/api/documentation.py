@@ -10,6 +10,7 @@ from fastapi import FastAPI, status
 
 from libs.events.names import Service
 from libs.runtime.http import Document
+from services.gateway.api import access
 from services.gateway.api.examples import add_examples
 from services.gateway.api.forwarding import OWNED
 from services.gateway.ports import OwnerCall, Owners, OwnerUnreachableError
@@ -29,6 +30,7 @@ def merged_document(owners: Owners) -> Document:
         for owner, said in zip(asked, await _ask(owners, asked), strict=True):
             _complete(merged, owner, said)
         add_examples(merged)
+        access.declare(merged)
         return merged  # type: ignore[no-any-return]  # an object, as OpenAPI asks
 
     return document

@@ -211,6 +211,7 @@ def _payer(caller: Principal) -> Payer:
         account_id=caller.account_id,
         workspace_id=caller.workspace_id,
         api_key_id=caller.api_key_id,
+        session_epoch=caller.session_epoch,
     )
 
 

@@ -76,7 +76,11 @@ def create_router(
     ) -> Response:
         """What happens to a job, as it happens: a snapshot first, or what came after an event."""
         after = _position(last_event_id or last_event_id_in_query)
-        listener = Listener(user_id=caller.user_id, api_key_id=caller.api_key_id)
+        listener = Listener(
+            user_id=caller.user_id,
+            api_key_id=caller.api_key_id,
+            session_epoch=caller.session_epoch,
+        )
         stream = await streams.open(_job_id(job_id), listener, after=after, until=caller.expires_at)
         if stream is None:
             return Response(status_code=204)  # tells a browser not to come back

@@ -11,23 +11,36 @@ from services.gateway.api.bodies import (
     type_of,
 )
 from services.gateway.domain.jobs import JobState, Status
+from services.gateway.handlers.profiles import PREFIX
 from services.gateway.store.accounts import User
 from services.gateway.store.jobs import OwnJob
 
 
-def user_body(user: User) -> UserBody:
-    """A user, as they see themselves."""
-    return UserBody(
-        id=str(user.user_id),
-        auth_user_id=str(user.user_id),
-        email=user.email or "",
-        display_name=user.display_name,
-        credits=user.account.shown_credits,
-        profile_image=user.profile_image,
-        role=user.role.value,
-        created_at=user.created_at,
-        updated_at=user.updated_at,
-    )
+class UserViews:
+    """Shows users, with the addresses of their pictures."""
+
+    def __init__(self, pictures_at: str) -> None:
+        self._pictures_at = pictures_at
+
+    def user(self, user: User) -> UserBody:
+        """A user, as they see themselves."""
+        return UserBody(
+            id=str(user.user_id),
+            auth_user_id=str(user.user_id),
+            email=user.email or "",
+            display_name=user.display_name,
+            credits=user.account.shown_credits,
+            profile_image=self.picture(user),
+            role=user.role.value,
+            created_at=user.created_at,
+            updated_at=user.updated_at,
+        )
+
+    def picture(self, user: User) -> str | None:
+        """Where a user's picture is."""
+        if user.profile_image is None:
+            return None
+        return f"{self._pictures_at}/{user.profile_image.removeprefix(PREFIX)}"
 
 
 class JobViews:

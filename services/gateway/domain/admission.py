@@ -24,6 +24,7 @@ class Payer(Struct, frozen=True, kw_only=True):
     account_id: UUID
     workspace_id: UUID | None = None
     api_key_id: UUID | None = None
+    session_epoch: int | None = None  # of the log-in, if that is what they come with
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -61,6 +62,7 @@ class Standing(Struct, frozen=True, kw_only=True):
 
     is_banned: bool
     is_key_revoked: bool
+    is_log_in_revoked: bool
     account: AccountCopy
     earlier: Earlier | None
 
@@ -107,7 +109,7 @@ class KeyReused(Struct, frozen=True):
 
 
 class NotKnown(Struct, frozen=True):
-    """There is no such user, or their API key was revoked."""
+    """There is no such user, or their API key or log-in was revoked."""
 
 
 class Banned(Struct, frozen=True):
@@ -147,6 +149,8 @@ def decide(request: Request, terms: Terms) -> Decision:
         return NotKnown()
     if standing.is_banned:
         return Banned()
+    if standing.is_log_in_revoked:  # a ban does so, too, and says why
+        return NotKnown()
     if standing.earlier is not None:
         same = standing.earlier.fingerprint == request.fingerprint
         return Repeated(standing.earlier.job_id) if same else KeyReused()

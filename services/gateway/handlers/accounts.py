@@ -1,32 +1,25 @@
-"""Sign-up, log-in, and who a token belongs to."""
+"""Sign-up, who a token belongs to, and how a person leaves."""
 
-from typing import Final
 from uuid import UUID
 
 import structlog
 
 from libs.events.identity import AccountErased, UserRegistered
 from libs.runtime import erasure
+from libs.runtime.auth import Principal
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database, Transaction
 from libs.runtime.ids import Ids
 from services.gateway.domain.identity import (
-    PASSWORD_BYTES_MAX,
     Role,
     check_display_name,
     check_email,
     check_password,
-    normalise_email,
 )
 from services.gateway.domain.pricing import NewAccounts
-from services.gateway.domain.text import InvalidRequestError, is_storable
-from services.gateway.handlers.errors import (
-    EmailTaken,
-    InvalidCredentials,
-    InvalidRequest,
-    UnknownUser,
-    UserNotFound,
-)
+from services.gateway.domain.text import InvalidRequestError
+from services.gateway.handlers.account_errors import EmailTaken
+from services.gateway.handlers.errors import InvalidRequest, UnknownUser, UserNotFound
 from services.gateway.handlers.openings import open_account
 from services.gateway.ports import Passwords
 from services.gateway.store import accounts as store
@@ -34,15 +27,13 @@ from services.gateway.store import erasure as erasure_store
 from services.gateway.store import prices
 from services.gateway.store.accounts import NewUser, User
 from services.gateway.store.feed import FEED_CHANNEL
-
-# Too short to be anybody's password, so it fits nothing.
-_FITS_NOBODY: Final = "-"
+from services.gateway.store.profiles import PROFILE_CHANNEL
 
 logger = structlog.get_logger(__name__)
 
 
 class Accounts:
-    """Users and their way in."""
+    """Users, from the first to the last."""
 
     def __init__(
         self,
@@ -78,25 +69,6 @@ class Accounts:
             raise InvalidRequest(error) from None
         return await self._register(address, secret, name, Role.USER)
 
-    async def log_in(self, email: str | None, password: str | None) -> User:
-        """The user whose address and password these are.
-
-        Raises:
-            InvalidCredentials: there is none; finding out takes as long for an unknown address.
-        """
-        address = normalise_email(email or "")
-        known = None
-        if is_storable(address):
-            async with self._database.read() as connection:
-                known = await store.find_credentials(connection, address)
-        given = password or _FITS_NOBODY
-        if not is_storable(given) or len(given.encode()) > PASSWORD_BYTES_MAX:
-            given = _FITS_NOBODY
-        fits = await self._passwords.verify(given, known.password_hash if known else None)
-        if known is None or not fits:
-            raise InvalidCredentials
-        return await self.user(known.user_id)
-
     async def user(self, user_id: UUID) -> User:
         """A user as they are now.
 
@@ -109,14 +81,16 @@ class Accounts:
             raise UnknownUser
         return user
 
-    async def role(self, user_id: UUID, api_key_id: UUID | None = None) -> Role:
+    async def role(self, principal: Principal) -> Role:
         """What a user may do now, whatever their token says.
 
         Raises:
-            UnknownUser: nobody has this id, or they come with a key that was revoked.
+            UnknownUser: nobody has this id, or they come with a key or log-in that was revoked.
         """
         async with self._database.read() as connection:
-            role = await store.find_role(connection, user_id, api_key_id)
+            role = await store.find_role(
+                connection, principal.user_id, principal.api_key_id, principal.session_epoch
+            )
         if role is None:
             raise UnknownUser
         return role
@@ -134,6 +108,7 @@ class Accounts:
             if not await erasure_store.forget_users(transaction.connection, [user_id]):
                 raise UserNotFound
             transaction.publish(AccountErased(user_id=user_id, account_id=user_id, actor=actor))
+            transaction.wake(PROFILE_CHANNEL)
             transaction.wake(FEED_CHANNEL, str(user_id))  # open streams look, and end
 
     async def ensure_admin(self, email: str, password: str) -> None:
@@ -153,26 +128,49 @@ class Accounts:
                 raise EmailTaken
         password_hash = await self._passwords.hash(password)
         async with self._database.transaction() as transaction:
-            begins_with = await self._beginning(transaction)
-            user = NewUser(
-                user_id=self._ids.new(),
-                email=email,
-                password_hash=password_hash,
-                display_name=name,
-                role=role,
-                created_at=self._clock.now(),
-            )
-            if not await store.add_user(transaction.connection, user):
+            user_id = self._ids.new()
+            if not await self.open(
+                transaction, user_id, email=email, password_hash=password_hash, name=name, role=role
+            ):
                 raise EmailTaken
-            registered = UserRegistered(
-                user_id=user.user_id,
-                account_id=user.user_id,
-                role=role.value,
-                signup_credits=begins_with.signup_credits,
-                grace=begins_with.grace,
-            )
-            await open_account(transaction, registered)
-        return await self.user(user.user_id)
+        return await self.user(user_id)
+
+    async def open(
+        self,
+        transaction: Transaction,
+        user_id: UUID,
+        *,
+        email: str | None,
+        password_hash: str | None,
+        name: str | None,
+        role: Role,
+    ) -> bool:
+        """Open a user and their account in a transaction; False: the e-mail is taken.
+
+        Whoever came back from the streams with this id is who they were.
+        """
+        if await store.find_user(transaction.connection, user_id) is not None:
+            return True
+        begins_with = await self._beginning(transaction)
+        user = NewUser(
+            user_id=user_id,
+            email=email,
+            password_hash=password_hash,
+            display_name=name,
+            role=role,
+            created_at=self._clock.now(),
+        )
+        if not await store.add_user(transaction.connection, user):
+            return False
+        registered = UserRegistered(
+            user_id=user.user_id,
+            account_id=user.user_id,
+            role=role.value,
+            signup_credits=begins_with.signup_credits,
+            grace=begins_with.grace,
+        )
+        await open_account(transaction, registered)
+        return True
 
     async def _beginning(self, transaction: Transaction) -> NewAccounts:
         """What a new user begins with: what the price book in force says, else the settings."""

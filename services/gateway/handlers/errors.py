@@ -1,12 +1,12 @@
-"""What the gateway refuses, and how it says so.
+"""What the gateway refuses, and how it says so; of accounts: `account_errors.py`.
 
 BadRequest          InvalidRequest, BadImage
-Unauthorized        InvalidCredentials, UnknownUser, InvalidApiKey
+Unauthorized        UnknownUser, InvalidApiKey
 PaymentRequired     InsufficientCredits
 Forbidden           UserBanned, ScopeMissing, LogInNeeded
 NotFound            JobNotFound, AssetNotFound, ModelNotFound, PriceBookNotFound, ApiKeyNotFound,
                     SubjectNotFound
-Conflict            EmailTaken, GenerationCancelled, PriceBookExpired, TooManyApiKeys, BanOfOneself
+Conflict            GenerationCancelled, PriceBookExpired, TooManyApiKeys, BanOfOneself
 PayloadTooLarge     ImageTooLarge, AssetTooLarge
 Unprocessable       UnprocessableRequest, RetiredModel, IdempotencyKeyReused, GenerationRefused,
                     InvalidPriceBook, EffectiveInThePast
@@ -98,13 +98,6 @@ class NotOffered(Unsupported):
     """A route that clients know, of something that is not offered here."""
 
     code = "not_offered"
-
-
-class InvalidCredentials(Unauthorized):
-    code = "invalid_credentials"
-
-    def __init__(self) -> None:
-        super().__init__("Invalid email or password")
 
 
 class UnknownUser(Unauthorized):
@@ -236,13 +229,6 @@ class BanOfOneself(Conflict):
 
     def __init__(self) -> None:
         super().__init__("Nobody can ban themselves: ask another administrator")
-
-
-class EmailTaken(Conflict):
-    code = "email_taken"
-
-    def __init__(self) -> None:
-        super().__init__("Email is already registered")
 
 
 class IdempotencyKeyReused(Unprocessable):

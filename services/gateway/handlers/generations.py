@@ -17,6 +17,7 @@ from libs.runtime.wakeups import Wakeups
 from services.gateway.domain.admission import (
     Admitted,
     KeyReused,
+    NotKnown,
     NotPriced,
     Payer,
     PriceChanged,
@@ -106,7 +107,7 @@ class Generations:
         """
         request = self._request(payer, order, route="", key=None, book_version=book_version)
         view = await self._admissions.look(request)
-        if view.standing is None or view.standing.is_key_revoked:
+        if isinstance(view.decision, NotKnown) or view.standing is None:
             raise UnknownUser
         if isinstance(view.offer, NotPriced):
             raise refusal_of(view.offer, view.at)

@@ -13,6 +13,7 @@ from libs.events.identity import (
     ApiKeyRevoked,
     DeductionRequested,
     LimitChanged,
+    SessionsRevoked,
     UserBanned,
     UserRegistered,
     UserUnbanned,
@@ -101,7 +102,7 @@ async def _remember_rules(connection: Connection, events: Sequence[Event[Payload
 
 
 async def _remember_refusals(connection: Connection, events: Sequence[Event[Payload]]) -> None:
-    """Bans and revoked keys: a backup may still let them in."""
+    """Bans, revoked keys and log-ins: a backup may still let them in."""
     bans: dict[UUID, tuple[datetime | None, str | None]] = {}
     for event in events:
         match event.data:
@@ -112,7 +113,14 @@ async def _remember_refusals(connection: Connection, events: Sequence[Event[Payl
             case _:
                 continue
     revoked = {e.data.key_id: e.time for e in events if isinstance(e.data, ApiKeyRevoked)}
+    ended = {
+        each.data.user_id: (each.data.session_epoch, each.time)
+        for each in events
+        if isinstance(each.data, SessionsRevoked)
+    }
     if bans:
         await store.write_bans(connection, bans)
     if revoked:
         await store.revoke_keys(connection, revoked)
+    if ended:
+        await store.end_log_ins(connection, ended)

@@ -12,9 +12,9 @@ from libs.runtime.clock import Clock
 from libs.runtime.db import Connection, Database
 from services.gateway.domain.catalogue import PROVIDERS
 from services.gateway.domain.limits import Allowance, Kind, OwnPolicy, Policy, Subject, Throttle
+from services.gateway.handlers.credentials import end_log_ins
 from services.gateway.handlers.errors import BanOfOneself, SubjectNotFound
 from services.gateway.store import accounts, limits
-from services.gateway.store.feed import FEED_CHANNEL
 from services.gateway.store.limits import Row
 
 
@@ -37,7 +37,9 @@ class Sanctions:
         self._defaults = defaults
 
     async def ban(self, user_id: UUID, *, reason: str, actor: UUID) -> datetime:
-        """Refuse the user's generations from now on, and close their streams; since when.
+        """Refuse the user's generations from now on, end log-ins and streams; since when.
+
+        They may log in again: what is theirs, and leaving, stays open to them.
 
         Raises:
             SubjectNotFound: there is no such user.
@@ -56,7 +58,7 @@ class Sanctions:
             transaction.publish(
                 UserBanned(user_id=user_id, account_id=user_id, reason=reason, actor=actor)
             )
-            transaction.wake(FEED_CHANNEL, str(user_id))
+            await end_log_ins(transaction, user_id, actor=actor, at=banned_at)
         return banned_at
 
     async def unban(self, user_id: UUID, *, reason: str, actor: UUID) -> None:

@@ -17,17 +17,15 @@ INSERT_USER = """
 """
 SELECT_USER = """
     SELECT u.user_id, u.email, u.display_name, u.role, u.profile_image,
-           u.created_at, u.updated_at, a.version, a.settled, a.grace, a.held
+           u.created_at, u.updated_at, u.session_epoch, a.version, a.settled, a.grace, a.held
       FROM users u JOIN credit_account a ON a.account_id = u.user_id
      WHERE u.user_id = $1
 """
-SELECT_CREDENTIALS = """
-    SELECT user_id, password_hash FROM users WHERE lower(btrim(email)) = lower(btrim($1))
-"""
-# No row comes back where the caller's API key is good no more.
+# No row comes back where the caller's API key or log-in is good no more.
 SELECT_ROLE = """
     SELECT role FROM users
-     WHERE user_id = $1 AND ($2::uuid IS NULL OR EXISTS (
+     WHERE user_id = $1 AND ($3::integer IS NULL OR session_epoch = $3)
+       AND ($2::uuid IS NULL OR EXISTS (
            SELECT FROM api_key k WHERE k.key_id = $2 AND k.user_id = $1 AND k.revoked_at IS NULL))
 """
 LOCK_BAN = "SELECT banned_at FROM users WHERE user_id = $1 FOR UPDATE"
@@ -45,6 +43,7 @@ class User(Struct, frozen=True, kw_only=True):
     profile_image: str | None
     created_at: datetime
     updated_at: datetime
+    session_epoch: int
     account: AccountCopy
 
 
@@ -52,18 +51,11 @@ class NewUser(Struct, frozen=True, kw_only=True):
     """What a sign-up leaves behind, apart from the user's own account, which has the user's id."""
 
     user_id: UUID
-    email: str
-    password_hash: str
+    email: str | None  # none: an outside issuer lets them in
+    password_hash: str | None
     display_name: str | None
     role: Role
     created_at: datetime
-
-
-class Credentials(Struct, frozen=True, kw_only=True):
-    """What a log-in is compared with."""
-
-    user_id: UUID
-    password_hash: str
 
 
 async def add_user(connection: Connection, user: NewUser) -> bool:
@@ -92,6 +84,7 @@ async def find_user(connection: Connection, user_id: UUID) -> User | None:
         profile_image=row["profile_image"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        session_epoch=row["session_epoch"],
         account=AccountCopy(
             version=row["version"],
             settled=row["settled"],
@@ -101,14 +94,11 @@ async def find_user(connection: Connection, user_id: UUID) -> User | None:
     )
 
 
-async def find_credentials(connection: Connection, email: str) -> Credentials | None:
-    row = await connection.fetchrow(SELECT_CREDENTIALS, email)
-    return None if row is None else Credentials(**row)
-
-
-async def find_role(connection: Connection, user_id: UUID, api_key_id: UUID | None) -> Role | None:
-    """The user's role now; none when there is no such user, or they come with a revoked key."""
-    role = await connection.fetchval(SELECT_ROLE, user_id, api_key_id)
+async def find_role(
+    connection: Connection, user_id: UUID, api_key_id: UUID | None, session_epoch: int | None
+) -> Role | None:
+    """The user's role now; none when there is no such user, or key or log-in were revoked."""
+    role = await connection.fetchval(SELECT_ROLE, user_id, api_key_id, session_epoch)
     return None if role is None else Role(role)
 
 

@@ -22,8 +22,15 @@ from services.gateway.store import inputs, limits
 REMEMBERED: Final = timedelta(hours=24)
 
 SELECT_STANDINGS = """
-    SELECT * FROM admission_standings(
-        $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6, $7, $8::text[], $9::text[])
+    SELECT s.*, u.session_epoch <> l.epoch AS is_log_in_revoked
+      FROM admission_standings($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6, $7,
+                               $8::text[], $9::text[]) WITH ORDINALITY
+           AS s (at, is_busy, is_known, is_banned, is_key_revoked, version, settled, grace, held,
+                 earlier_job, earlier_fingerprint, book_version, book, allowances, place)
+      JOIN unnest($2::uuid[], $10::integer[]) WITH ORDINALITY AS l (user_id, epoch, place)
+           USING (place)
+      LEFT JOIN users u ON u.user_id = l.user_id
+     ORDER BY place
 """
 # Accounts and allowances are locked since they were read, so absolute figures are safe to write.
 INSERT_ADMITTED = """
@@ -105,6 +112,7 @@ async def look(connection: Connection, requests: Sequence[Request], locking: Loc
         REMEMBERED,
         locking.value,
         *limits.in_lock_order(subject for each in requests for subject in each.subjects),
+        [each.payer.session_epoch for each in requests],
     )
     first = rows[0]
     book = None
@@ -128,6 +136,7 @@ def _standing(row: Record) -> Standing | None:
     return Standing(
         is_banned=row["is_banned"],
         is_key_revoked=row["is_key_revoked"],
+        is_log_in_revoked=bool(row["is_log_in_revoked"]),
         account=AccountCopy(
             version=row["version"], settled=row["settled"], grace=row["grace"], held=row["held"]
         ),

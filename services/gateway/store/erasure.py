@@ -16,6 +16,16 @@ DELETE_KEYS = """
      WHERE (kind = 'key' AND subject IN (SELECT key_id::text FROM gone))
         OR (kind = 'user' AND subject = ANY($1::uuid[]::text[]))
 """
+# Whoever an outside issuer lets in still has tokens from before: their row says so.
+CLOSE_IDENTITIES = """
+    UPDATE outside_identity SET user_id = NULL, closed_at = now() WHERE user_id = ANY($1::uuid[])
+"""
+DOOM_PICTURES = """
+    INSERT INTO profile_object (key, due_at)
+    SELECT profile_image, now() FROM users
+     WHERE user_id = ANY($1::uuid[]) AND profile_image IS NOT NULL
+    ON CONFLICT (key) DO UPDATE SET due_at = excluded.due_at
+"""
 DELETE_USERS = "DELETE FROM users WHERE user_id = ANY($1::uuid[]) RETURNING user_id"
 LOCK_JOBS = "SELECT FROM job WHERE user_id = ANY($1::uuid[]) ORDER BY job_id FOR UPDATE"
 BLANK_JOBS = """
@@ -44,6 +54,8 @@ async def forget_users(connection: Connection, user_ids: Sequence[UUID]) -> list
     """
     await connection.execute(LOCK_ACCOUNTS, user_ids)
     await connection.execute(DELETE_KEYS, user_ids)
+    await connection.execute(CLOSE_IDENTITIES, user_ids)
+    await connection.execute(DOOM_PICTURES, user_ids)
     rows = await connection.fetch(DELETE_USERS, user_ids)
     await connection.execute(LOCK_JOBS, user_ids)
     await connection.execute(BLANK_JOBS, user_ids)

@@ -44,7 +44,8 @@ SELECT_AFTER = """
            SELECT position, kind, state FROM feed
             WHERE user_id = u.user_id AND position > $2 AND job_id = $3
             ORDER BY position LIMIT 500) f ON true
-     WHERE u.user_id = $1 AND u.banned_at IS NULL AND ($4::uuid IS NULL OR EXISTS (
+     WHERE u.user_id = $1 AND u.banned_at IS NULL
+       AND ($5::integer IS NULL OR u.session_epoch = $5) AND ($4::uuid IS NULL OR EXISTS (
            SELECT FROM api_key k WHERE k.key_id = $4 AND k.revoked_at IS NULL))
      ORDER BY f.position
 """
@@ -63,10 +64,11 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
 
 class Listener(Struct, frozen=True, kw_only=True):
-    """Whose jobs are followed, and by which API key, if by one."""
+    """Whose jobs are followed, by which API key, if by one, or by a log-in of which epoch."""
 
     user_id: UUID
     api_key_id: UUID | None = None
+    session_epoch: int | None = None
 
 
 class FeedRow(Struct, frozen=True, kw_only=True):
@@ -112,7 +114,7 @@ async def snapshot(connection: Connection, job_id: UUID, user_id: UUID) -> Snaps
 
 
 class NoListenerError(Exception):
-    """The user is banned, or their key revoked: they are told nothing more."""
+    """The user is banned, or key or log-in were revoked: they are told nothing more."""
 
 
 async def rows_after(
@@ -124,7 +126,12 @@ async def rows_after(
         NoListenerError: the listener may not listen, or no more.
     """
     rows = await connection.fetch(
-        SELECT_AFTER, listener.user_id, position, job_id, listener.api_key_id
+        SELECT_AFTER,
+        listener.user_id,
+        position,
+        job_id,
+        listener.api_key_id,
+        listener.session_epoch,
     )
     if not rows:
         raise NoListenerError

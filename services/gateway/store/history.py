@@ -66,6 +66,12 @@ REVOKE_KEYS = """
       FROM unnest($1::uuid[], $2::timestamptz[]) AS new (key_id, at)
      WHERE api_key.key_id = new.key_id
 """
+END_LOG_INS = """
+    UPDATE users SET session_epoch = greatest(session_epoch, new.epoch),
+           sessions_from = greatest(sessions_from, new.at)
+      FROM unnest($1::uuid[], $2::integer[], $3::timestamptz[]) AS new (user_id, epoch, at)
+     WHERE users.user_id = new.user_id
+"""
 WRITE_LIMITS = """
     INSERT INTO allowance (kind, subject, per_minute, credits_per_day, tokens_per_day,
                            throttle_per_minute, throttled_until)
@@ -102,6 +108,12 @@ async def write_bans(
 async def revoke_keys(connection: Connection, revoked: Mapping[UUID, datetime]) -> None:
     """Close keys that a backup may still take for open."""
     await connection.execute(REVOKE_KEYS, list(revoked), list(revoked.values()))
+
+
+async def end_log_ins(connection: Connection, ended: Mapping[UUID, tuple[int, datetime]]) -> None:
+    """The epoch of each user's log-ins, and since when."""
+    epochs, begun = zip(*ended.values(), strict=True)
+    await connection.execute(END_LOG_INS, list(ended), list(epochs), list(begun))
 
 
 async def write_limits(connection: Connection, limits: Sequence[LimitChanged]) -> None:

@@ -59,6 +59,7 @@ def forged(changes: dict[str, Any], *, key: str = "s" * 32, algorithm: str = "HS
         "sub": str(USER),
         "role": "USER",
         "sid": str(SESSION),
+        "epoch": 0,
         "iss": "/daygen/gateway",
         "aud": "daygen-client",
         "iat": int(START.timestamp()),
@@ -82,6 +83,7 @@ def test_a_user_token_tells_who_logged_in_and_until_when(users: UserTokens) -> N
         role="ADMIN",
         account_id=USER,
         session_id=SESSION,
+        session_epoch=0,
         expires_at=START + timedelta(hours=1),
     )
 
@@ -103,6 +105,9 @@ def test_a_user_token_tells_who_logged_in_and_until_when(users: UserTokens) -> N
         forged({"sub": None}),
         forged({"sub": "somebody"}),
         forged({"sid": None}),
+        forged({"epoch": None}),
+        forged({"epoch": True}),
+        forged({"epoch": "0"}),
         forged({"role": "OWNER"}),
         forged({"role": None}),
         forged({"exp": None}),

@@ -42,6 +42,7 @@ class Person(Struct):
     user_id: UUID
     token: str
     client: httpx2.AsyncClient
+    email: str = ""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -67,6 +68,17 @@ class Person(Struct):
     async def delete(self, path: str) -> httpx2.Response:
         return await self.client.delete(path, headers=self.headers)
 
+    async def erase(self, password: str = PASSWORD) -> httpx2.Response:
+        body = {"password": password}
+        return await self.client.request("DELETE", "/api/users/me", json=body, headers=self.headers)
+
+    async def log_in_again(self) -> None:
+        answer = await self.client.post(
+            "/api/auth/login", json={"email": self.email, "password": PASSWORD}
+        )
+        assert answer.status_code == 200, answer.text
+        self.token = answer.json()["accessToken"]
+
     async def credits(self) -> int:
         return int((await self.get("/api/auth/me")).json()["credits"])
 
@@ -89,11 +101,12 @@ class RunningGateway(Struct):
     objects: S3ObjectStore
 
     async def sign_up(self, email: str | None = None) -> Person:
-        body = {"email": email or f"{uuid4().hex}@example.com", "password": PASSWORD}
+        email = email or f"{uuid4().hex}@example.com"
+        body = {"email": email, "password": PASSWORD}
         answer = await self.client.post("/api/auth/signup", json=body)
         assert answer.status_code == 201, answer.text
         session = answer.json()
-        return Person(UUID(session["user"]["id"]), session["accessToken"], self.client)
+        return Person(UUID(session["user"]["id"]), session["accessToken"], self.client, email)
 
     async def admin(self) -> Person:
         person = await self.sign_up()

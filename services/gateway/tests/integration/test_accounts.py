@@ -160,9 +160,11 @@ async def test_hashing_does_not_stop_the_gateway(gateway: RunningGateway) -> Non
 
     log_ins = [
         asyncio.create_task(
-            gateway.client.post("/api/auth/login", json={"email": "a@b.cd", "password": PASSWORD})
+            gateway.client.post(
+                "/api/auth/login", json={"email": f"a{number}@b.cd", "password": PASSWORD}
+            )
         )
-        for _ in range(24)
+        for number in range(24)
     ]
     waits = [await ask() for _ in range(20)]
     await asyncio.gather(*log_ins)

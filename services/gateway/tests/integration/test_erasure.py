@@ -24,7 +24,7 @@ async def test_an_erased_person_is_out_and_their_open_streams_end(gateway: Runni
             lines = stream.aiter_lines()
             while not (await anext(lines)).startswith("data:"):
                 pass
-            answer = await ada.client.delete("/api/users/me", headers=ada.headers)
+            answer = await ada.erase()
             assert answer.status_code == 204
             async for _ in lines:  # to its end, long before the safety look
                 pass
@@ -45,7 +45,7 @@ async def test_what_is_said_of_their_jobs_later_ends_them_and_brings_nothing_bac
     ada = await gateway.sign_up()
     job_id = await ada.start_job(prompt=WORD)
     said = success(await gateway.facts(job_id))
-    assert (await ada.client.delete("/api/users/me", headers=ada.headers)).status_code == 204
+    assert (await ada.erase()).status_code == 204
     await gateway.tell(*said)
     async with asyncio.timeout(WAIT_SECONDS):
         while await gateway.value("SELECT count(*) FROM hold WHERE closed_at IS NULL"):
@@ -72,7 +72,7 @@ async def test_a_gateway_from_a_backup_finds_its_accounts_and_jobs_on_kafka(
     old = await gateway.sign_up("old@example.com")
     ada, gone = await gateway.sign_up("ada@example.com"), await gateway.sign_up("gone@example.com")
     job_id = await ada.start_job()
-    assert (await gone.client.delete("/api/users/me", headers=gone.headers)).status_code == 204
+    assert (await gone.erase()).status_code == 204
     said = success(await gateway.facts(job_id))
     published = await gateway.streams.published()
     async with asyncio.timeout(WAIT_SECONDS):

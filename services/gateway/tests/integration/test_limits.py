@@ -201,7 +201,7 @@ async def test_a_ban_refuses_at_once_closes_streams_and_can_be_lifted(
 ) -> None:
     one, two = await asyncio.gather(start_gateway(), start_gateway())
     admin, ada = await one.admin(), await one.sign_up()
-    there = Person(ada.user_id, ada.token, two.client)
+    there = Person(ada.user_id, ada.token, two.client, ada.email)
     job_id = await ada.start_job()
     streams = [
         asyncio.create_task(lines_of(each, f"/api/jobs/{job_id}/events")) for each in (ada, there)
@@ -214,6 +214,9 @@ async def test_a_ban_refuses_at_once_closes_streams_and_can_be_lifted(
     async with asyncio.timeout(5):  # well below the slow look of a stream
         await asyncio.gather(*streams)
     for person in (ada, there):
+        assert_problem(await person.post("/api/jobs", BODY), 403, "user_banned", "may not generate")
+        assert (await person.get(f"/api/jobs/{job_id}")).status_code == 401
+        await person.log_in_again()
         assert_problem(await person.post("/api/jobs", BODY), 403, "user_banned", "may not generate")
         assert (await person.get(f"/api/jobs/{job_id}/events")).status_code == 403
         assert (await person.get(f"/api/jobs/{job_id}")).status_code == 200

@@ -69,6 +69,7 @@ def standing(*, settled: int = 20, grace: int = 0, held: int = 0, **changes: Any
     usual = Standing(
         is_banned=False,
         is_key_revoked=False,
+        is_log_in_revoked=False,
         account=AccountCopy(version=3, settled=settled, grace=grace, held=held),
         earlier=None,
     )
