@@ -15,6 +15,7 @@ from libs.events.names import Service
 
 ROOT = Path(__file__).parents[2]
 SIMULATORS = "simulators"
+MAIL = "mail"
 USES_S3 = (Service.GATEWAY, Service.GENERATION, Service.GALLERY)
 FRONT_END_ORIGINS = ["http://localhost:3000", "http://localhost:5173"]
 
@@ -69,6 +70,8 @@ def _gateway(home: Home, at: dict[str, int], secrets: Secrets) -> dict[str, str]
         "JWT_SECRET": secrets.jwt,
         "ADMIN_EMAIL": ADMIN_EMAIL,
         "ADMIN_PASSWORD_FILE": str(home.admin_password_file),
+        "SMTP_URL": f"smtp://{HOST}:{at[MAIL]}",
+        "CLIENT_BASE_URL": FRONT_END_ORIGINS[-1],
         "CORS_ORIGINS": json.dumps(FRONT_END_ORIGINS),
         "GENERATION_URL": url(at, Service.GENERATION),
         "GALLERY_URL": url(at, Service.GALLERY),

@@ -39,6 +39,7 @@ def describe(home: Home, at: dict[str, int], secrets: Secrets, units: dict[str, 
             "secret_key": store.secret_key,
         },
         "simulation": _unit(units[simulators.NAME]) | {"url": simulators.url(at)},
+        "mail": {"url": f"{simulators.url(at)}/mails", "files": str(simulators.mails(home))},
         "simulators": {name: {"url": each} for name, each in simulators.urls(at).items()},
         "stripe": {"webhook_secret": None},
     }

@@ -67,7 +67,7 @@ async def _run_locked(home: Home, port: int | None, report: Report) -> None:
     began = time.monotonic()
     talk = Talk(report, said_at=began)
     fixed = {Service.GATEWAY.value: gateway_port(home, port)}
-    names = (*PART_PORTS, simulators.NAME, *(s.value for s in Service))
+    names = (*PART_PORTS, simulators.NAME, services.MAIL, *(s.value for s in Service))
     at = choose_ports(home, names, fixed)
     secrets = load_secrets(home, ROLES)
     programs = [

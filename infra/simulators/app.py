@@ -1,5 +1,7 @@
 """All simulators as one ASGI application: each under its name, and a control route for fates."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from starlette.applications import Starlette
@@ -12,6 +14,7 @@ from infra.simulators.gemini import GeminiSimulator
 from infra.simulators.ideogram import IdeogramSimulator
 from infra.simulators.inputs import read_json
 from infra.simulators.luma import LumaSimulator
+from infra.simulators.mail import MailSink
 from infra.simulators.openai import OpenAISimulator
 from infra.simulators.qwen import QwenSimulator
 from infra.simulators.recraft import RecraftSimulator
@@ -37,10 +40,12 @@ NAMES = tuple(each.name for each in SIMULATORS)
 
 
 class Studio:
-    """The simulators of one process."""
+    """The simulators of one process; with a sink of mails where one is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, sink: MailSink | None = None, mail_port: int = 0) -> None:
         self.simulators = {each.name: each() for each in SIMULATORS}
+        self._sink = sink
+        self._mail_port = mail_port
 
     def app(self) -> Starlette:
         """What serves them."""
@@ -52,8 +57,15 @@ class Studio:
                 Route("/control/{name}", self.forget, methods=["DELETE"]),
                 *(Mount(f"/{name}", routes=each.all_routes())
                   for name, each in self.simulators.items()),
-            ]
+                *([Route("/mails", self._sink.show)] if self._sink else []),
+            ],
+            lifespan=self._lifespan,
         )  # fmt: skip
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        async with self._sink.listening(self._mail_port) if self._sink else nullcontext():
+            yield
 
     async def tell(self, request: Request) -> Response:
         """What becomes of the next orders, or with `times` 0 of all orders from now on."""
@@ -87,9 +99,9 @@ class Studio:
         return Response(status_code=204)
 
 
-def create_app() -> Starlette:
+def create_app(sink: MailSink | None = None, mail_port: int = 0) -> Starlette:
     """For an ASGI server."""
-    return Studio().app()
+    return Studio(sink, mail_port).app()
 
 
 async def _ready(_request: Request) -> Response:

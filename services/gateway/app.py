@@ -20,6 +20,7 @@ from services.gateway.adapters.outside_issuer import OutsideIssuer
 from services.gateway.adapters.owners import HttpOwners
 from services.gateway.adapters.passwords import Argon2Passwords
 from services.gateway.adapters.references import HttpReferences
+from services.gateway.adapters.smtp import SmtpPost
 from services.gateway.api import accounts as accounts_api
 from services.gateway.api import api_keys as api_keys_api
 from services.gateway.api import balances as balances_api
@@ -49,14 +50,17 @@ from services.gateway.handlers.generations import Generations
 from services.gateway.handlers.guesses import Guesses
 from services.gateway.handlers.holds import HoldWatch
 from services.gateway.handlers.inputs import Inputs, InputSweeping
+from services.gateway.handlers.mails import Mailing
 from services.gateway.handlers.outside import OutsideLogIns
 from services.gateway.handlers.prices import PriceBooks
 from services.gateway.handlers.profiles import Profiles
+from services.gateway.handlers.resets import Resets
 from services.gateway.handlers.sanctions import Sanctions
 from services.gateway.handlers.streams import Streams
 from services.gateway.ports import Passwords
 from services.gateway.rebuild import PROJECTION
 from services.gateway.settings import Settings
+from services.gateway.store.mails import MAIL_CHANNEL
 from services.gateway.store.profiles import PROFILE_CHANNEL
 
 # A picture of 50 MB as base64, in JSON or in a form.
@@ -78,6 +82,7 @@ PROFILE_BYTES_MAX: Final = 7_000_000
 PROFILE_HORIZON_SECONDS: Final = 60.0
 
 MIGRATIONS = PROJECTION.migrations
+MAIL_HORIZON_SECONDS = 15.0
 
 
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
@@ -98,6 +103,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     )
     watch = HoldWatch(database=runtime.database, clock=runtime.clock, registry=runtime.registry)
     runtime.background("holds", watch.run)
+    _send_mails(settings, runtime)
 
     references = HttpReferences(allows_loopback=settings.loopback_references)
     inputs = Inputs(
@@ -158,6 +164,7 @@ class People(Struct, frozen=True, kw_only=True):
 
     accounts: Accounts
     log_ins: LogIns
+    resets: Resets
     outside: OutsideLogIns | None
     profiles: Profiles
 
@@ -184,7 +191,18 @@ def _people(
             database=runtime.database, issuer=issuer, accounts=accounts, clock=runtime.clock
         )
     log_ins = LogIns(
-        database=runtime.database, passwords=passwords, guesses=guesses, clock=runtime.clock
+        database=runtime.database,
+        passwords=passwords,
+        guesses=guesses,
+        ids=runtime.ids,
+        clock=runtime.clock,
+    )
+    resets = Resets(
+        database=runtime.database,
+        passwords=passwords,
+        guesses=guesses,
+        ids=runtime.ids,
+        clock=runtime.clock,
     )
     profiles = Profiles(database=runtime.database, clock=runtime.clock)
     sweeping = Timer(
@@ -195,7 +213,29 @@ def _people(
         horizon_seconds=PROFILE_HORIZON_SECONDS,
     )
     runtime.background("profile pictures", sweeping.run)
-    return People(accounts=accounts, log_ins=log_ins, outside=outside, profiles=profiles)
+    return People(
+        accounts=accounts, log_ins=log_ins, resets=resets, outside=outside, profiles=profiles
+    )
+
+
+def _send_mails(settings: Settings, runtime: Runtime) -> None:
+    """Send what is queued; without a server it waits."""
+    if settings.smtp_url is None:
+        return
+    mailing = Mailing(
+        database=runtime.database,
+        post=SmtpPost(settings.smtp_url, settings.mail_from),
+        clock=runtime.clock,
+        client_url=settings.client_base_url,
+    )
+    timer = Timer(
+        channel=MAIL_CHANNEL,
+        work=mailing,
+        wakeups=runtime.wakeups,
+        clock=runtime.clock,
+        horizon_seconds=MAIL_HORIZON_SECONDS,
+    )
+    runtime.background("mails", timer.run)
 
 
 def _issuer(settings: Settings, clock: Clock) -> OutsideIssuer | None:
@@ -277,7 +317,9 @@ def _add_people(
     user_views = UserViews(settings.profile_pictures_at)
     sessions = accounts_api.Sessions(people.accounts, tokens, runtime.ids, user_views)
     app.include_router(
-        accounts_api.create_router(people.accounts, people.log_ins, sessions, callers)
+        accounts_api.create_router(
+            people.accounts, people.log_ins, people.resets, sessions, callers
+        )
     )
     app.include_router(outside_api.create_router(people.outside, people.accounts, user_views))
     app.include_router(

@@ -24,6 +24,36 @@ class Passwords(Protocol):
         ...
 
 
+class Letter(Struct, frozen=True, kw_only=True):
+    """A mail as it is handed over; the same one keeps its id."""
+
+    id: str
+    to: str
+    subject: str
+    body: str
+
+
+class MailDelayedError(Exception):
+    """The mail could not be handed over now."""
+
+
+class MailRefusedError(Exception):
+    """The mail will never be taken."""
+
+
+class Post(Protocol):
+    """Who delivers mails."""
+
+    async def send(self, letter: Letter) -> None:
+        """Hand a mail over.
+
+        Raises:
+            MailDelayedError: not now.
+            MailRefusedError: never.
+        """
+        ...
+
+
 class OutsidePerson(Struct, frozen=True, kw_only=True):
     """Whom a token of an outside issuer is for; an e-mail only if it is known to be theirs."""
 

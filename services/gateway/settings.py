@@ -28,6 +28,9 @@ class Settings(InternalSettings, StorageSettings):
     outside_secret: SecretStr | None = None
     outside_keys_url: str | None = Field(default=None, pattern=r"^https?://")
     outside_emails_verified: bool = False
+    smtp_url: SecretStr | None = None
+    mail_from: str = Field(default="DayGen <noreply@localhost>", pattern=r"@")
+    client_base_url: str = Field(default="http://localhost:5173", pattern=r"^https?://")
     admin_email: str | None = None
     admin_password_file: Path | None = None
     log_in_attempts: int = Field(default=10, ge=1, le=1_000)

@@ -1,10 +1,14 @@
-"""Argon2id in a small pool of threads: hashing releases the interpreter, the event loop runs on."""
+"""Argon2id in a small pool of threads: hashing releases the interpreter, the event loop runs on.
+
+Imported users may have bcrypt hashes: those are verified, and replaced at the next log-in.
+"""
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
+import bcrypt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type
@@ -16,6 +20,8 @@ MEMORY_KIB: Final = 47_104
 PASSES: Final = 1
 LANES: Final = 1
 WAITING_MAX: Final = 256
+_BCRYPT: Final = ("$2a$", "$2b$", "$2y$")
+_BCRYPT_BYTES_MAX: Final = 72  # bcrypt looks at no more; other libraries cut in silence
 
 T = TypeVar("T")
 
@@ -47,12 +53,19 @@ class Argon2Passwords:
 
     def is_dated(self, password_hash: str) -> bool:
         """Whether the hash is of another kind, or cheaper to guess, than those made now."""
-        return self._hasher.check_needs_rehash(password_hash)
+        if password_hash.startswith(_BCRYPT):
+            return True
+        try:
+            return self._hasher.check_needs_rehash(password_hash)
+        except InvalidHashError:
+            return True
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _fits(self, password: str, password_hash: str) -> bool:
+        if password_hash.startswith(_BCRYPT):
+            return _fits_bcrypt(password, password_hash)
         try:
             return self._hasher.verify(password_hash, password)
         except (VerificationError, InvalidHashError):
@@ -66,3 +79,10 @@ class Argon2Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         finally:
             self._waiting -= 1
+
+
+def _fits_bcrypt(password: str, password_hash: str) -> bool:
+    try:
+        return bcrypt.checkpw(password.encode()[:_BCRYPT_BYTES_MAX], password_hash.encode())
+    except ValueError:  # a damaged hash fits nothing
+        return False

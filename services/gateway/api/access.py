@@ -75,6 +75,8 @@ POLICIES: Final[Mapping[str, Policy]] = {
     "POST /api/auth/signup": _ANYBODY,
     "POST /api/auth/login": _ANYBODY,
     "POST /api/auth/oauth-callback": _ANYBODY,
+    "POST /api/auth/forgot-password": _ANYBODY,
+    "POST /api/auth/reset-password": _ANYBODY,
     "GET /api/auth/me": _READ,
     "POST /api/auth/change-password": _PERSON,
     "POST /api/auth/signout-everywhere": _PERSON,

@@ -12,11 +12,25 @@ from services.gateway.api.callers import Callers
 from services.gateway.api.views import UserViews
 from services.gateway.handlers.accounts import Accounts
 from services.gateway.handlers.credentials import LogIns
+from services.gateway.handlers.resets import Resets
 
 
 class ChangePassword(Body):
     current_password: str | None = None
     new_password: str | None = None
+
+
+class ForgottenPassword(Body):
+    email: str | None = None
+
+
+class ResetPassword(Body):
+    token: str | None = None
+    new_password: str | None = None
+
+
+class Said(Body):
+    message: str
 
 
 class Sessions:
@@ -38,7 +52,7 @@ class Sessions:
 
 
 def create_router(
-    accounts: Accounts, log_ins: LogIns, sessions: Sessions, callers: Callers
+    accounts: Accounts, log_ins: LogIns, resets: Resets, sessions: Sessions, callers: Callers
 ) -> APIRouter:
     """The routes of `/api/auth`."""
     router = APIRouter(prefix="/api/auth", tags=["accounts"])
@@ -75,6 +89,18 @@ def create_router(
     async def sign_out_everywhere(caller: Person) -> None:
         """End every log-in of the caller, this one too, and the streams that they opened."""
         await log_ins.revoke(caller.user_id)
+
+    @router.post("/forgot-password", status_code=status.HTTP_202_ACCEPTED)
+    async def forgot_password(request: Request, body: ForgottenPassword) -> Said:
+        """Ask for a mail that sets another password; nobody is told whether the e-mail is known."""
+        await resets.ask(body.email, address_of(request))
+        return Said(message="If this email is registered, a mail is on its way")
+
+    @router.post("/reset-password")
+    async def reset_password(body: ResetPassword) -> Said:
+        """Set another password by the token of a mail; every log-in ends."""
+        await resets.reset(body.token, body.new_password)
+        return Said(message="The password is set: log in with it")
 
     return router
 

@@ -1,5 +1,6 @@
 """What the gateway refuses of people who come in. The web client matches some of these texts.
 
+BadRequest          BadResetToken
 Unauthorized        InvalidCredentials
 Forbidden           WrongPassword
 Conflict            EmailTaken
@@ -7,7 +8,23 @@ TooManyRequests     GuessesExceeded
 Unsupported         NoOutsideLogIns
 """
 
-from libs.runtime.errors import Conflict, Forbidden, TooManyRequests, Unauthorized, Unsupported
+from libs.runtime.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    TooManyRequests,
+    Unauthorized,
+    Unsupported,
+)
+
+
+class BadResetToken(BadRequest):
+    """Never given out, used, or expired: one answer for all."""
+
+    code = "bad_reset_token"
+
+    def __init__(self) -> None:
+        super().__init__("This reset token is not good any more: ask for a new mail")
 
 
 class InvalidCredentials(Unauthorized):

@@ -7,17 +7,20 @@ from uuid import UUID
 from libs.events.identity import SessionsRevoked
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database, Transaction
+from libs.runtime.ids import Ids
 from services.gateway.domain.identity import (
     PASSWORD_BYTES_MAX,
     check_password,
     normalise_email,
 )
+from services.gateway.domain.mails import Template
 from services.gateway.domain.text import InvalidRequestError, is_storable
 from services.gateway.handlers.account_errors import InvalidCredentials, WrongPassword
 from services.gateway.handlers.errors import InvalidRequest, UnknownUser
 from services.gateway.handlers.guesses import Guesses
 from services.gateway.ports import Passwords
 from services.gateway.store import credentials as store
+from services.gateway.store import mails
 from services.gateway.store.credentials import Credentials
 from services.gateway.store.feed import FEED_CHANNEL
 
@@ -29,11 +32,18 @@ class LogIns:
     """Verifies passwords, changes them, and ends log-ins."""
 
     def __init__(
-        self, *, database: Database, passwords: Passwords, guesses: Guesses, clock: Clock
+        self,
+        *,
+        database: Database,
+        passwords: Passwords,
+        guesses: Guesses,
+        ids: Ids,
+        clock: Clock,
     ) -> None:
         self._database = database
         self._passwords = passwords
         self._guesses = guesses
+        self._ids = ids
         self._clock = clock
 
     async def log_in(self, email: str | None, password: str | None, address: str | None) -> UUID:
@@ -86,6 +96,9 @@ class LogIns:
             if not await store.set_password(connection, user_id, old, password_hash, now):
                 raise WrongPassword  # another change was first
             await end_log_ins(transaction, user_id, actor=user_id, at=now)
+            template = Template.PASSWORD_CHANGED
+            await mails.queue_to_user(connection, self._ids.new(), template, user_id, now)
+            transaction.wake(mails.MAIL_CHANNEL)
 
     async def revoke(self, user_id: UUID) -> None:
         """Sign a user out everywhere.

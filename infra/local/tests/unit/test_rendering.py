@@ -14,7 +14,7 @@ from infra.local.supervisor import Phase, Unit
 from libs.events.names import Service, Topic
 from libs.runtime.settings import ServiceSettings
 
-NAMES = (*PART_PORTS, simulators.NAME, *(service.value for service in Service))
+NAMES = (*PART_PORTS, simulators.NAME, services.MAIL, *(service.value for service in Service))
 AT = {name: 21_000 + number for number, name in enumerate(NAMES)}
 SECRETS = Secrets(
     postgres={role: f"{role}-password" for role in ROLES},

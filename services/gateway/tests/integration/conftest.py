@@ -72,9 +72,9 @@ class Person(Struct):
         body = {"password": password}
         return await self.client.request("DELETE", "/api/users/me", json=body, headers=self.headers)
 
-    async def log_in_again(self) -> None:
+    async def log_in_again(self, password: str = PASSWORD) -> None:
         answer = await self.client.post(
-            "/api/auth/login", json={"email": self.email, "password": PASSWORD}
+            "/api/auth/login", json={"email": self.email, "password": password}
         )
         assert answer.status_code == 200, answer.text
         self.token = answer.json()["accessToken"]
