@@ -37,6 +37,13 @@ NEWEST = Position(datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
 """Before every row, so that the first page takes the same statement, and plan, as the others."""
 
 
+def no_later(after: Position, moment: datetime | None) -> Position:
+    """The same place, or the first of the rows of that moment and before, if that comes later."""
+    if moment is None or moment >= after.at:
+        return after
+    return Position(moment, NEWEST.id)
+
+
 class Page(Struct, Generic[RowT], frozen=True):
     """Some rows of a list, and the cursor of the next page unless this is the last."""
 

@@ -13,8 +13,10 @@ from starlette.responses import StreamingResponse
 from libs.events.billing import UsageOutcome
 from libs.events.generation import CostSource
 from libs.runtime.auth import Principal, RequirePrincipal, require_admin
+from libs.runtime.clock import Clock
 from libs.runtime.db import Database
-from libs.runtime.paging import Page, Position, decode_cursor, page
+from libs.runtime.http.as_of import past_by
+from libs.runtime.paging import Page, Position, decode_cursor, no_later, page
 from services.billing import store
 from services.billing.domain.exports import MEDIA_TYPES, ExportForm
 from services.billing.domain.usage import Usage
@@ -124,13 +126,17 @@ def admin_filter(
     return replace(own, user_id=user_id, account_id=account_id, workspace_id=workspace_id)
 
 
-def create_router(database: Database, principal_of: RequirePrincipal) -> APIRouter:
+def create_router(database: Database, clock: Clock, principal_of: RequirePrincipal) -> APIRouter:
     """The routes of `/api/usage`."""
     router = APIRouter(prefix="/api/usage", tags=["usage"])
     Admin = Depends(require_admin(principal_of))  # noqa: N806  # a dependency, made at start
 
-    async def listed(wanted: Filter, limit: int, cursor: str | None) -> Page[Usage]:
-        after = decode_cursor(cursor)
+    AsOf = Annotated[datetime | None, Depends(past_by(clock))]  # noqa: N806  # a type, as above
+
+    async def listed(
+        wanted: Filter, limit: int, cursor: str | None, as_of: datetime | None
+    ) -> Page[Usage]:
+        after = no_later(decode_cursor(cursor), as_of)
         async with database.read() as connection:
             rows = await store.list_usage(connection, wanted, after, limit + 1)
         return page(rows, limit, lambda usage: Position(usage.occurred_at, usage.id))
@@ -139,22 +145,24 @@ def create_router(database: Database, principal_of: RequirePrincipal) -> APIRout
     async def list_own_usage(
         caller: Annotated[Principal, Depends(principal_of)],
         own: Annotated[Filter, Depends(own_filter)],
+        as_of: AsOf,
         limit: Limit = LIMIT_DEFAULT,
         cursor: Cursor = None,
     ) -> UsageRows:
         """The caller's finished jobs, newest first."""
-        found = await listed(replace(own, owner_id=caller.user_id), limit, cursor)
+        found = await listed(replace(own, owner_id=caller.user_id), limit, cursor, as_of)
         items = [UsageRow(**asdict(usage)) for usage in found.rows]
         return UsageRows(items=items, next_cursor=found.next_cursor)
 
     @router.get("/events", dependencies=[Admin])
     async def list_all_usage(
         wanted: Annotated[Filter, Depends(admin_filter)],
+        as_of: AsOf,
         limit: Limit = LIMIT_DEFAULT,
         cursor: Cursor = None,
     ) -> UsageEvents:
         """Everybody's finished jobs, newest first, for administrators."""
-        found = await listed(wanted, limit, cursor)
+        found = await listed(wanted, limit, cursor, as_of)
         items = [UsageEvent(**asdict(usage)) for usage in found.rows]
         return UsageEvents(items=items, next_cursor=found.next_cursor)
 

@@ -33,6 +33,6 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     tokens = InternalTokens(settings.internal_secret, runtime.clock)
     app = runtime.http_app()
     principal_of = require_principal(tokens.verifier(Service.BILLING))
-    app.include_router(create_router(runtime.database, principal_of))
+    app.include_router(create_router(runtime.database, runtime.clock, principal_of))
     app.include_router(deadletters_http.create_router(letters, principal_of))
     return app

@@ -293,7 +293,7 @@ def _add_routes(
     sanctions = Sanctions(database=runtime.database, clock=runtime.clock, defaults=defaults)
     app.include_router(sanctions_api.create_router(sanctions, callers))
     install_rate_limit_handler(app)
-    app.include_router(jobs.create_router(generations, streams, views, callers))
+    app.include_router(jobs.create_router(generations, streams, views, runtime.clock, callers))
     letters = runtime.dead_letters(consumers.EVENT_TYPES, projections.project, discards.settle)
     app.include_router(dead_letters.create_router(letters, owners, internal, callers))
     app.include_router(forwarding.create_router(owners, internal, callers))

@@ -79,7 +79,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     tokens = InternalTokens(settings.internal_secret, runtime.clock)
     app = runtime.http_app()
     principal_of = require_principal(tokens.verifier(Service.LEDGER))
-    app.include_router(balances.create_router(runtime.database, principal_of))
+    app.include_router(balances.create_router(runtime.database, runtime.clock, principal_of))
     app.include_router(trail_api.create_router(Stories(apart), principal_of))
     desk = Orders(runtime.database, runtime.clock, runtime.ids)
     app.include_router(orders.create_router(desk, runtime.clock, principal_of))

@@ -53,7 +53,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[ALL],
         help="e2e: a request from POST to its rows; replay, rebuild and live: Kafka to tables; "
         "consumer: its CPU time; relay: outbox to Kafka; ledger: transactions a second; admission: "
-        "requests that are admitted; providers: generations in flight at slow ones (default: all)",
+        "requests that are admitted; providers: generations in flight at slow ones; "
+        "why: answers with a million events stored (default: all)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     parser.add_argument("--rounds", type=_count, default=3, help="rounds, ours and floor in each")

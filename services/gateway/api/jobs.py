@@ -1,6 +1,7 @@
 """Reading jobs: once, or as a stream of server-sent events."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
@@ -10,11 +11,14 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from starlette.responses import StreamingResponse
 
 from libs.runtime.auth import Principal
+from libs.runtime.clock import Clock
 from libs.runtime.http import JsonResponse
+from libs.runtime.http.as_of import past_by
 from libs.runtime.paging import Position, decode_cursor, page
 from services.gateway.api.bodies import OPERATIONS_OF, JobBody, JobType
 from services.gateway.api.callers import Callers
 from services.gateway.api.views import JobViews
+from services.gateway.domain import jobs
 from services.gateway.domain.jobs import Status
 from services.gateway.handlers.errors import JobNotFound
 from services.gateway.handlers.generations import Generations
@@ -44,11 +48,12 @@ LastEventIdInQuery = Annotated[
 
 
 def create_router(
-    generations: Generations, streams: Streams, views: JobViews, callers: Callers
+    generations: Generations, streams: Streams, views: JobViews, clock: Clock, callers: Callers
 ) -> APIRouter:
     """The routes of `/api/jobs/{id}`."""
     router = APIRouter(prefix="/api/jobs", tags=["jobs"])
     Caller = Annotated[Principal, Depends(callers.known)]  # noqa: N806  # a type, made at start
+    AsOf = Annotated[datetime | None, Depends(past_by(clock))]  # noqa: N806  # as above
 
     _add_list(router, generations, views, callers)
 
@@ -62,10 +67,14 @@ def create_router(
         )
 
     @router.get("/{job_id}", response_model=JobBody)
-    async def read_job(job_id: str, caller: Caller) -> Response:
-        """A job of the caller."""
+    async def read_job(job_id: str, caller: Caller, as_of: AsOf) -> Response:
+        """A job of the caller, now or as it stood."""
         job = await generations.find(_job_id(job_id), caller.user_id)
-        return JsonResponse(views.job(job, job.state))
+        if as_of is None:
+            return JsonResponse(views.job(job, job.state))
+        if job.created_at > as_of:
+            raise JobNotFound
+        return JsonResponse(views.job(job, jobs.as_of(job.state, as_of)))
 
     @router.get("/{job_id}/events", response_class=StreamingResponse, responses=_STREAM_ANSWERS)
     async def follow_job(

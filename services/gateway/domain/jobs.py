@@ -191,6 +191,21 @@ def settle(state: JobState) -> JobState:
     )
 
 
+def as_of(state: JobState, moment: datetime) -> JobState:
+    """The state as the events until then had made it.
+
+    That somebody works on it is a passing signal and not history: it leaves no trace here.
+    """
+    known = [
+        None if each is None or each.at > moment else each
+        for each in (state.answer, state.charge, state.listing)
+    ]
+    recorded = state.recorded_at
+    then = JobState(recorded_at=None if recorded is None or recorded > moment else recorded)
+    answer, charge, listing = known
+    return settle(replace(then, answer=answer, charge=charge, listing=listing))
+
+
 def may_end(state: JobState, answer: Answer) -> bool:
     """COMPLETED means charged, listed and recorded; FAILED and CANCELLED, that nothing is held.
 

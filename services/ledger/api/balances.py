@@ -8,13 +8,15 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from msgspec import Struct
 from msgspec.structs import asdict
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from libs.events.credits import Wallet
 from libs.runtime.auth import Principal, RequirePrincipal
+from libs.runtime.clock import Clock
 from libs.runtime.db import Connection, Database
 from libs.runtime.errors import BadRequest, Forbidden
+from libs.runtime.http.as_of import past_by
 from services.ledger.domain.account import Account
 from services.ledger.domain.lots import Lot
 from services.ledger.domain.postings import Book, Transaction, TransactionKind
@@ -26,7 +28,6 @@ VERSION_MAX = 2**63 - 1
 
 JobId = Annotated[UUID | None, Query(alias="jobId", description="Only what this job moved.")]
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
-AsOf = Annotated[AwareDatetime | None, Query(alias="asOf", description="As it stood then.")]
 AsOfVersion = Annotated[
     int | None,
     Query(
@@ -126,15 +127,16 @@ class TransactionRows(Body):
     next_cursor: str | None
 
 
-def create_router(database: Database, authenticate: RequirePrincipal) -> APIRouter:
+def create_router(database: Database, clock: Clock, authenticate: RequirePrincipal) -> APIRouter:
     """The routes of `/api/credits`."""
     router = APIRouter(prefix="/api/credits", tags=["credits"])
     Caller = Annotated[Principal, Depends(authenticate)]  # noqa: N806  # a type, made at start
+    AsOf = Annotated[datetime | None, Depends(past_by(clock))]  # noqa: N806  # as above
 
     @router.get("/balance")
     async def read_balance(
         caller: Caller,
-        as_of: AsOf = None,
+        as_of: AsOf,
         as_of_version: AsOfVersion = None,
         account_id: AccountId = None,
     ) -> Balance:

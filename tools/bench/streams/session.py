@@ -11,6 +11,7 @@ from tools.bench.streams.layer import layer
 from tools.bench.streams.outbox import relay
 from tools.bench.streams.rebuilding import rebuild
 from tools.bench.streams.stand import Stand, open_stand
+from tools.bench.streams.why import why
 
 Bench = Callable[[Stand, int, int], Awaitable[list[Finding]]]
 """Given parts, a number of events and of rounds; the floor is measured in every round, too."""
@@ -21,6 +22,7 @@ BENCHES: dict[str, Bench] = {
     "live": live,
     "consumer": layer,
     "relay": relay,
+    "why": why,
 }
 
 

@@ -14,6 +14,7 @@ from libs.runtime.paging import (
     Position,
     decode_cursor,
     encode_cursor,
+    no_later,
     page,
 )
 
@@ -61,3 +62,11 @@ def test_the_row_too_many_tells_of_a_next_page() -> None:
     assert decode_cursor(full.next_cursor) == rows[1]
     assert last.rows == rows[:2]
     assert last.next_cursor is None
+
+
+def test_a_page_of_a_moment_begins_with_the_rows_of_that_moment() -> None:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    place = Position(moment - timedelta(seconds=1), UUID(int=5))
+    assert no_later(NEWEST, None) == NEWEST
+    assert no_later(NEWEST, moment) == Position(moment, NEWEST.id)
+    assert no_later(place, moment) == place

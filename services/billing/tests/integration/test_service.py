@@ -3,7 +3,8 @@
 import asyncio
 import csv
 import io
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import msgspec
@@ -17,6 +18,7 @@ from libs.events.payload import Payload
 from libs.events.registry import REGISTRY
 from libs.events.testing import NOW, completed, event, failed, request_facts
 from libs.runtime.auth import Principal
+from services.billing.domain.usage import usage_of
 from services.billing.tests.integration.conftest import RunningBilling
 
 DEADLINE_SECONDS = 20.0
@@ -239,3 +241,28 @@ async def test_only_the_gateway_is_answered(billing: RunningBilling) -> None:
         assert (await billing.client.get(path)).status_code == 401
         for_another = await billing.get(path, admin(), audience=Service.GALLERY)
         assert for_another.status_code == 401
+
+
+async def test_usage_as_of_a_time_is_the_fold_of_the_events_until_then(
+    billing: RunningBilling,
+) -> None:
+    user_id = uuid4()
+    answers = [completed, failed, completed]
+    told = [
+        event(answer(request_facts(user_id=user_id)), time=NOW + timedelta(seconds=number))
+        for number, answer in enumerate(answers)
+    ]
+    await billing.tell(*told)
+    await recorded(billing, 3)
+    for path, who in (("mine", person(user_id)), ("events", admin())):
+        for each in told:
+            until = [usage_of(one) for one in told if one.time <= each.time]
+            at = quote(each.time.isoformat())
+            answer = await billing.get(f"/api/usage/{path}?asOf={at}", who)
+            listed = [(row["jobId"], row["credits"]) for row in answer.json()["items"]]
+            folded = [(str(usage.job_id), usage.credits) for usage in until if usage]
+            assert listed == folded[::-1]
+        future = quote((datetime.now(UTC) + timedelta(hours=1)).isoformat())
+        for wrong, code in ((future, "as_of_in_the_future"), ("soon", "invalid_request")):
+            answer = await billing.get(f"/api/usage/{path}?asOf={wrong}", who)
+            assert (answer.status_code, answer.json()["code"]) == (400, code)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,7 +19,7 @@ from libs.events.generation import GenerationRequested, RequestFacts
 from libs.events.names import Service
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY
-from libs.events.testing import event
+from libs.events.testing import NOW, event
 from libs.events.transport import OutgoingMessage
 from libs.runtime.auth import UserTokens
 from libs.runtime.clock import SystemClock
@@ -113,11 +114,11 @@ class RunningGateway(Struct):
         await self.run("UPDATE users SET role = 'ADMIN' WHERE user_id = $1", person.user_id)
         return person
 
-    async def tell(self, *payloads: Payload) -> None:
+    async def tell(self, *payloads: Payload, at: datetime = NOW) -> None:
         """What other services publish, each on its own topic."""
+        told = [event(data, time=at) for data in payloads]
         messages = [
-            OutgoingMessage(data.topic, event(data).key.encode(), encode(event(data)))
-            for data in payloads
+            OutgoingMessage(each.data.topic, each.key.encode(), encode(each)) for each in told
         ]
         assert list(await self.bus.publish(messages)) == [None] * len(messages)
 

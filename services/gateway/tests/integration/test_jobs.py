@@ -3,7 +3,9 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import httpx2
@@ -79,6 +81,31 @@ async def test_a_job_is_completed_with_the_last_confirmation(gateway: RunningGat
     assert job["finishedAt"]
     assert await ada.credits() == 19
     assert await gateway.value("SELECT held FROM credit_account") == 0
+
+
+async def test_a_job_can_be_read_as_it_stood(gateway: RunningGateway) -> None:
+    ada = await gateway.sign_up()
+    job_id = await ada.start_job()
+    admitted = datetime.now(UTC)
+    _, answer, *rest = success(await gateway.facts(job_id))
+    answered, ended = (admitted + timedelta(milliseconds=each) for each in (20, 40))
+    await gateway.tell(answer, at=answered)
+    await gateway.tell(*rest, at=ended)
+    job = await job_in(ada, job_id, "COMPLETED")
+
+    async def read(at: datetime) -> Any:
+        return await ada.get(f"/api/jobs/{job_id}?asOf={quote(at.isoformat())}")
+
+    assert (await read(datetime.now(UTC))).json() == job
+    then = (await read(answered)).json()
+    assert (then["status"], then["stage"]) == ("PROCESSING", "finalising")
+    then = (await read(admitted)).json()
+    assert (then["status"], then["credits"]["charged"]) == ("PENDING", None)
+    assert (await read(admitted - timedelta(minutes=5))).status_code == 404
+    future = await read(datetime.now(UTC) + timedelta(minutes=5))
+    assert (future.status_code, future.json()["code"]) == (400, "as_of_in_the_future")
+    malformed = await ada.get(f"/api/jobs/{job_id}?asOf=yesterday")
+    assert (malformed.status_code, malformed.json()["code"]) == (400, "invalid_request")
 
 
 async def test_a_failed_job_frees_its_credits_and_says_why(gateway: RunningGateway) -> None:

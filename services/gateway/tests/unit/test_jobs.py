@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.events.generation import GenerationStarted
 from libs.events.testing import NOW
 from services.gateway.domain.books import FeedKind, UnknownSubjectError
-from services.gateway.domain.jobs import JobState, Stage, Status, evolve
+from services.gateway.domain.jobs import JobState, Stage, Status, as_of, evolve
 from services.gateway.tests.stories import Account, account_with, captured, granted
 
 OUTCOMES = st.lists(st.sampled_from(["completed", "failed", "cancelled"]), min_size=1, max_size=3)
@@ -134,3 +135,23 @@ def test_events_of_strangers_are_refused() -> None:
         books.apply(granted(uuid4(), version=1, settled=5), NOW)
     with pytest.raises(UnknownSubjectError):
         books.apply(captured(account_id, uuid4(), version=1, settled=5), NOW)
+
+
+@given(
+    st.sampled_from(["completed", "failed", "cancelled"]),
+    st.permutations(range(4)),
+    st.integers(min_value=-1, max_value=9),
+)
+def test_a_job_as_of_a_time_is_the_fold_of_the_events_until_then(
+    outcome: str, order: list[int], seconds: int
+) -> None:
+    told = account_with(outcome, started=True).events[1:]
+    moment = NOW + timedelta(seconds=seconds)
+    shuffled = [told[place] for place in order if place < len(told)]
+    shuffled += [each for each in told if each not in shuffled]
+    now, then = JobState(), JobState()
+    for each in shuffled:
+        now = evolve(now, each.data, each.at)
+        if each.at <= moment and not isinstance(each.data, GenerationStarted):
+            then = evolve(then, each.data, each.at)
+    assert as_of(now, moment) == then

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 from libs.events.credits import CreditsCaptured, CreditsGranted, CreditsReserved
@@ -155,3 +157,10 @@ async def test_a_poison_message_in_the_middle_loses_no_other(running: RunningLed
         (str(bad.job_id), "ledger_invalid_input"),
         (str(bad.job_id), "behind"),
     ]
+
+
+async def test_the_future_is_not_known(running: RunningLedger) -> None:
+    future = quote((datetime.now(UTC) + timedelta(hours=1)).isoformat())
+    for wrong, code in ((future, "as_of_in_the_future"), ("soon", "invalid_request")):
+        answer = await running.get(f"/api/credits/balance?asOf={wrong}", person(uuid4()))
+        assert (answer.status_code, answer.json()["code"]) == (400, code)
