@@ -95,7 +95,7 @@ class Ledger(RuleBasedStateMachine):
         (closed,) = self.tell(done if succeeds else failed_)
         assert isinstance(closed, CreditsCaptured | CreditsReleased)
         self.expected -= (charge if succeeds else 0) + total(closed.forfeited_lots)
-        ended = {lot.lot_id for lot in self.account.lots if lot.ended_at is not None}
+        ended = {lot.lot_id for lot in self.account.lots if lot.is_over(self.now)}
         assert not ended & {each.lot_id for each in closed.released_lots}
 
     @rule(credits_=AMOUNTS, hours=st.none() | st.integers(1, 5))
