@@ -88,8 +88,9 @@ class Ledger(RuleBasedStateMachine):
                 self.expected += each.credits
 
     @precondition(lambda self: self.running)
-    @rule(data=st.data(), succeeds=st.booleans())
-    def answer(self, data: st.DataObject, *, succeeds: bool) -> None:
+    @rule(data=st.data(), succeeds=st.booleans(), hours=st.integers(0, 3))
+    def answer(self, data: st.DataObject, *, succeeds: bool, hours: int) -> None:
+        self.hours += hours  # lots end while jobs run
         place = data.draw(st.integers(0, len(self.running) - 1))
         done, failed_, charge = self.running.pop(place)
         (closed,) = self.tell(done if succeeds else failed_)
