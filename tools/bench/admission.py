@@ -190,6 +190,11 @@ def _programs(
         "INTERNAL_SECRET": secrets.token_hex(32),
         "JWT_SECRET": secrets.token_hex(32),
         "PUBLIC_BASE_URL": services.url_of_port(at["gateway"]),
+        "S3_ENDPOINT": cluster.s3.endpoint,
+        "S3_REGION": cluster.s3.region,
+        "S3_BUCKET": cluster.s3.bucket,
+        "S3_ACCESS_KEY": cluster.s3.access_key,
+        "S3_SECRET_KEY": cluster.s3.secret_key,
         **{f"{name}_URL": nowhere for name in ("GENERATION", "GALLERY", "LEDGER", "BILLING")},
     }
     return [

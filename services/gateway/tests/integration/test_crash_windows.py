@@ -9,8 +9,13 @@ import pytest
 
 from infra.local.cluster import LocalCluster
 from libs.events.bus import KafkaBus
+from libs.events.credits import CreditsDeducted
+from libs.events.envelope import encode
 from libs.events.generation import GenerationRequested
+from libs.events.identity import DeductionRequested
 from libs.events.names import Service, Topic
+from libs.events.testing import event
+from libs.events.transport import OutgoingMessage
 from libs.runtime.testing import Streams
 from libs.runtime.testing_crashes import Mortal, Mortals
 from libs.runtime.testing_mortal import Point
@@ -37,6 +42,11 @@ def gateways(
         "INTERNAL_SECRET": INTERNAL_SECRET.get_secret_value(),
         "JWT_SECRET": JWT_SECRET.get_secret_value(),
         "PUBLIC_BASE_URL": "https://daygen.test",
+        "S3_ENDPOINT": cluster.s3.endpoint,
+        "S3_REGION": cluster.s3.region,
+        "S3_BUCKET": cluster.s3.bucket,
+        "S3_ACCESS_KEY": cluster.s3.access_key,
+        "S3_SECRET_KEY": cluster.s3.secret_key,
         **{f"{owner}_URL": NOBODY_LISTENS for owner in ("GENERATION", "GALLERY", "LEDGER")},
         "BILLING_URL": NOBODY_LISTENS,
     }
@@ -87,6 +97,69 @@ async def test_an_admission_happens_once_wherever_the_gateway_dies(
     (asked,) = await streams.heard(bus, Topic.GENERATION)
     assert isinstance(asked.data, GenerationRequested)
     assert str(asked.data.job_id) == answers[0].json()["jobId"]
+
+
+@pytest.mark.parametrize(
+    "point", [Point.APPLIED, Point.COMMITTED, Point.PUBLISHING, Point.PUBLISHED]
+)
+async def test_a_deduction_happens_once_wherever_the_gateway_dies(
+    gateways: Mortals, streams: Streams, bus: KafkaBus, point: Point
+) -> None:
+    """The order is given again under its key; the ledger's word closes its hold."""
+
+    async def order(gateway: Mortal) -> httpx2.Response:
+        headers = bearer(token) | {"Idempotency-Key": "one"}
+        body = {"credits": 5, "reason": "A mistake."}
+        path = f"/api/admin/accounts/{user_id}/deductions"
+        return await gateway.client.post(path, json=body, headers=headers)
+
+    async with gateways.process(point) as gateway:
+        signed_up = (await gateway.client.post("/api/auth/signup", json=PERSON)).json()
+        token, user_id = signed_up["accessToken"], signed_up["user"]["id"]
+        async with streams.database.read() as connection:
+            await connection.execute("UPDATE users SET role = 'ADMIN'")
+        await until_published(streams)
+        gateway.arm()
+        with suppress(httpx2.TransportError):
+            await order(gateway)
+        await gateway.death()
+    assert await count(streams, "deduction") == (0 if point in NEVER_ACCEPTED else 1)
+    async with gateways.process() as gateway:
+        answers = await asyncio.gather(order(gateway), order(gateway))
+        assert [each.status_code for each in answers] == [202, 202]
+        await until_published(streams)
+        asked = [each.data for each in await streams.heard(bus, Topic.IDENTITY)]
+        (requested,) = [each for each in asked if isinstance(each, DeductionRequested)]
+        assert {each.json()["deductionId"] for each in answers} == {str(requested.deduction_id)}
+        assert await held(streams) == 5
+        told = event(deducted(requested), source=Service.LEDGER)
+        message = OutgoingMessage(Topic.CREDITS, told.key.encode(), encode(told))
+        await bus.publish([message, message])
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while await held(streams):
+                await asyncio.sleep(0.05)
+    assert await count(streams, "deduction") == await count(streams, "hold") == 1
+    assert await count(streams, "hold WHERE closed_at IS NULL") == 0
+
+
+def deducted(requested: DeductionRequested) -> CreditsDeducted:
+    return CreditsDeducted(
+        account_id=requested.account_id,
+        account_version=2,
+        settled_after=15,
+        grace_after=0,
+        transaction_id=uuid4(),
+        deduction_id=requested.deduction_id,
+        credits=requested.credits,
+        lots=(),
+        actor=requested.actor,
+        reason=requested.reason,
+    )
+
+
+async def held(streams: Streams) -> int:
+    async with streams.database.read() as connection:
+        return int(await connection.fetchval("SELECT sum(held) FROM credit_account"))
 
 
 def bearer(token: str) -> dict[str, str]:

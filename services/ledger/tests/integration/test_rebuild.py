@@ -1,7 +1,7 @@
 """The tables follow from the ledger's own events: folding those again gives the same rows."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -137,23 +137,36 @@ async def test_a_balance_as_of_any_version_or_time_is_the_fold_until_then(ledger
     messages = [*history(random, accounts), *lots_over_time(random, accounts)]
     for start in range(0, len(messages), 9):
         await ledger.book(*messages[start : start + 9])
-    events = await ledger.published()
+    events = projections.credits_events(await ledger.published())
     async with ledger.streams.database.read() as connection:
         for account_id in accounts:
-            account = Account(account_id=account_id)
-            for each in events:
-                if not isinstance(each.data, CreditsEvent) or each.data.account_id != account_id:
-                    continue
-                account = evolve(account, each.data)
-                version = await find_account_as_of(
-                    connection, account_id, at=None, version=account.version
-                )
-                assert shown(version) == shown(account)
+            account = await fold_beside_the_past(connection, events, account_id)
             now = await find_account(connection, account_id)
             last = await find_account_as_of(connection, account_id, at=FAR, version=None)
             assert shown(now) == shown(last) == shown(account)
             none = await find_account_as_of(connection, account_id, at=NOW, version=None)
             assert none is None
+            told = [each for each in events if each.data.account_id == account_id]
+            for each in told[::7]:
+                until = [one.data.account_version for one in told if one.time <= each.time]
+                at = await find_account_as_of(connection, account_id, at=each.time, version=None)
+                assert at is not None
+                assert at.version == max(until)
+
+
+async def fold_beside_the_past(
+    connection: Connection, events: Sequence[Event[CreditsEvent]], account_id: UUID
+) -> Account:
+    """The account that its events lead to; as of every version, the tables say the same."""
+    account = Account(account_id=account_id)
+    for each in events:
+        if each.data.account_id == account_id:
+            account = evolve(account, each.data)
+            stood = await find_account_as_of(
+                connection, account_id, at=None, version=account.version
+            )
+            assert shown(stood) == shown(account)
+    return account
 
 
 def shown(account: Account | None) -> object:

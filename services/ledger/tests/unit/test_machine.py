@@ -88,14 +88,15 @@ class Ledger(RuleBasedStateMachine):
                 self.expected += each.credits
 
     @precondition(lambda self: self.running)
-    @rule(data=st.data(), succeeds=st.booleans())
-    def answer(self, data: st.DataObject, *, succeeds: bool) -> None:
+    @rule(data=st.data(), succeeds=st.booleans(), hours=st.integers(0, 3))
+    def answer(self, data: st.DataObject, *, succeeds: bool, hours: int) -> None:
+        self.hours += hours  # lots end while jobs run
         place = data.draw(st.integers(0, len(self.running) - 1))
         done, failed_, charge = self.running.pop(place)
         (closed,) = self.tell(done if succeeds else failed_)
         assert isinstance(closed, CreditsCaptured | CreditsReleased)
         self.expected -= (charge if succeeds else 0) + total(closed.forfeited_lots)
-        ended = {lot.lot_id for lot in self.account.lots if lot.ended_at is not None}
+        ended = {lot.lot_id for lot in self.account.lots if lot.is_over(self.now)}
         assert not ended & {each.lot_id for each in closed.released_lots}
 
     @rule(credits_=AMOUNTS, hours=st.none() | st.integers(1, 5))
