@@ -79,7 +79,7 @@ ONE_EACH = f"one transaction each, {ledger_floor.CONNECTIONS} connections"
 FUNCTION = "one call of a function each, without deciding"
 UNSEALED = f"long run of batches of {max(BATCHES)}"
 SEALED = f"{UNSEALED}, sealed meanwhile"
-SEALING_JOBS = 5  # times as many: the sealer rests a second between two looks
+SEALING_JOBS = 2  # times as many: the sealer rests a second between two looks
 TOGETHER = f"{REPLICAS} consumers, batches of {max(BATCHES)}"
 
 
