@@ -1,6 +1,8 @@
 """Every route of the running system, as each kind of caller: who is let in is as declared."""
 
 import asyncio
+import base64
+import io
 import secrets
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -9,15 +11,16 @@ from uuid import uuid4
 
 import aiohttp
 from msgspec import Struct
+from PIL import Image
 
 from services.gateway.api.access import POLICIES, Caller, routes_of
 from tests.e2e.system import PASSWORD, System, until
 from tools.api_client import ApiClient, Json
 
 # Answers from behind the door: whoever gets one was let in.
-BEHIND: Final = {"invalid_credentials", "wrong_password"}
+BEHIND: Final = {"invalid_credentials", "wrong_password", "upload_address_refused"}
 # With these codes a 404 says that what is named is not the caller's.
-NOT_THEIRS: Final = {"job_not_found", "api_key_not_found", "receipt_not_found"}
+NOT_THEIRS: Final = {"job_not_found", "api_key_not_found", "receipt_not_found", "item_not_found"}
 ENDS_LOG_INS: Final = "POST /api/auth/signout-everywhere"
 
 
@@ -41,6 +44,8 @@ class Visit(Struct):
     async def call(self, route: str, caller: Caller) -> int:
         """The refusal's status; 200 for whoever was let in."""
         method, path = route.split()
+        if "{item_id}" in path:  # a new one each time: some routes throw it away
+            self.names["item_id"] = await self.publish()
         for name, value in self.names.items():
             path = path.replace(f"{{{name}}}", value)
         headers = {}
@@ -56,11 +61,29 @@ class Visit(Struct):
             return 404 if code in NOT_THEIRS else 200
         return 200 if code in BEHIND else answer.status
 
+    async def publish(self) -> str:
+        """The id of a new picture of the member that everybody may see."""
+        headers = {"Authorization": f"Bearer {self.tokens[Caller.MEMBER]}"}
+        url, body = f"{self.url}/api/upload/base64", {"base64Data": picture()}
+        async with self.session.post(url, json=body, headers=headers) as answer:
+            item = (await answer.json())["id"]
+        url = f"{self.url}/api/r2files/{item}"
+        async with self.session.patch(url, json={"isPublic": True}, headers=headers) as answer:
+            answer.raise_for_status()
+        return str(item)
+
     async def log_in(self, caller: Caller) -> None:
         visitor = self.visitors[caller]
         body = {"email": visitor.email, "password": visitor.password}
         async with self.session.post(f"{self.url}/api/auth/login", json=body) as answer:
             self.tokens[caller] = (await answer.json())["accessToken"]
+
+
+def picture() -> str:
+    """A small PNG as base64."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 async def test_every_route_lets_in_whom_its_policy_says(system: System) -> None:
@@ -90,9 +113,9 @@ async def _visit(system: System, stack: AsyncExitStack) -> Visit:
     for caller in (Caller.OTHER_USER, Caller.MEMBER):
         visitors[caller] = Visitor(f"{secrets.token_hex(8)}@example.com", PASSWORD)
     url = now["gateway_url"]
-    visit = Visit(url, session, visitors, {}, {})
     member = await stack.enter_async_context(ApiClient(url))
     other = await stack.enter_async_context(ApiClient(url))
+    visit = Visit(url, session, visitors, {}, {})
     await member.sign_up(visitors[Caller.MEMBER].email, PASSWORD)
     await other.sign_up(visitors[Caller.OTHER_USER].email, PASSWORD)
     for caller in visitors:
@@ -121,6 +144,7 @@ async def _visit(system: System, stack: AsyncExitStack) -> Visit:
         position="1",
         old="1",
         model="local-sketch",
+        token="nonsense",
         **{f"{name}_id": str(uuid4()) for name in ("user", "account", "deduction", "parked")},
     )
     return visit

@@ -105,7 +105,7 @@ def create_callers(bearers: Bearers, accounts: Accounts) -> Callers:
     async def maybe(request: Request) -> Principal | None:
         try:
             return await known(await bearers(request))
-        except Unauthorized:  # a log-in that has ended sees what anybody sees
+        except (Unauthorized, ScopeMissing):  # a bearer that is good for nothing here is nobody's
             return None
 
     return Callers(costing=bearers, known=known, person=person, maybe=maybe)

@@ -5,6 +5,7 @@ from libs.events.identity import (
     ApiKeyCreated,
     ApiKeyRevoked,
     LimitChanged,
+    SessionsRevoked,
     UserBanned,
     UserRegistered,
     UserUnbanned,
@@ -41,6 +42,11 @@ def banned(event: UserBanned, telling: Telling) -> str:
 def unbanned(event: UserUnbanned, telling: Telling) -> str:
     may = f"User {event.user_id} may" if telling.is_admin else "You may"
     return f"{may} generate again." + telling.inside(f"by {event.actor}: {event.reason}")
+
+
+def sessions_revoked(event: SessionsRevoked, telling: Telling) -> str:
+    whose = f"All log-ins of user {event.user_id}" if telling.is_admin else "All your log-ins"
+    return f"{whose} ended." + telling.inside(f"by {event.actor}, epoch {event.session_epoch}")
 
 
 def key_created(event: ApiKeyCreated, telling: Telling) -> str:

@@ -18,6 +18,7 @@ SENTENCES: Final[Mapping[type[Payload], Say]] = {
     identity.AccountErased: people.erased,
     identity.UserBanned: people.banned,
     identity.UserUnbanned: people.unbanned,
+    identity.SessionsRevoked: people.sessions_revoked,
     identity.ApiKeyCreated: people.key_created,
     identity.ApiKeyRevoked: people.key_revoked,
     identity.LimitChanged: people.limit_changed,
