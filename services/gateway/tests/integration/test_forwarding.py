@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
@@ -23,6 +23,9 @@ from services.gateway.tests.integration.conftest import (
 )
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+# Named alike in every process that shares the tests.
+ITEM_ID = UUID("01990000-0000-7000-8000-0000000000ff")
 
 
 def owner() -> FastAPI:
@@ -139,9 +142,9 @@ async def test_what_anybody_may_check_is_passed_on_without_a_caller(
     [
         ("PATCH", "/api/r2files/by-url", b'{"isPublic": true}'),
         ("DELETE", "/api/r2files/by-url", b'{"fileUrl": "x"}'),
-        ("PATCH", f"/api/r2files/{uuid4()}", b"{}"),
-        ("DELETE", f"/api/r2files/{uuid4()}", b""),
-        ("POST", f"/api/r2files/{uuid4()}/toggle-like", b""),
+        ("PATCH", f"/api/r2files/{ITEM_ID}", b"{}"),
+        ("DELETE", f"/api/r2files/{ITEM_ID}", b""),
+        ("POST", f"/api/r2files/{ITEM_ID}/toggle-like", b""),
     ],
 )
 async def test_methods_and_bodies_are_passed_on(
@@ -158,7 +161,7 @@ async def test_methods_and_bodies_are_passed_on(
     assert nobody.status_code == 401
 
 
-@pytest.mark.parametrize("path", ["public", f"public/{uuid4()}", "public/top-creators"])
+@pytest.mark.parametrize("path", ["public", f"public/{ITEM_ID}", "public/top-creators"])
 async def test_what_is_public_is_shown_to_all_and_the_owner_learns_who_is_known(
     gateway: RunningGateway, ada: Person, path: str
 ) -> None:
