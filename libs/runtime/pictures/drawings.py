@@ -18,9 +18,11 @@ _ACTING = frozenset({
     "script", "foreignobject", "iframe", "embed", "object", "handler", "listener", "set",
     "animate", "a",
 })  # fmt: skip
-_LENGTH = re.compile(r"\s*([0-9]*\.?[0-9]+)(?:px)?\s*")
+_LENGTH = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:px)?\s*")
 _INSIDE = re.compile(r"\s*(#|data:image/(png|jpeg|webp|gif)[;,])", re.IGNORECASE)
-_OUTSIDE = re.compile(r"url\(\s*['\"]?\s*(?!#)|@import|expression\s*\(|javascript:", re.IGNORECASE)
+_OUTSIDE = re.compile(
+    r"url\(\s*+['\"]?+\s*+(?!#)|@import|expression\s*\(|javascript:", re.IGNORECASE
+)
 
 
 class DrawingCheck(Cleaner):

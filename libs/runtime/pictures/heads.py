@@ -17,11 +17,12 @@ SIZED_AT_END = frozenset({MP4, SVG})
 PICTURES = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
 ALL = PICTURES | SIZED_AT_END
 
-_BLANK = b"\xef\xbb\xbf \t\r\n"
-# The first element, behind a declaration and comments; its whole name must be there.
-_ROOT = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?.*?\?>\s*|<!--.*?-->\s*|<!(?!--)[^>]*>\s*)*<(\w+)[\s/>]", re.DOTALL
-)
+_BOM = b"\xef\xbb\xbf"
+_BLANK = b" \t\r\n"
+# What may stand before the root element, and how each of it ends.
+_PROLOGUE = ((b"<?", b"?>"), (b"<!--", b"-->"), (b"<!", b">"))
+_SPACE = re.compile(rb"[ \t\r\n]*")
+_ROOT = re.compile(rb"<(\w+)[\s/>]")  # its whole name must be there
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _GIFS = (b"GIF87a", b"GIF89a")
@@ -71,19 +72,39 @@ def _inspect(head: bytes) -> Picture | None:
         return _webp(head)
     if head[4:8] == b"ftyp":
         return Picture(content_type=MP4, extension="mp4", width=0, height=0)
-    if head.lstrip(_BLANK).startswith(b"<"):
+    if head.removeprefix(_BOM).lstrip(_BLANK).startswith(b"<"):
         return _drawing(head)
     raise NotAPictureError("the bytes are neither PNG, JPEG, WebP, GIF, SVG nor MP4")
 
 
 def _drawing(head: bytes) -> Picture | None:
     """An SVG, if its root is one; comments and a declaration may stand before it."""
-    root = _ROOT.match(head)
+    place = _behind_prologue(head)
+    root = None if place is None else _ROOT.match(head, place)
     if root is None:
         return None
     if root[1] != b"svg":
         raise NotAPictureError("the bytes are markup, but no SVG")
     return Picture(content_type=SVG, extension="svg", width=0, height=0)
+
+
+def _behind_prologue(head: bytes) -> int | None:
+    """Where the root element starts, or None when that lies behind what we have.
+
+    Each byte is looked at once: one expression for all of it would try every way to part them.
+    """
+    place = len(_BOM) if head.startswith(_BOM) else 0
+    while True:
+        place = _SPACE.match(head, place).end()  # type: ignore[union-attr]  # also of no bytes
+        for opens, closes in _PROLOGUE:
+            if head.startswith(opens, place):
+                end = head.find(closes, place + len(opens))
+                if end < 0:
+                    return None
+                place = end + len(closes)
+                break
+        else:
+            return place
 
 
 def _jpeg(head: bytes) -> Picture | None:

@@ -1,14 +1,17 @@
 """Type and size of a picture out of its first bytes."""
 
 import io
+from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from libs.runtime.pictures import streams
 from libs.runtime.pictures.heads import (
     HEAD_BYTES_MAX,
+    SVG,
     NotAPictureError,
     Picture,
     inspect,
@@ -86,3 +89,33 @@ def test_an_endless_head_is_refused() -> None:
 def test_a_page_in_place_of_a_picture_is_refused() -> None:
     with pytest.raises(NotAPictureError, match="no SVG"):
         inspect(b"<!doctype html><title>Too many requests</title>")
+
+
+@pytest.mark.parametrize("piece", [b"<?a?>", b"<!---->", b"<!>", b"<?a?> \n"])
+def test_a_long_prologue_is_looked_at_once(piece: bytes) -> None:
+    """An expression that tries every way to part it would take longer than the world has been."""
+    prologue = piece * (HEAD_BYTES_MAX // len(piece) - 8)
+    assert inspect(prologue + b"<x") is None
+    found = inspect(b"\xef\xbb\xbf " + prologue + b"<svg >")
+    assert found is not None
+    assert found.content_type == SVG
+
+
+async def test_whoever_sends_byte_by_byte_makes_nobody_look_at_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = 0
+
+    def counted(head: bytes, *, is_whole: bool = False) -> Picture | None:
+        nonlocal looks
+        looks += 1
+        return inspect(head, is_whole=is_whole)
+
+    async def drops() -> AsyncIterator[bytes]:
+        for _ in range(50_000):
+            yield b"<" if looks == 0 else b" "
+
+    monkeypatch.setattr(streams, "inspect", counted)
+    with pytest.raises(NotAPictureError):
+        await streams.begin(drops(), side_pixels_max=100, pixels_max=100)
+    assert looks < 20
