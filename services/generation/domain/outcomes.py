@@ -17,9 +17,10 @@ class ProviderFailed(Struct, frozen=True, kw_only=True):
 
 
 class StorageFailed(Struct, frozen=True, kw_only=True):
-    """The provider delivered, our own storage did not take it."""
+    """Our own storage did not give what the provider was to have, or not take what it delivered."""
 
     spent: Spent
+    is_asked: bool  # whether the provider may have begun
 
 
 Outcome = Delivery | ProviderFailed | StorageFailed

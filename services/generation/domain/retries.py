@@ -31,12 +31,12 @@ def may_retry_failure(code: FailureCode, tries: int, *, is_idempotent: bool) -> 
     return tries < (TRIES_MAX if is_safe else TRIES_MAX_UNSAFE)
 
 
-def may_retry_trouble(tries: int, *, is_idempotent: bool) -> bool:
+def may_retry_trouble(tries: int, *, is_free: bool) -> bool:
     """After a fault of our own, such as an object store that is down.
 
-    Until the job's deadline, unless each try costs money.
+    Until the job's deadline, unless each try may cost money.
     """
-    return is_idempotent or tries < TRIES_MAX_UNSAFE
+    return is_free or tries < TRIES_MAX_UNSAFE
 
 
 def may_retry_unknown(unknowns: int, *, is_idempotent: bool) -> bool:

@@ -116,9 +116,8 @@ class Attempts:
     async def fail_to_store(self, claim: Claim, failed: StorageFailed) -> bool:
         """Our own storage said no: the same choice, by another rule."""
         goes_on = self._providers[claim.request.provider].polling is not None
-        may_retry = retries.may_retry_trouble(
-            claim.tries, is_idempotent=self._is_safe(claim, goes_on)
-        )
+        is_free = not failed.is_asked or self._is_safe(claim, goes_on)
+        may_retry = retries.may_retry_trouble(claim.tries, is_free=is_free)
         failure = ProviderFailed(failure=NOT_STORED, spent=failed.spent, goes_on=goes_on)
         return await self._fail(claim, failure, may_retry=may_retry)
 

@@ -66,9 +66,12 @@ class Execution:
         left = claim.request.deadline_at - self._clock.now()
         limit = asyncio.timeout(max(0.0, left.total_seconds()))
         spent: Spent | None = None
+        is_asked = False
         try:
             async with limit:
-                result = await self._ask(provider, claim)
+                inputs = await open_inputs(self._objects, claim.request, provider.capabilities)
+                is_asked = True
+                result = await self._ask(provider, claim, inputs)
                 spent = Spent(
                     provider_ms=self._elapsed_ms(started),
                     provider_cost_microusd=result.cost_microusd,
@@ -76,7 +79,7 @@ class Execution:
                 )
                 return await self._deliver(claim, result, spent)
         except StorageUnavailable:
-            return StorageFailed(spent=spent or Spent())
+            return StorageFailed(spent=spent or Spent(), is_asked=is_asked)
         except ProviderError as error:
             logger.info("provider_failed", error_code=error.failure.code, detail=error.detail)
             # A result that could not be fetched can be fetched again, if it lies at the provider's.
@@ -100,8 +103,9 @@ class Execution:
             goes_on=isinstance(provider, PollingProvider),
         )
 
-    async def _ask(self, provider: AnyProvider, claim: Claim) -> ProviderResult:
-        inputs = await open_inputs(self._objects, claim.request, provider.capabilities)
+    async def _ask(
+        self, provider: AnyProvider, claim: Claim, inputs: tuple[Input, ...]
+    ) -> ProviderResult:
         request = request_of(claim, inputs)
         if isinstance(provider, PollingProvider):
             return await self._following.result(provider, claim, request)

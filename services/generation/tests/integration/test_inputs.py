@@ -1,11 +1,19 @@
 """Pictures that jobs are made from: found, bounded, and read as they are sent."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
-from libs.events.generation import FailureCode, GenerationFailed, InputRole, RequestFacts
-from libs.runtime.objects import StorageUnavailable
+from libs.events.generation import (
+    FailureCode,
+    GenerationCompleted,
+    GenerationFailed,
+    InputRole,
+    RequestFacts,
+)
+from libs.runtime.objects import ObjectInfo, ObjectStore, StorageUnavailable
+from services.generation.domain import retries
 from services.generation.domain.capabilities import Model, Takes
 from services.generation.handlers.inputs import open_inputs
 from services.generation.ports import Input, ProviderError, ProviderRequest
@@ -50,6 +58,38 @@ async def test_what_a_provider_cannot_take_is_refused_unread(
             stage.objects, stage.facts(operation="edit", input_keys=(key,)), stage.capabilities
         )
     assert caught.value.failure.code is code
+
+
+class Away:
+    """A storage that does not answer the first questions."""
+
+    def __init__(self, objects: ObjectStore, times: int) -> None:
+        self._objects = objects
+        self._times = times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._objects, name)
+
+    async def head(self, key: str) -> ObjectInfo:
+        self._times -= 1
+        if self._times >= 0:
+            raise StorageUnavailable("starting")
+        return await self._objects.head(key)
+
+
+async def test_storage_that_is_away_before_the_provider_is_asked_costs_no_try(stage: Stage) -> None:
+    """Also with a provider that is never asked twice."""
+    key = await stored(stage, "a.png")
+    objects: Any = Away(stage.objects, retries.TRIES_MAX_UNSAFE + 1)
+    stage = Stage(stage.streams, objects, models=EDIT, is_idempotent=False)
+    await stage.offer()
+    stage.worker()
+    stage.scheduler()
+    await stage.ask(stage.facts(operation="edit", input_keys=(key,)))
+    (answer,) = await stage.answers(1)
+    assert isinstance(answer, GenerationCompleted)
+    assert len(stage.provider.calls) == 1
+    await stage.close()
 
 
 async def test_an_input_that_is_gone_ends_the_job_in_words_for_its_owner(stage: Stage) -> None:

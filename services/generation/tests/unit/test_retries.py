@@ -34,8 +34,8 @@ def test_an_unknown_outcome_is_repeated_once_without_idempotency() -> None:
 
 
 def test_our_own_outage_is_waited_for_unless_tries_cost_money() -> None:
-    assert retries.may_retry_trouble(1000, is_idempotent=True)
-    assert not retries.may_retry_trouble(2, is_idempotent=False)
+    assert retries.may_retry_trouble(1000, is_free=True)
+    assert not retries.may_retry_trouble(2, is_free=False)
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1))
