@@ -118,5 +118,5 @@ async def _tell(transaction: Transaction, data: GalleryItemEvent | None) -> None
     event = transaction.publish(data)
     freed = await store.follow(transaction.connection, [event])
     if freed:
-        await store.doom(transaction.connection, freed)
+        await store.doom(transaction.connection, freed, told_by=event.id)
         transaction.wake(DOOMED_CHANNEL)

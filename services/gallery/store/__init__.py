@@ -3,6 +3,7 @@
 from services.gallery.store.doomed import (
     DOOMED_CHANNEL,
     doom,
+    is_untold,
     list_doomed,
     remove_doomed,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "find_standing",
     "follow",
     "forget_claims",
+    "is_untold",
     "known_keys",
     "list_checksums",
     "list_doomed",

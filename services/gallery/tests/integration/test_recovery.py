@@ -1,5 +1,6 @@
 """The gallery has lost its database: it lists again what it has confirmed, and confirms nothing."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from random import Random
 from uuid import UUID
@@ -31,6 +32,7 @@ from services.gallery import consumers, store
 from services.gallery.domain.facts import Changes
 from services.gallery.handlers.items import ItemNotFound, Items
 from services.gallery.rebuild import PROJECTION
+from services.gallery.worker import Sweeper
 
 HABITS = Habits(
     history=consumers.HISTORY,
@@ -147,3 +149,37 @@ async def test_what_came_while_it_was_away_is_confirmed_once(
     streams: Streams, emptied: Streams, bus: KafkaBus
 ) -> None:
     await assert_confirms_once(streams, emptied, bus, HABITS, jobs=8)
+
+
+class Bucket:
+    """What is deleted from it."""
+
+    def __init__(self) -> None:
+        self.deleted: list[str] = []
+
+    async def delete(self, keys: Iterable[str]) -> None:
+        self.deleted += keys
+
+
+async def test_an_object_stays_until_its_deletion_is_told(
+    streams: Streams, emptied: Streams, bus: KafkaBus
+) -> None:
+    """Or the loss of the database would bring a picture back whose object is gone."""
+    user, bucket = UUID(int=7), Bucket()
+    sweeper = Sweeper(
+        database=streams.database, assets=bucket, wakeups=streams.wakeups, clock=streams.clock
+    )
+    await upload(streams, user)
+    await live(streams, bus, HABITS)
+    async with streams.database.read() as connection:
+        item_id = await connection.fetchval("SELECT id FROM item")
+    owner = Principal(user_id=user, role="USER", account_id=user)
+    await Items(streams.database).delete(owner, item_id)
+
+    assert await sweeper.work() == 0
+    await live(emptied, bus, HABITS)
+    assert len((await tables(emptied))["item"]) == 1
+
+    await live(streams, bus, HABITS)
+    assert await sweeper.work() == 1
+    assert len(bucket.deleted) == 1
