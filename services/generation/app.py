@@ -81,9 +81,7 @@ def _remote(settings: Settings, http: ProviderHttp) -> list[AnyProvider]:
     """Every provider that there is a key or a simulator for."""
     found = accesses(os.environ, settings.simulators_url, webhooks_url=settings.webhooks_url)
     table = {
-        name: each.configured(
-            settings.model_ids, settings.retired_models, settings.concurrency.get(name)
-        )
+        name: each.configured(settings.model_ids, settings.concurrency.get(name))
         for name, each in CATALOGUE.items()
     }
     return [DOORS[name].make(http, found[name], table[name]) for name in found]

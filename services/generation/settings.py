@@ -24,6 +24,5 @@ class Settings(InternalSettings, StorageSettings):
     webhooks_url: str = Field(default="", pattern=r"^(https?://.*)?$")
     # Calls at once that providers bear over all replicas, where that is not what the table says.
     concurrency: dict[str, Annotated[int, Field(ge=1, le=100_000)]] = Field(default_factory=dict)
-    # Changes to the table of models: what a name means, and names that are gone with what to take.
+    # Changes to the table of models: what a name means.
     model_ids: dict[str, str] = Field(default_factory=dict)
-    retired_models: dict[str, str] = Field(default_factory=dict)

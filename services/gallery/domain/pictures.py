@@ -12,16 +12,8 @@ from libs.events.derived_ids import derived_id
 from libs.events.envelope import Event
 from libs.events.gallery import GalleryItemUploaded
 from libs.events.generation import GenerationCompleted
+from libs.events.media import extension_of
 from libs.events.payload import Payload
-
-EXTENSIONS = {
-    "image/png": "png",
-    "image/jpeg": "jpg",
-    "image/webp": "webp",
-    "image/gif": "gif",
-    "image/avif": "avif",
-}
-"""Own table: the standard library's answer depends on the machine's files."""
 
 _KEY = re.compile(r"[^/:\x00-\x1f][^:\x00-\x1f]{0,1023}")
 
@@ -85,7 +77,7 @@ def item_ids(completed: GenerationCompleted) -> tuple[UUID, ...]:
 
 def file_name(job_id: UUID, picture_index: int, content_type: str) -> str:
     """Under which name a picture is saved: unlike keys, fit for a download folder."""
-    return f"daygen-{job_id}-{picture_index + 1}.{EXTENSIONS.get(content_type, 'bin')}"
+    return f"daygen-{job_id}-{picture_index + 1}.{extension_of(content_type)}"
 
 
 def confirmation(event: Event[Payload], completed: GenerationCompleted) -> Confirmation:

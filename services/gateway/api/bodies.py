@@ -125,11 +125,11 @@ class JobCredits(Body):
     price_book_version: int
 
 
-JobType = Literal["IMAGE_GENERATION", "IMAGE_EDIT", "IMAGE_UPSCALE", "VIDEO_GENERATION"]
+JobType = Literal["IMAGE_GENERATION", "IMAGE_EDIT", "IMAGE_RESIZE", "VIDEO_GENERATION"]
 
 _TYPES: Final[Mapping[Operation, JobType]] = {
     Operation.IMAGE: "IMAGE_GENERATION",
-    Operation.UPSCALE: "IMAGE_UPSCALE",
+    Operation.UPSCALE: "IMAGE_RESIZE",
     Operation.VIDEO: "VIDEO_GENERATION",
 }
 

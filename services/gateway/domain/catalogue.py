@@ -223,6 +223,8 @@ RETIRED: Final[Mapping[str, str]] = {
     "gpt-image-1": "gpt-image-1.5",
     "dall-e-2": "gpt-image-1-mini",
     "dall-e-3": "gpt-image-1.5",
+    "gen3a_turbo": "gen4_turbo",
+    "gen4_aleph": "gen4.5",
 }
 
 

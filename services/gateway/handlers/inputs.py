@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import structlog
 
+from libs.events.media import INPUT_TYPES
 from libs.events.names import Service
 from libs.runtime.carriers import Carrier, Spool, UnreadableError, decoded
 from libs.runtime.clock import Clock
@@ -81,6 +82,7 @@ class Inputs:
                     self._bytes_of(given),
                     side_pixels_max=SIDE_PIXELS_MAX,
                     pixels_max=SIDE_PIXELS_MAX**2,
+                    taken=INPUT_TYPES,
                 )
                 async for chunk in content:
                     digest.update(chunk)

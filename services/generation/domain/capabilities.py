@@ -57,7 +57,6 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     input_bytes_max: int = 10_000_000  # of one input picture
     inputs_bytes_max: int = 50_000_000  # of all inputs of a request
     is_idempotent: bool = False  # a call may be repeated without a second charge
-    retired: Mapping[str, str] = {}  # names that are gone, and what to ask for instead
     polling: Polling | None = None  # None: it answers in the call itself
 
     def model(self, name: str) -> Model | None:
@@ -76,28 +75,16 @@ class Capabilities(Struct, frozen=True, kw_only=True):
         """Everything that can be asked for by name."""
         return frozenset(name for each in self.models for name in (*each.names, each.id))
 
-    def configured(
-        self,
-        ids: Mapping[str, str],
-        retired: Mapping[str, str],
-        concurrency: int | None = None,
-    ) -> "Capabilities":
-        """With an operator's changes: other ids for some names, names taken back, other limits."""
+    def configured(self, ids: Mapping[str, str], concurrency: int | None = None) -> "Capabilities":
+        """With an operator's changes: other ids for some names, another limit."""
         changed = [
             replace(model, id=ids[name], names=(name,))
             for name in sorted(ids)
             if (model := self.model(name)) is not None
         ]
-        kept = [
-            replace(each, names=tuple(name for name in each.names if name not in retired))
-            for each in (*changed, *self.models)
-            if each.id not in retired
-        ]
-        mine = {name: retired[name] for name in retired if self.model(name) is not None}
         return replace(
             self,
-            models=tuple(kept),
-            retired={**self.retired, **mine},
+            models=(*changed, *self.models),
             concurrency=concurrency or self.concurrency,
         )
 
@@ -153,15 +140,7 @@ def _bad(message: str) -> Failure:
     return Failure(code=FailureCode.BAD_REQUEST, message=message)
 
 
-def retired_model(name: str, replacement: str) -> Failure:
-    """The model existed once, and its provider has ended it."""
-    message = f"The model {name!r} has been retired by its provider: choose {replacement!r}."
-    return Failure(code=FailureCode.NOT_FOUND, message=message)
-
-
 def _unknown_model(capabilities: Capabilities, name: str) -> Failure:
-    if name in capabilities.retired:
-        return retired_model(name, capabilities.retired[name])
     message = _choice("model", name, capabilities.names)
     return Failure(code=FailureCode.NOT_FOUND, message=message)
 

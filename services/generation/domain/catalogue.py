@@ -1,6 +1,6 @@
 """The providers, their models and what our clients call them: the one table of model ids.
 
-A deployment changes single lines with GENERATION_MODEL_IDS and GENERATION_RETIRED_MODELS. Costs
+A deployment changes single lines with GENERATION_MODEL_IDS. Costs
 are list prices in micro-USD for one picture, used where an answer does not say what it took.
 """
 
@@ -98,11 +98,6 @@ OPENAI: Final = Capabilities(
     concurrency=50,
     input_bytes_max=50_000_000,
     inputs_bytes_max=200_000_000,
-    retired={
-        "gpt-image-1": "gpt-image-1.5",
-        "dall-e-2": "gpt-image-1-mini",
-        "dall-e-3": "gpt-image-1.5",
-    },
 )  # fmt: skip
 
 GEMINI: Final = Capabilities(
@@ -261,7 +256,6 @@ RUNWAY: Final = Capabilities(
     concurrency=10,
     input_bytes_max=3_900_000,  # as a data URL it stays below 5,242,880 characters
     inputs_bytes_max=11_700_000,
-    retired={"gen3a_turbo": "gen4_turbo", "gen4_aleph": "gen4.5"},
     polling=Polling(first_seconds=5.0, seconds_max=8.0),
 )  # fmt: skip
 

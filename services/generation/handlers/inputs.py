@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from libs.events.generation import FailureCode, InputRole, RequestFacts, input_roles
+from libs.events.media import INPUT_TYPES
 from libs.runtime.objects import ObjectNotFound, ObjectStore
 from services.generation.domain.capabilities import Capabilities
 from services.generation.ports import ByteStream, Input, ProviderError
 
-TAKEN = frozenset({"image/png", "image/jpeg", "image/webp"})
 ADDRESS_SECONDS = 3600
 
 
@@ -81,7 +81,7 @@ async def _open(objects: ObjectStore, key: str, role: InputRole) -> StoredInput:
     except ObjectNotFound as error:
         message = "An input picture is not there any more: upload it again."
         raise ProviderError(FailureCode.BAD_REQUEST, message, detail=key) from error
-    if info.content_type not in TAKEN:
+    if info.content_type not in INPUT_TYPES:
         message = "An input is not a picture that providers take: send PNG, JPEG or WebP."
         raise ProviderError(FailureCode.BAD_REQUEST, message, detail=info.content_type)
     return StoredInput(

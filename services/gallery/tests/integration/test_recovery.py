@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from random import Random
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -166,8 +167,9 @@ async def test_an_object_stays_until_its_deletion_is_told(
 ) -> None:
     """Or the loss of the database would bring a picture back whose object is gone."""
     user, bucket = UUID(int=7), Bucket()
+    assets: Any = bucket
     sweeper = Sweeper(
-        database=streams.database, assets=bucket, wakeups=streams.wakeups, clock=streams.clock
+        database=streams.database, assets=assets, wakeups=streams.wakeups, clock=streams.clock
     )
     await upload(streams, user)
     await live(streams, bus, HABITS)

@@ -47,9 +47,9 @@ def test_an_answer_in_words_is_confirmed_without_items() -> None:
 def test_a_file_is_named_after_job_place_and_type() -> None:
     names = [
         pictures.file_name(JOB, 0, stored_image(content_type=content_type).content_type)
-        for content_type in ("image/png", "image/jpeg", "image/x-unheard-of")
+        for content_type in ("image/png", "image/jpeg", "video/mp4", "image/x-unheard-of")
     ]
-    assert names == [f"daygen-{JOB}-1.{extension}" for extension in ("png", "jpg", "bin")]
+    assert names == [f"daygen-{JOB}-1.{extension}" for extension in ("png", "jpg", "mp4", "bin")]
 
 
 @pytest.mark.parametrize("key", ["attempts/1/1.png", "a", "x" * 1024, "b\u00e4r.png", "a b.png"])

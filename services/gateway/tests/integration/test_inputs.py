@@ -24,9 +24,9 @@ from services.gateway.tests.integration.test_jobs import failure, job_in
 KONTEXT = {"provider": "flux", "model": "flux-kontext-pro", "prompt": "a fox"}
 
 
-def picture(colour: str = "red", side: int = 8) -> bytes:
+def picture(colour: str = "red", side: int = 8, form: str = "PNG") -> bytes:
     content = io.BytesIO()
-    Image.new("RGB", (side, side), colour).save(content, "PNG")
+    Image.new("RGB", (side, side), colour).save(content, form)
     return content.getvalue()
 
 
@@ -117,6 +117,7 @@ NOT_PICTURES = {
     "empty": "data:image/png;base64,",
     "cut off": data_url(picture(side=64)[:-20]),
     "svg": "data:image/svg+xml,<svg/>",
+    "no provider's": data_url(picture(form="GIF")),
     "bomb": data_url(bomb()),
     "file": "file:///etc/passwd",
 }

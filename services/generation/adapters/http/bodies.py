@@ -12,11 +12,10 @@ from uuid import uuid4
 import msgspec
 from msgspec import Struct
 
+from libs.events.media import extension_of
 from services.generation.ports import ByteStream, Input
 
 BATCH_BYTES = 48 * 1024  # a multiple of 3: base64 has no padding before its end
-
-_EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 
 
 class ChangedError(Exception):
@@ -67,7 +66,7 @@ class FilePart(Struct, frozen=True):
 
     @property
     def filename(self) -> str:
-        return f"{self.source.role.value}.{_EXTENSIONS.get(self.source.content_type, 'bin')}"
+        return f"{self.source.role.value}.{extension_of(self.source.content_type)}"
 
 
 class JsonPart(Struct, frozen=True):
