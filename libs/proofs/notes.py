@@ -16,7 +16,6 @@ from msgspec import Struct
 ALGORITHM: Final = b"\x01"  # Ed25519
 KEY_ID_BYTES: Final = 4
 SEED_BYTES: Final = 32
-SIGNATURE_BYTES: Final = 64
 NOTE_BYTES_MAX: Final = 1_000_000
 _DASH: Final = "\N{EM DASH} "
 

@@ -30,7 +30,6 @@ SELECT_JOBS = f"""
 LOCK_JOB = f"""
     SELECT account_id, {_OWN} FROM job WHERE job_id = $1 AND user_id = $2 FOR UPDATE
 """  # noqa: S608  -- as above
-SELECT_STATE = f"SELECT {STATE_COLUMNS} FROM job WHERE job_id = $1"  # noqa: S608  -- as above
 
 
 class OwnJob(Struct, frozen=True, kw_only=True):
@@ -77,11 +76,6 @@ async def lock_own_job(
     """The paying account and the job, which stays as it is until the transaction's end."""
     row = await connection.fetchrow(LOCK_JOB, job_id, user_id)
     return None if row is None else (row["account_id"], own_job(row))
-
-
-async def find_state(connection: Connection, job_id: UUID) -> JobState | None:
-    row = await connection.fetchrow(SELECT_STATE, job_id)
-    return None if row is None else state_of(row)
 
 
 def own_job(row: Record) -> OwnJob:

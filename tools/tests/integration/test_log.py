@@ -21,13 +21,6 @@ Change = Callable[[list[Message]], list[Message]]
 
 
 @pytest.fixture
-async def bus(cluster: LocalCluster, topic_prefix: str) -> AsyncIterator[KafkaBus]:
-    bus = KafkaBus(cluster.kafka_bootstrap, client_id="test", prefix=topic_prefix)
-    yield bus
-    await bus.close()
-
-
-@pytest.fixture
 async def streams(
     cluster: LocalCluster, database_name: str, bus: KafkaBus, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Streams]:

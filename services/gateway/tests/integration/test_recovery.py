@@ -1,19 +1,17 @@
 """A gateway that has lost its database: accounts, jobs and deductions come back from Kafka."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import pytest
 
-from infra.local.cluster import LocalCluster
 from libs.events.bus import KafkaBus
 from libs.events.credits import CreditsDeducted
 from libs.events.identity import DeductionRequested, UserRegistered, WorkspaceCreated
 from libs.events.names import Service
 from libs.events.testing import NOW, event
 from libs.runtime import recovery as recovery_module
-from libs.runtime.testing import Streams, open_streams, rebuilt
+from libs.runtime.testing import Streams, rebuilt
 from libs.runtime.testing_recovery import (
     Habits,
     live,
@@ -23,7 +21,6 @@ from libs.runtime.testing_recovery import (
     tell,
 )
 from services.gateway import consumers, projections
-from services.gateway.app import MIGRATIONS
 from services.gateway.handlers.copies import Copies
 from services.gateway.handlers.deductions import Asked, Deductions
 from services.gateway.handlers.errors import IdempotencyKeyReused
@@ -34,21 +31,6 @@ from services.gateway.tests.stories import granted
 ADMIN = uuid4()
 # Users cannot come back whole: e-mails and passwords never were on a stream.
 COMPARED = ("credit_account", "deduction", "hold", "waiting", "parked", "outbox")
-
-
-@pytest.fixture
-async def bus(cluster: LocalCluster, topic_prefix: str) -> AsyncIterator[KafkaBus]:
-    bus = KafkaBus(cluster.kafka_bootstrap, client_id="test", prefix=topic_prefix)
-    yield bus
-    await bus.close()
-
-
-@pytest.fixture
-async def emptied(cluster: LocalCluster, other_database_name: str) -> AsyncIterator[Streams]:
-    """The same gateway with a database that knows nothing."""
-    dsn = cluster.postgres_dsn(Service.GATEWAY, other_database_name)
-    async with open_streams(dsn, Service.GATEWAY, [MIGRATIONS]) as opened:
-        yield opened
 
 
 def habits(streams: Streams) -> Habits:

@@ -2,7 +2,6 @@
 
 import asyncio
 import hmac
-from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,7 +11,6 @@ from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from infra.kafka import topics
-from infra.local.cluster import LocalCluster
 from libs.events.bus import KafkaBus
 from libs.events.envelope import Event, encode
 from libs.events.identity import AccountErased
@@ -28,7 +26,7 @@ from libs.proofs.keyring import HeldKey, Keyring
 from libs.proofs.leaves import leaf_of
 from libs.proofs.merkle import root_of
 from libs.proofs.notes import to_base64
-from libs.runtime.testing import Streams, open_streams, rebuilt
+from libs.runtime.testing import Streams, rebuilt
 from libs.runtime.testing_recovery import (
     DiedError,
     Habits,
@@ -39,7 +37,6 @@ from libs.runtime.testing_recovery import (
     tell,
 )
 from services.ledger import consumers
-from services.ledger.app import MIGRATIONS
 from services.ledger.domain.errors import BrokenLogError
 from services.ledger.domain.log import Leaf, grow
 from services.ledger.handlers import sealing
@@ -57,21 +54,6 @@ KEYRING = Keyring(
     keys=(HeldKey(seed=bytes(range(32)), created_at=NOW),),
 )
 TABLES = ("seal", "leaf", "tile")
-
-
-@pytest.fixture
-async def bus(cluster: LocalCluster, topic_prefix: str) -> AsyncIterator[KafkaBus]:
-    bus = KafkaBus(cluster.kafka_bootstrap, client_id="test", prefix=topic_prefix)
-    yield bus
-    await bus.close()
-
-
-@pytest.fixture
-async def emptied(cluster: LocalCluster, other_database_name: str) -> AsyncIterator[Streams]:
-    """The same ledger with a database that knows nothing."""
-    dsn = cluster.postgres_dsn(Service.LEDGER, other_database_name)
-    async with open_streams(dsn, Service.LEDGER, [MIGRATIONS]) as opened:
-        yield opened
 
 
 def habits(streams: Streams) -> Habits:
