@@ -184,10 +184,12 @@ class CreditsReversed(CreditsEvent, frozen=True, kw_only=True):
     """An earlier transaction was answered by its opposite; it stays as it is, and is named here.
 
     Credits that are given back open a lot; credits that are taken back may leave debt. The house's
-    books get the opposite of what the reversed transaction gave them.
+    books get the opposite of what the reversed transaction gave them, less what requests have
+    reclaimed of it meanwhile: no credit is given back twice.
     """
 
     event_type: ClassVar[EventType] = EventType.CREDITS_REVERSED
+    event_version: ClassVar[int] = 2
 
     reverses: UUID
     credits: int  # given to the owner, or taken if negative
@@ -197,6 +199,7 @@ class CreditsReversed(CreditsEvent, frozen=True, kw_only=True):
     to_revenue: int
     to_breakage: int
     repaid_lots: tuple[LotAmount, ...]
+    restored_lots: tuple[LotAmount, ...] = ()  # their lost credits come back: not to be reclaimed
     actor: UUID
     reason: str
 

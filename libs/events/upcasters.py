@@ -22,6 +22,7 @@ UPCASTERS: Mapping[tuple[EventType, int], Upcaster] = {
     (EventType.CREDITS_GRANTED, 1): added_with_defaults,
     (EventType.CREDITS_CAPTURED, 1): added_with_defaults,
     (EventType.CREDITS_RELEASED, 1): added_with_defaults,
+    (EventType.CREDITS_REVERSED, 1): added_with_defaults,
     (EventType.GENERATION_COMPLETED, 1): added_with_defaults,
     (EventType.GENERATION_FAILED, 1): added_with_defaults,
 }

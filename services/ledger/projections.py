@@ -1,11 +1,10 @@
 """The ledger's own events -> its tables. Live, handlers write the same rows as they decide."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import cast
 from uuid import UUID
 
-from libs.events.credits import CreditsEvent, CreditsReclaimed, JobCreditsEvent
+from libs.events.credits import CreditsEvent, CreditsReclaimed, CreditsReversed, JobCreditsEvent
 from libs.events.envelope import Event
 from libs.events.operations import LogSealed
 from libs.events.payload import Payload
@@ -15,12 +14,12 @@ from libs.runtime.db import Connection, Transaction
 from libs.runtime.recovery import HISTORY_KEY
 from services.ledger import store
 from services.ledger.domain.log import grow_as_sealed
-from services.ledger.domain.lots import NEVER
+from services.ledger.domain.lots import EVER, NEVER
 from services.ledger.domain.postings import transaction_of
 from services.ledger.domain.replay import Replay, in_order
 from services.ledger.store import log
 
-_EVER = datetime(1, 1, 1, tzinfo=UTC)
+_OF_ENDED_LOTS = (CreditsReclaimed, CreditsReversed)
 
 
 def credits_events(events: Sequence[Event[Payload]]) -> list[Event[CreditsEvent]]:
@@ -42,8 +41,8 @@ async def follow(connection: Connection, events: Sequence[Event[Payload]]) -> No
     needed = store.Needed(
         account_ids={event.data.account_id for event in told},
         job_ids={event.data.job_id for event in told if isinstance(event.data, JobCreditsEvent)},
-        # What is taken back is of lots that had ended, some of them long before.
-        admitted_from=_EVER if any(isinstance(e.data, CreditsReclaimed) for e in told) else NEVER,
+        # What comes back is of lots that had ended, some of them long before.
+        admitted_from=EVER if any(isinstance(e.data, _OF_ENDED_LOTS) for e in told) else NEVER,
     )
     before, _ = await store.load(connection, needed)
     replay = Replay(before)

@@ -39,6 +39,7 @@ class Account(Struct, frozen=True, kw_only=True):
     overdraft_reserved: int = 0  # of it, set aside for jobs that run: not owed yet
     reserved: int = 0
     renewed_version: int = 0  # last renewal or forfeit: older subscription lots have ended
+    renewed_until: datetime | None = None  # to where the last renewal reaches, spent or not
     lots: tuple[Lot, ...] = ()  # in burn order
 
     @property
@@ -142,7 +143,7 @@ def moved(account: Account, event: CreditsEvent) -> Account:  # noqa: C901, PLR0
             return _ended(account, gone, event.ended_at)
         case CreditsForfeited():
             after = _ended(account, event.lots, event.ended_at)
-            return replace(after, renewed_version=event.account_version)
+            return replace(after, renewed_version=event.account_version, renewed_until=None)
         case CreditsDebited() | CreditsDeducted():
             return _taken(account, event.lots, event.credits)
         case CreditsReversed():
@@ -157,7 +158,11 @@ def moved(account: Account, event: CreditsEvent) -> Account:  # noqa: C901, PLR0
 
 def _granted(account: Account, event: CreditsGranted) -> Account:
     if event.is_renewal:
-        account = replace(account, renewed_version=event.account_version)
+        account = replace(
+            account,
+            renewed_version=event.account_version,
+            renewed_until=event.expires_at or account.renewed_until,
+        )
         if event.reset_at is not None:
             account = _ended(account, event.reset_lots, event.reset_at)
     return _with_lot(
@@ -176,6 +181,7 @@ def _granted(account: Account, event: CreditsGranted) -> Account:
 
 
 def _reversed(account: Account, event: CreditsReversed) -> Account:
+    account = replace(account, lots=_not_to_reclaim(account, event.restored_lots))
     if event.lot_id is None:
         return _taken(account, event.lots, -event.credits)
     opened = Lot(
@@ -251,13 +257,26 @@ def _ended(account: Account, amounts: Sequence[LotAmount], ended_at: datetime) -
 
 
 def _reclaimed(account: Account, event: CreditsReclaimed) -> Account:
-    taken = {each.lot_id: each.credits for each in event.lots}
     lots, _ = _changed(account, event.lots, sign=1, expected=event.credits)
-    return replace(
-        account,
-        lots=tuple(
-            replace(lot, reclaimable=lot.reclaimable - taken.get(lot.lot_id, 0)) for lot in lots
-        ),
+    account = replace(account, lots=lots)
+    return replace(account, lots=_not_to_reclaim(account, event.lots))
+
+
+def _not_to_reclaim(account: Account, amounts: Sequence[LotAmount]) -> tuple[Lot, ...]:
+    """The lots when so much of what ended ones have lost was given back, one way or another."""
+    if not amounts:
+        return account.lots
+    gone = {each.lot_id: each.credits for each in amounts}
+    known = {lot.lot_id: lot.reclaimable for lot in account.lots}
+    for lot_id, credits_ in gone.items():
+        if lot_id is None or credits_ > known.get(lot_id, 0):
+            raise BrokenBooksError(
+                f"Lot {lot_id} of account {account.account_id} has not lost {credits_} credits "
+                "that could come back: load all it needs."
+            )
+    return tuple(
+        replace(lot, reclaimable=lot.reclaimable - gone[lot.lot_id]) if lot.lot_id in gone else lot
+        for lot in account.lots
     )
 
 

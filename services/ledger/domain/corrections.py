@@ -43,17 +43,7 @@ from services.ledger.domain.errors import (
 )
 from services.ledger.domain.ids import lot_of, reclaim_id
 from services.ledger.domain.lots import take, take_back, total
-
-
-class Posted(Struct, frozen=True, kw_only=True, gc=False):
-    """What a transaction gave the house's books; the owner got the opposite."""
-
-    transaction_id: UUID
-    account_id: UUID
-    is_reversible: bool
-    world: int
-    revenue: int
-    breakage: int
+from services.ledger.domain.posted import Posted
 
 
 class Past(Struct, frozen=True):
@@ -158,16 +148,13 @@ def _ended_by_renewal(account: Account, command: GrantCredits) -> tuple[LotAmoun
 
 
 def _is_older(account: Account, command: GrantCredits) -> bool:
-    """Whether a renewal comes after a later one: it must not end what that one has given."""
-    if command.expires_at is None:
+    """Whether a renewal comes after a later one: it must not end what that one has given.
+
+    The account says it, not its lots: of those the ones that are wholly reserved are not loaded.
+    """
+    if command.expires_at is None or account.renewed_until is None:
         return False
-    return any(
-        lot.wallet is Wallet.SUBSCRIPTION
-        and lot.ended_at is None
-        and lot.expires_at is not None
-        and lot.expires_at > command.expires_at
-        for lot in account.lots
-    )
+    return account.renewed_until > command.expires_at
 
 
 def _left_in(account: Account, wallet: Wallet) -> tuple[LotAmount, ...]:
@@ -263,7 +250,9 @@ def _reverse(account: Account, command: ReverseTransaction, past: Past) -> Credi
             f"Transaction {command.reverses} cannot be reversed: name a grant, debit, deduction, "
             "capture, expiry or forfeit of this account."
         )
-    given = posted.world + posted.revenue + posted.breakage
+    restored = _restored(account, posted)
+    breakage = posted.breakage - (total(posted.ended_lots) - total(restored))
+    given = posted.world + posted.revenue + breakage
     taken = take_back(account.lots, max(0, -given), command.at, lot_of(command.reverses))
     event = CreditsReversed(
         account_id=account.account_id,
@@ -277,14 +266,25 @@ def _reverse(account: Account, command: ReverseTransaction, past: Past) -> Credi
         lots=taken.amounts,
         to_world=-posted.world,
         to_revenue=-posted.revenue,
-        to_breakage=-posted.breakage,
+        to_breakage=-breakage,
         repaid_lots=(),
+        restored_lots=restored,
         actor=command.actor,
         reason=command.reason,
     )
     if given <= 0:
         return event
     return replace(event, repaid_lots=repayment(moved(account, event), command.at))
+
+
+def _restored(account: Account, posted: Posted) -> tuple[LotAmount, ...]:
+    """What of the lots that it ended nobody has reclaimed: only that can be given back."""
+    ended = {each.lot_id for each in posted.ended_lots}
+    return tuple(
+        LotAmount(lot_id=lot.lot_id, credits=lot.reclaimable)
+        for lot in account.lots
+        if lot.lot_id in ended and lot.reclaimable
+    )
 
 
 def _set_grace(account: Account, command: SetGrace) -> GraceChanged:

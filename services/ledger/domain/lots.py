@@ -14,6 +14,7 @@ from msgspec import Struct
 from libs.events.credits import LotAmount, Wallet
 
 NEVER = datetime.max.replace(tzinfo=UTC)
+EVER = datetime.min.replace(tzinfo=UTC)  # before every end
 
 
 class Lot(Struct, frozen=True, kw_only=True, gc=False):

@@ -19,14 +19,16 @@ from services.ledger.domain.commands import (
     DeductCredits,
     OpenAccount,
     ReserveCredits,
+    ReverseTransaction,
     command_of,
     is_about_job,
     is_keyed,
 )
-from services.ledger.domain.corrections import Past, Posted
+from services.ledger.domain.corrections import Past
 from services.ledger.domain.decide import account_key, job_key
 from services.ledger.domain.fold import Books, Folded, Input, fold
-from services.ledger.domain.lots import NEVER
+from services.ledger.domain.lots import EVER, NEVER
+from services.ledger.domain.posted import Posted
 from services.ledger.domain.postings import transaction_of
 
 EXPIRY_CHANNEL = "expiry"
@@ -135,6 +137,8 @@ def _needed(inputs: Iterable[Input]) -> store.Needed:
             transactions.add(command.transaction_id)
             if type(command) is DeductCredits:
                 admitted_from = min(admitted_from, command.at)
+            elif type(command) is ReverseTransaction:
+                admitted_from = EVER  # what it gives back is of lots that may have ended long ago
         elif type(command) is OpenAccount:
             keys.add(account_key(command.account_id))
     return store.Needed(

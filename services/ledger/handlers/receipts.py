@@ -58,7 +58,7 @@ class Proof(Struct, frozen=True, kw_only=True):
 
 
 class Receipts:
-    """Reads what the sealer has written; nothing here waits for anything."""
+    """Reads what the sealer has written and Kafka holds; nothing here waits for anything."""
 
     def __init__(self, database: Database, keys: Keys | None) -> None:
         self._database = database
@@ -103,7 +103,7 @@ class Receipts:
 
         Raises:
             ReceiptNotFound: the job is unknown here, or somebody else's.
-            ReceiptNotReady: it is not finished, or not sealed yet.
+            ReceiptNotReady: it is not finished, or its seal is not published yet.
         """
         keyring = self._keyring()
         async with self._database.read() as connection:
@@ -144,22 +144,22 @@ def _checkpoint(seal: Seal, keyring: Keyring) -> str:
 
 async def _seal(connection: Connection, size: int | None) -> Seal:
     if size is None:
-        seal = await store.head(connection)
+        seal = await store.published_head(connection)
         if seal is None:
             raise LogEmpty("Nothing has been sealed yet: ask again after the first booking.")
         return seal
-    seal = await store.at_size(connection, size)
+    seal = await store.published_at_size(connection, size)
     if seal is None:
         raise LogPositionUnknown(f"No seal ends at {size}: ask for the checkpoint without a size.")
     return seal
 
 
 async def _seal_of(connection: Connection, moved: Sequence[Moved]) -> Seal | None:
-    """The seal under which all of them are."""
+    """The seal under which all of them are, if Kafka holds it."""
     positions = await store.positions(connection, [each.event_id for each in moved])
     if len(positions) < len(moved):
         return None
-    return await store.covering(connection, max(positions.values()))
+    return await store.published_covering(connection, max(positions.values()))
 
 
 async def _move(connection: Connection, moved: Moved, seal: Seal) -> Move:

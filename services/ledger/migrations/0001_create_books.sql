@@ -14,6 +14,8 @@ CREATE TABLE account (
         CHECK (overdraft_reserved >= 0 AND overdraft_reserved <= reserved),
     -- Of the last renewal or forfeit: subscription lots of lower versions have ended with it.
     renewed_version    bigint NOT NULL DEFAULT 0 CHECK (renewed_version BETWEEN 0 AND version),
+    -- To where the last renewal reaches, spent or not: one that ends before it has come too late.
+    renewed_until      timestamptz,
     CHECK (overdraft + overdraft_reserved <= 0),
     CHECK (version > 0 OR (grace = 0 AND overdraft = 0 AND reserved = 0))
 ) WITH (fillfactor = 70);

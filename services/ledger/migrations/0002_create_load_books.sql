@@ -23,7 +23,7 @@ BEGIN
 
     SELECT coalesce(json_agg(listed), '[]') INTO accounts FROM (
         SELECT id AS account_id, version, grace, overdraft, overdraft_reserved, reserved,
-               renewed_version
+               renewed_version, renewed_until
           FROM account WHERE id = ANY(account_ids)
     ) AS listed;
 

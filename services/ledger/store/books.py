@@ -28,6 +28,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
         "overdraft_reserved",
         "reserved",
         "renewed_version",
+        "renewed_until",
     ),
     "lot": (
         "id",
@@ -77,39 +78,40 @@ LOAD = """
 WRITE = """
     WITH accounts AS (
         INSERT INTO account (id, version, grace, overdraft, overdraft_reserved, reserved,
-                             renewed_version)
+                             renewed_version, renewed_until)
         SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
-                             $6::bigint[], $7::bigint[])
+                             $6::bigint[], $7::bigint[], $8::timestamptz[])
         ON CONFLICT (id) DO UPDATE
            SET version = excluded.version, grace = excluded.grace,
                overdraft = excluded.overdraft, overdraft_reserved = excluded.overdraft_reserved,
-               reserved = excluded.reserved, renewed_version = excluded.renewed_version
+               reserved = excluded.reserved, renewed_version = excluded.renewed_version,
+               renewed_until = excluded.renewed_until
     ), lots AS (
         INSERT INTO lot (id, account_id, wallet, credits, remaining, source, expires_at,
                          opened_version, priority, ended_at, reclaimable)
-        SELECT * FROM unnest($8::uuid[], $9::uuid[], $10::text[], $11::bigint[], $12::bigint[],
-                             $13::text[], $14::timestamptz[], $15::bigint[], $16::integer[],
-                             $17::timestamptz[], $18::bigint[])
+        SELECT * FROM unnest($9::uuid[], $10::uuid[], $11::text[], $12::bigint[], $13::bigint[],
+                             $14::text[], $15::timestamptz[], $16::bigint[], $17::integer[],
+                             $18::timestamptz[], $19::bigint[])
         ON CONFLICT (id) DO UPDATE
            SET remaining = excluded.remaining, ended_at = excluded.ended_at,
                reclaimable = excluded.reclaimable
     ), reservations AS (
         INSERT INTO reservation (job_id, account_id, account_version, credits, state,
                                  captured_credits)
-        SELECT * FROM unnest($19::uuid[], $20::uuid[], $21::bigint[], $22::bigint[], $23::text[],
-                             $24::bigint[])
+        SELECT * FROM unnest($20::uuid[], $21::uuid[], $22::bigint[], $23::bigint[], $24::text[],
+                             $25::bigint[])
         ON CONFLICT (job_id) DO UPDATE
            SET state = excluded.state, captured_credits = excluded.captured_credits
     ), transactions AS (
         INSERT INTO transaction (account_id, account_version, id, kind, job_id, settled_after,
                                  grace_after, event_id, causation_id, correlation_id, occurred_at)
-        SELECT * FROM unnest($25::uuid[], $26::bigint[], $27::uuid[], $28::text[], $29::uuid[],
-                             $30::bigint[], $31::bigint[], $32::uuid[], $33::uuid[], $34::uuid[],
-                             $35::timestamptz[])
+        SELECT * FROM unnest($26::uuid[], $27::bigint[], $28::uuid[], $29::text[], $30::uuid[],
+                             $31::bigint[], $32::bigint[], $33::uuid[], $34::uuid[], $35::uuid[],
+                             $36::timestamptz[])
     )
     INSERT INTO entry (account_id, account_version, line, book, lot_id, credits)
-    SELECT * FROM unnest($36::uuid[], $37::bigint[], $38::smallint[], $39::text[], $40::uuid[],
-                         $41::bigint[])
+    SELECT * FROM unnest($37::uuid[], $38::bigint[], $39::smallint[], $40::text[], $41::uuid[],
+                         $42::bigint[])
 """
 
 # Apart from the rest: few transactions have one.
@@ -247,6 +249,7 @@ def _account_row(account: Account) -> Row:
         account.overdraft_reserved,
         account.reserved,
         account.renewed_version,
+        account.renewed_until,
     )
 
 

@@ -21,7 +21,7 @@ from services.ledger.domain.postings import (
 FIND_ACCOUNT = """
     SELECT row_to_json(found) FROM (
         SELECT id AS account_id, version, grace, overdraft, overdraft_reserved, reserved,
-               renewed_version, (
+               renewed_version, renewed_until, (
             SELECT coalesce(json_agg(held), '[]') FROM (
                 SELECT id AS lot_id, wallet, credits, remaining, source, expires_at, opened_version,
                        priority

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from libs.events.names import Topic
 from libs.proofs import tiles
 from libs.proofs.tiles import TileKey
 from libs.runtime.db import Connection
@@ -16,10 +17,25 @@ from services.ledger.domain.log import Growth
 TRY_ALONE = "SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema || '.log', 0))"
 HAS_PENDING = "SELECT EXISTS (SELECT FROM outbox_pending)"
 HEAD = "SELECT size, root, event_id, sealed_at FROM seal ORDER BY position DESC LIMIT 1"
-COVERING = """
-    SELECT size, root, event_id, sealed_at FROM seal WHERE size > $1 ORDER BY size LIMIT 1
-"""
-AT_SIZE = "SELECT size, root, event_id, sealed_at FROM seal WHERE size = $1"
+# A seal that Kafka does not hold is ours alone, and dies with this database: what is sealed in its
+# place may have another order. So nobody is shown one before it is published.
+_IS_PUBLISHED = f"""
+    event_id NOT IN (
+        SELECT outbox.event_id FROM outbox_pending JOIN outbox USING (order_number)
+         WHERE topic = '{Topic.OPERATIONS.value}' AND outbox.event_id IS NOT NULL)
+"""  # noqa: S608  # put together from constants alone
+PUBLISHED_HEAD = f"""
+    SELECT size, root, event_id, sealed_at FROM seal WHERE {_IS_PUBLISHED}
+     ORDER BY position DESC LIMIT 1
+"""  # noqa: S608
+PUBLISHED_COVERING = f"""
+    SELECT size, root, event_id, sealed_at FROM (
+        SELECT * FROM seal WHERE size > $1 ORDER BY size LIMIT 1) AS covering
+     WHERE {_IS_PUBLISHED}
+"""  # noqa: S608
+PUBLISHED_AT_SIZE = f"""
+    SELECT size, root, event_id, sealed_at FROM seal WHERE size = $1 AND {_IS_PUBLISHED}
+"""  # noqa: S608
 TILES = """
     SELECT level, number, hashes FROM tile
       JOIN unnest($1::smallint[], $2::bigint[]) AS asked (level, number) USING (level, number)
@@ -64,18 +80,23 @@ async def has_pending(connection: Connection) -> bool:
 
 
 async def head(connection: Connection) -> Seal | None:
-    """The last seal."""
+    """The last seal, to append to: it may not be on Kafka yet."""
     return _seal(await connection.fetchrow(HEAD))
 
 
-async def covering(connection: Connection, position: int) -> Seal | None:
-    """The seal that a leaf came with."""
-    return _seal(await connection.fetchrow(COVERING, position))
+async def published_head(connection: Connection) -> Seal | None:
+    """The last seal that Kafka holds."""
+    return _seal(await connection.fetchrow(PUBLISHED_HEAD))
 
 
-async def at_size(connection: Connection, size: int) -> Seal | None:
-    """The seal of a log of exactly that size."""
-    return _seal(await connection.fetchrow(AT_SIZE, size))
+async def published_covering(connection: Connection, position: int) -> Seal | None:
+    """The seal that a leaf came with, once Kafka holds it."""
+    return _seal(await connection.fetchrow(PUBLISHED_COVERING, position))
+
+
+async def published_at_size(connection: Connection, size: int) -> Seal | None:
+    """The seal of a log of exactly that size, once Kafka holds it."""
+    return _seal(await connection.fetchrow(PUBLISHED_AT_SIZE, size))
 
 
 async def load_tiles(connection: Connection, keys: Collection[TileKey]) -> dict[TileKey, bytes]:

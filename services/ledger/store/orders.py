@@ -6,8 +6,8 @@ from uuid import UUID
 from msgspec import Struct
 
 from libs.runtime.db import Connection
-from services.ledger.domain.corrections import Posted
-from services.ledger.domain.postings import REVERSIBLE, TransactionKind
+from services.ledger.domain.posted import Posted, posted_by
+from services.ledger.domain.postings import Book, Entry, TransactionKind
 
 CLAIM_ORDER = """
     INSERT INTO ordered (order_id, fingerprint, account_id, ordered_at) VALUES ($1, $2, $3, $4)
@@ -22,12 +22,9 @@ COMPLETE_ORDER = """
 LOCK_ACCOUNT = "SELECT version FROM account WHERE id = $1 AND version > 0 FOR NO KEY UPDATE"
 FIND_BOOKED = "SELECT account_version FROM transaction WHERE account_id = $1 AND id = $2"
 FIND_POSTED = """
-    SELECT account_id, kind,
-           coalesce(sum(credits) FILTER (WHERE book = 'world'), 0)::bigint AS world,
-           coalesce(sum(credits) FILTER (WHERE book = 'revenue'), 0)::bigint AS revenue,
-           coalesce(sum(credits) FILTER (WHERE book = 'breakage'), 0)::bigint AS breakage
+    SELECT kind, book, credits, lot_id
       FROM transaction JOIN entry USING (account_id, account_version)
-     WHERE account_id = $1 AND id = $2 GROUP BY account_id, kind
+     WHERE account_id = $1 AND id = $2 ORDER BY line
 """
 
 
@@ -82,15 +79,9 @@ async def find_booked(connection: Connection, account_id: UUID, transaction_id: 
 async def find_posted(
     connection: Connection, account_id: UUID, transaction_id: UUID
 ) -> Posted | None:
-    """What a transaction of an account has given the house's books."""
-    row = await connection.fetchrow(FIND_POSTED, account_id, transaction_id)
-    if row is None:
+    """What a transaction of an account has done."""
+    rows = await connection.fetch(FIND_POSTED, account_id, transaction_id)
+    if not rows:
         return None
-    return Posted(
-        transaction_id=transaction_id,
-        account_id=row["account_id"],
-        is_reversible=TransactionKind(row["kind"]) in REVERSIBLE,
-        world=row["world"],
-        revenue=row["revenue"],
-        breakage=row["breakage"],
-    )
+    entries = [Entry(Book(row["book"]), row["credits"], row["lot_id"]) for row in rows]
+    return posted_by(account_id, transaction_id, TransactionKind(rows[0]["kind"]), entries)

@@ -56,6 +56,17 @@ RULES = {
                    AND book IN ('lot', 'overdraft', 'reserved')) AS owners
         ) AS stands WHERE settled <> settled_after
     """,
+    "breakage is never below zero": """
+        SELECT account_id FROM entry WHERE book = 'breakage'
+         GROUP BY account_id HAVING sum(credits) < 0
+    """,
+    "what ended lots may still give back is in breakage": """
+        SELECT id FROM account
+         WHERE (SELECT coalesce(sum(reclaimable), 0) FROM lot WHERE account_id = account.id)
+             > (SELECT coalesce(sum(credits), 0) FROM entry
+                 WHERE account_id = account.id AND book = 'breakage')
+    """,
+    # What was reclaimed of breakage before is not given back once more.
     "a reversal is the opposite of what it reverses, for the house": """
         SELECT transaction_id FROM remark
           JOIN transaction AS answer ON answer.id = transaction_id
@@ -64,7 +75,7 @@ RULES = {
             SELECT book FROM entry
              WHERE account_id = answer.account_id AND book IN ('world', 'revenue', 'breakage')
                AND account_version IN (answer.account_version, first.account_version)
-             GROUP BY book HAVING sum(credits) <> 0)
+             GROUP BY book HAVING sum(credits) <> 0 AND (book <> 'breakage' OR sum(credits) < 0))
     """,
     "settled is the lots, the overdraft and what is reserved": """
         SELECT account.id FROM account JOIN transaction

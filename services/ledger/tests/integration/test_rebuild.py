@@ -13,7 +13,7 @@ import pytest
 
 from infra.local.cluster import LocalCluster
 from libs.events.bus import KafkaBus
-from libs.events.credits import CreditsCaptured, CreditsEvent
+from libs.events.credits import CreditsCaptured, CreditsEvent, CreditsExpired
 from libs.events.envelope import Event, encode
 from libs.events.names import EventType, Topic
 from libs.events.payload import Payload
@@ -104,6 +104,8 @@ async def order(ledger: Ledger, accounts: list[UUID]) -> None:
     for number, account_id in enumerate(accounts):
         told = [each for each in await ledger.told() if each.account_id == account_id]
         captured = next(each for each in told if isinstance(each, CreditsCaptured))
+        expired = next((each for each in told if isinstance(each, CreditsExpired)), None)
+        wrong = [each.transaction_id for each in (captured, expired) if each is not None]
         commands: list[KeyedCommand] = [
             SetGrace(
                 transaction_id=UUID(int=20_000 + number),
@@ -115,20 +117,23 @@ async def order(ledger: Ledger, accounts: list[UUID]) -> None:
             ForfeitSubscription(
                 transaction_id=UUID(int=30_000 + number), account_id=account_id, at=NOW
             ),
-            ReverseTransaction(
-                transaction_id=reversal_id(captured.transaction_id),
-                account_id=account_id,
-                reverses=captured.transaction_id,
-                at=NOW,
-                actor=ADMIN,
-                reason="x",
+            *(
+                ReverseTransaction(
+                    transaction_id=reversal_id(each),
+                    account_id=account_id,
+                    reverses=each,
+                    at=NOW,
+                    actor=ADMIN,
+                    reason="x",
+                )
+                for each in wrong
             ),
         ]
         async with ledger.streams.database.transaction() as transaction:
-            posted = await find_posted(transaction.connection, account_id, captured.transaction_id)
-            assert posted is not None
+            found = [await find_posted(transaction.connection, account_id, each) for each in wrong]
+            posted = {each.transaction_id: each for each in found if each is not None}
             inputs = [Input(None, each) for each in commands]
-            await carry_out(transaction, inputs, {posted.transaction_id: posted})
+            await carry_out(transaction, inputs, posted)
 
 
 async def test_a_balance_as_of_any_version_or_time_is_the_fold_until_then(ledger: Ledger) -> None:

@@ -41,6 +41,7 @@ from services.ledger.domain.errors import BrokenLogError
 from services.ledger.domain.log import Leaf, grow
 from services.ledger.handlers import sealing
 from services.ledger.handlers.log_metrics import LogMetrics
+from services.ledger.handlers.receipts import LogEmpty, LogPositionUnknown, Receipts
 from services.ledger.handlers.sealing import Sealer
 from services.ledger.projections import follow_seals
 from services.ledger.rebuild import LOG
@@ -133,6 +134,34 @@ async def test_every_booking_is_sealed_once_and_the_roots_are_those_of_kafkas_by
     await book(streams, bus, 2)
     await seal(streams, bus)
     await assert_sealed(streams)
+
+
+async def test_what_is_shown_of_the_log_outlives_the_database_that_has_shown_it(
+    streams: Streams, emptied: Streams, bus: KafkaBus
+) -> None:
+    """A seal that Kafka does not hold is lost with its database; what is sealed anew differs."""
+    await book(streams, bus, 1)
+    shown = Receipts(streams.database, lambda: KEYRING)
+    await seal(streams, bus)
+    with pytest.raises(LogEmpty):
+        await shown.checkpoint()
+    await live(streams, bus, habits(streams))  # the relay comes to it
+    first = await shown.checkpoint()
+    await book(streams, bus, 2)
+    await seal(streams, bus)
+    (_, second) = (await published(streams))[1]
+    assert await shown.checkpoint() == await shown.checkpoint(second.position) == first
+    with pytest.raises(LogPositionUnknown):
+        await shown.checkpoint(second.size)
+    with pytest.raises(LogPositionUnknown):
+        await shown.inclusion(0, second.size)
+    await book(emptied, bus, 6)  # recovered, and something came before the log was looked at
+    await seal(emptied, bus)
+    await live(emptied, bus, habits(emptied))
+    after = Receipts(emptied.database, lambda: KEYRING)
+    assert await after.checkpoint(second.position) == first
+    assert await after.checkpoint() != first
+    await assert_sealed(emptied)
 
 
 async def test_two_replicas_that_seal_at_once_append_each_event_once(

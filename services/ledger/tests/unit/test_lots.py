@@ -34,7 +34,7 @@ from services.ledger.domain.commands import (
     SetGrace,
     command_of,
 )
-from services.ledger.domain.corrections import Past, Posted
+from services.ledger.domain.corrections import Past
 from services.ledger.domain.errors import (
     AlreadyReversedError,
     ForeignKeyError,
@@ -42,6 +42,7 @@ from services.ledger.domain.errors import (
     NotReversibleError,
 )
 from services.ledger.domain.fold import Books, Input, fold
+from services.ledger.domain.posted import Posted
 from services.ledger.tests.builders import (
     ADMIN,
     completed,

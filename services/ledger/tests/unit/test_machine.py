@@ -39,9 +39,10 @@ from services.ledger.domain.commands import (
     SetGrace,
     command_of,
 )
-from services.ledger.domain.corrections import Past, Posted
+from services.ledger.domain.corrections import Past
 from services.ledger.domain.fold import Books, Input, fold
 from services.ledger.domain.lots import total
+from services.ledger.domain.posted import posted_by
 from services.ledger.domain.postings import REVERSIBLE, Book, transaction_of
 from services.ledger.tests.builders import (
     ADMIN,
@@ -173,17 +174,7 @@ class Ledger(RuleBasedStateMachine):
         if not candidates:
             return
         chosen = data.draw(st.sampled_from(candidates))
-        house = defaultdict[Book, int](int)
-        for entry in chosen.entries:
-            house[entry.book] += entry.credits
-        posted = Posted(
-            transaction_id=chosen.transaction_id,
-            account_id=ACCOUNT,
-            is_reversible=True,
-            world=house[Book.WORLD],
-            revenue=house[Book.REVENUE],
-            breakage=house[Book.BREAKAGE],
-        )
+        posted = posted_by(ACCOUNT, chosen.transaction_id, chosen.kind, chosen.entries)
         past = Past(self.books.past.known, {posted.transaction_id: posted})
         self.books = Books(self.books.accounts, self.books.reservations, past=past)
         self.order(
@@ -196,7 +187,8 @@ class Ledger(RuleBasedStateMachine):
                 reason="",
             )
         )
-        self.expected += sum(house[book] for book in HOUSE)
+        given = sum(entry.credits for entry in chosen.entries if entry.book in HOUSE)
+        self.expected += given - self.reclaimed_of(chosen.transaction_id)
 
     @precondition(lambda self: self.told)
     @rule(data=st.data())
@@ -225,6 +217,12 @@ class Ledger(RuleBasedStateMachine):
         for lot in account.lots:
             assert sums[Book.LOT, lot.lot_id] == lot.remaining
             assert lot.remaining == 0 or lot.ended_at is None
+
+    @invariant()
+    def what_ended_lots_may_still_give_back_is_in_breakage(self) -> None:
+        entries = [e for each in self.events for e in transaction_of(published(each)).entries]
+        breakage = sum(entry.credits for entry in entries if entry.book is Book.BREAKAGE)
+        assert 0 <= sum(lot.reclaimable for lot in self.account.lots) <= breakage
 
     @invariant()
     def debt_and_free_credits_are_never_side_by_side(self) -> None:
@@ -257,6 +255,21 @@ class Ledger(RuleBasedStateMachine):
         assert (account, reservations) == (self.account, self.books.reservations)
 
     # --- how it is told ---
+
+    def reclaimed_of(self, transaction_id: UUID) -> int:
+        """What requests have had of the lots that a transaction ended."""
+        (ender,) = [each for each in self.events if each.transaction_id == transaction_id]
+        ended = set[UUID | None]()
+        match ender:
+            case CreditsExpired():
+                ended = {ender.lot_id}
+            case CreditsForfeited():
+                ended = {each.lot_id for each in ender.lots}
+            case CreditsGranted():
+                ended = {each.lot_id for each in ender.reset_lots}
+        events = [each for each in self.events if isinstance(each, CreditsReclaimed)]
+        taken = [amount for each in events for amount in each.lots]
+        return total(each for each in taken if each.lot_id in ended)
 
     @property
     def account(self) -> Account:
