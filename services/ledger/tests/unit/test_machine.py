@@ -41,9 +41,9 @@ from services.ledger.domain.commands import (
 )
 from services.ledger.domain.corrections import Past
 from services.ledger.domain.fold import Books, Input, fold
-from services.ledger.domain.lots import total
+from services.ledger.domain.lots import Lot, total
 from services.ledger.domain.posted import posted_by
-from services.ledger.domain.postings import REVERSIBLE, Book, transaction_of
+from services.ledger.domain.postings import REVERSIBLE, Book, Transaction, transaction_of
 from services.ledger.tests.builders import (
     ADMIN,
     completed,
@@ -134,6 +134,7 @@ class Ledger(RuleBasedStateMachine):
     def wait(self, hours: int) -> None:
         self.hours += hours
 
+    @precondition(lambda self: any(lot.remaining and lot.is_over(self.now) for lot in self.lots))
     @rule()
     def expire(self) -> None:
         for lot in self.account.lots:
@@ -147,6 +148,7 @@ class Ledger(RuleBasedStateMachine):
                 assert isinstance(each, CreditsExpired)
                 self.expected -= each.credits
 
+    @precondition(lambda self: any(lot.wallet is Wallet.SUBSCRIPTION for lot in self.lots))
     @rule()
     def forfeit(self) -> None:
         (gone,) = self.order(
@@ -163,17 +165,17 @@ class Ledger(RuleBasedStateMachine):
         (changed,) = self.order(command)
         assert isinstance(changed, GraceChanged)
 
+    @precondition(lambda self: self.reversible())
     @rule(data=st.data())
     def reverse(self, data: st.DataObject) -> None:
-        reversed_ = {each.reverses for each in self.events if isinstance(each, CreditsReversed)}
-        candidates = [
-            each
-            for each in map(transaction_of, map(published, self.events))
-            if each.kind in REVERSIBLE and each.transaction_id not in reversed_
-        ]
-        if not candidates:
-            return
-        chosen = data.draw(st.sampled_from(candidates))
+        self.reverse_one(data.draw(st.sampled_from(self.reversible())))
+
+    @precondition(lambda self: self.ends())
+    @rule(data=st.data())
+    def reverse_an_end(self, data: st.DataObject) -> None:
+        self.reverse_one(data.draw(st.sampled_from(self.ends())))
+
+    def reverse_one(self, chosen: Transaction) -> None:
         posted = posted_by(ACCOUNT, chosen.transaction_id, chosen.kind, chosen.entries)
         past = Past(self.books.past.known, {posted.transaction_id: posted})
         self.books = Books(self.books.accounts, self.books.reservations, past=past)
@@ -256,24 +258,44 @@ class Ledger(RuleBasedStateMachine):
 
     # --- how it is told ---
 
+    def reversible(self) -> list[Transaction]:
+        reversed_ = {each.reverses for each in self.events if isinstance(each, CreditsReversed)}
+        return [
+            each
+            for each in map(transaction_of, map(published, self.events))
+            if each.kind in REVERSIBLE and each.transaction_id not in reversed_
+        ]
+
+    def ends(self) -> list[Transaction]:
+        """Those that have ended lots with credits in them."""
+        return [each for each in self.reversible() if self.ended_by(each.transaction_id)]
+
     def reclaimed_of(self, transaction_id: UUID) -> int:
         """What requests have had of the lots that a transaction ended."""
-        (ender,) = [each for each in self.events if each.transaction_id == transaction_id]
-        ended = set[UUID | None]()
-        match ender:
-            case CreditsExpired():
-                ended = {ender.lot_id}
-            case CreditsForfeited():
-                ended = {each.lot_id for each in ender.lots}
-            case CreditsGranted():
-                ended = {each.lot_id for each in ender.reset_lots}
+        ended = self.ended_by(transaction_id)
         events = [each for each in self.events if isinstance(each, CreditsReclaimed)]
         taken = [amount for each in events for amount in each.lots]
         return total(each for each in taken if each.lot_id in ended)
 
+    def ended_by(self, transaction_id: UUID) -> set[UUID | None]:
+        (ender,) = [each for each in self.events if each.transaction_id == transaction_id]
+        match ender:
+            case CreditsExpired():
+                return {ender.lot_id}
+            case CreditsForfeited():
+                return {each.lot_id for each in ender.lots}
+            case CreditsGranted():
+                return {each.lot_id for each in ender.reset_lots}
+            case _:
+                return set()
+
     @property
     def account(self) -> Account:
         return self.books.accounts[ACCOUNT]
+
+    @property
+    def lots(self) -> tuple[Lot, ...]:
+        return self.account.lots
 
     @property
     def now(self) -> datetime:
