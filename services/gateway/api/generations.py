@@ -80,7 +80,7 @@ class Desk(Struct, frozen=True, kw_only=True):
         payer, order = _payer(caller), placed.order
         if placed.given:
             await self.generations.check(payer, order, route=route, key=checked_key)
-            order = order.with_inputs(await self.inputs.store(placed.given))
+            order = order.with_inputs(await self.inputs.store(placed.given, caller.user_id))
         return await self.generations.submit(
             payer, order, route=route, key=checked_key, book_version=book_version
         )
