@@ -102,7 +102,13 @@ class OwnerAnswer(Protocol):
         """By lower-case name."""
         ...
 
-    def chunks(self) -> AsyncIterator[bytes]: ...
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Its body.
+
+        Raises, as it is read:
+            OwnerUnreachableError: it breaks off.
+        """
+        ...
 
 
 class OwnerUnreachableError(Exception):

@@ -17,7 +17,8 @@ CHUNK_BYTES: Final = 65_536
 
 
 class _Answer:
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, owner: Service, response: aiohttp.ClientResponse) -> None:
+        self._owner = owner
         self._response = response
         self.status = response.status
         self.headers: Mapping[str, str] = {
@@ -25,7 +26,14 @@ class _Answer:
         }
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        async for chunk in self._response.content.iter_chunked(CHUNK_BYTES):
+        content = self._response.content.iter_chunked(CHUNK_BYTES)
+        while True:
+            try:
+                chunk = await anext(content)
+            except StopAsyncIteration:
+                return
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise OwnerUnreachableError(self._owner) from error
             yield chunk
 
 
@@ -67,4 +75,4 @@ class HttpOwners:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise OwnerUnreachableError(call.owner) from error
         async with response:
-            yield _Answer(response)
+            yield _Answer(call.owner, response)

@@ -57,7 +57,7 @@ def create_router(
     """The routes of `/api/auth`."""
     router = APIRouter(prefix="/api/auth", tags=["accounts"])
     Caller = Annotated[Principal, Depends(callers.known)]  # noqa: N806  # a type, made at start
-    Person = Annotated[Principal, Depends(callers.person)]  # noqa: N806  # as above
+    Person = Annotated[Principal, Depends(callers.even_banned)]  # noqa: N806  # as above
 
     @router.post("/signup", status_code=status.HTTP_201_CREATED)
     async def sign_up(body: SignUp) -> Session:

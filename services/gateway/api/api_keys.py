@@ -60,6 +60,7 @@ def create_router(keys: ApiKeys, callers: Callers) -> APIRouter:
     """The routes of `/api/keys`."""
     router = APIRouter(prefix="/api/keys", tags=["keys"])
     Caller = Annotated[Principal, Depends(callers.person)]  # noqa: N806  # a type, made at start
+    EvenBanned = Annotated[Principal, Depends(callers.even_banned)]  # noqa: N806  # as above
 
     @router.post("", status_code=status.HTTP_201_CREATED)
     async def create_key(caller: Caller, body: NewKey, response: Response) -> CreatedKey:
@@ -79,7 +80,7 @@ def create_router(keys: ApiKeys, callers: Callers) -> APIRouter:
         return KeyBodies(items=[_body(key) for key in await keys.all_of(caller.user_id)])
 
     @router.delete("/{key_id}", status_code=status.HTTP_204_NO_CONTENT)
-    async def revoke_key(key_id: str, caller: Caller) -> None:
+    async def revoke_key(key_id: str, caller: EvenBanned) -> None:
         """Make a key useless at once. Once more changes nothing."""
         try:
             parsed = UUID(key_id)

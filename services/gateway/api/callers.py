@@ -1,4 +1,4 @@
-"""Who is calling: dependencies for routes, in four strengths.
+"""Who is calling: dependencies for routes, in five strengths.
 
 A caller comes with a log-in, ours or an outside issuer's, or with an API key.
 """
@@ -18,9 +18,10 @@ from libs.runtime.errors import Unauthorized
 from services.gateway.domain.api_keys import PREFIX, Scope
 from services.gateway.handlers.accounts import Accounts
 from services.gateway.handlers.api_keys import ApiKeys
-from services.gateway.handlers.errors import LogInNeeded, ScopeMissing
+from services.gateway.handlers.errors import LogInNeeded, ScopeMissing, UserBanned
 from services.gateway.handlers.flood import FloodGate
 from services.gateway.handlers.outside import OutsideLogIns
+from services.gateway.store.accounts import Rights
 
 _READING: Final = frozenset({"GET", "HEAD"})
 
@@ -29,7 +30,9 @@ class Callers(Struct, frozen=True, kw_only=True):
     """How much a route wants to know.
 
     `costing`: the admission will look at user, key and log-in. `known` has looked: the user is
-    there, key or log-in were not revoked. `person` has looked, and takes no API key.
+    there, key or log-in were not revoked, and who is banned does but read. `person` is the same,
+    and takes no API key; `even_banned` too, and lets in who is banned: for what takes from them
+    alone, or reads by POST.
     `maybe` is `known` for who is, and None for everybody else.
     A key needs the scope `read` to read and `generate` for everything else.
     """
@@ -37,6 +40,7 @@ class Callers(Struct, frozen=True, kw_only=True):
     costing: RequirePrincipal
     known: RequirePrincipal
     person: RequirePrincipal
+    even_banned: RequirePrincipal
     maybe: FindPrincipal
 
 
@@ -93,19 +97,35 @@ def create_callers(bearers: Bearers, accounts: Accounts) -> Callers:
     """The dependencies of a gateway."""
     Bearer = Annotated[Principal, Depends(bearers)]  # noqa: N806  # a type, made at start
 
-    async def known(principal: Bearer) -> Principal:
-        role = await accounts.role(principal)
-        return principal if principal.scopes is not None else replace(principal, role=role.value)
+    async def known(request: Request, principal: Bearer) -> Principal:
+        rights = await accounts.rights(principal)
+        if rights.is_banned and request.method not in _READING:
+            raise UserBanned
+        return _with_role(principal, rights)
 
-    async def person(principal: Bearer) -> Principal:
+    async def person(request: Request, principal: Bearer) -> Principal:
         if principal.scopes is not None:
             raise LogInNeeded
-        return await known(principal)
+        return await known(request, principal)
+
+    async def even_banned(principal: Bearer) -> Principal:
+        if principal.scopes is not None:
+            raise LogInNeeded
+        return _with_role(principal, await accounts.rights(principal))
 
     async def maybe(request: Request) -> Principal | None:
         try:
-            return await known(await bearers(request))
+            return await known(request, await bearers(request))
         except (Unauthorized, ScopeMissing):  # a bearer that is good for nothing here is nobody's
             return None
 
-    return Callers(costing=bearers, known=known, person=person, maybe=maybe)
+    return Callers(
+        costing=bearers, known=known, person=person, even_banned=even_banned, maybe=maybe
+    )
+
+
+def _with_role(principal: Principal, rights: Rights) -> Principal:
+    """With the role of now, which no API key has."""
+    if principal.scopes is not None:
+        return principal
+    return replace(principal, role=rights.role.value)

@@ -1,13 +1,17 @@
 """Asking for pictures: `/api/jobs` answers at once, the older routes wait for the same job."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated, Any, Final
+from uuid import UUID
 
+import structlog
 from fastapi import APIRouter, Depends, Header, Response, status
 from msgspec import Struct
 
 from libs.runtime.auth import Principal
+from libs.runtime.errors import DomainError, TooManyRequests, Unavailable
 from libs.runtime.http import JsonResponse
 from services.gateway.api.bodies import AcceptedBody, GeneratedBody, GenerationBody, JobRequest
 from services.gateway.api.callers import Callers
@@ -20,13 +24,20 @@ from services.gateway.domain.orders import Draft, Placed, place
 from services.gateway.domain.text import InvalidRequestError, is_storable
 from services.gateway.handlers.admissions import Accepted
 from services.gateway.handlers.assets import inline
-from services.gateway.handlers.errors import InvalidRequest, NotOffered, RetiredModel
+from services.gateway.handlers.errors import (
+    AnswerUnavailable,
+    InvalidRequest,
+    NotOffered,
+    RetiredModel,
+)
 from services.gateway.handlers.generations import Generations, Quote
 from services.gateway.handlers.inputs import Inputs
 from services.gateway.ports import Owners
 from services.gateway.store.jobs import OwnJob
 
 KEY_CHARS_MAX: Final = 255
+
+logger = structlog.get_logger(__name__)
 
 IdempotencyKey = Annotated[
     str | None,
@@ -69,7 +80,7 @@ class Desk(Struct, frozen=True, kw_only=True):
         payer, order = _payer(caller), placed.order
         if placed.given:
             await self.generations.check(payer, order, route=route, key=checked_key)
-            order = order.with_inputs(await self.inputs.store(placed.given))
+            order = order.with_inputs(await self.inputs.store(placed.given, caller.user_id))
         return await self.generations.submit(
             payer, order, route=route, key=checked_key, book_version=book_version
         )
@@ -101,13 +112,18 @@ class Desk(Struct, frozen=True, kw_only=True):
         prefer: str | None,
         shown: Callable[[OwnJob], Awaitable[Any]],
     ) -> Response:
-        """The job's end in the words of a route, unless the client would rather not wait."""
+        """The job's end in the words of a route, unless the client would rather not wait.
+
+        Raises:
+            DomainError: with `jobId`, and never one after which a client would buy again.
+        """
         if _prefers_async(prefer):
             return accepted_response(accepted, {"Preference-Applied": "respond-async"})
-        job = await self.generations.completed(
-            accepted.job_id, caller.user_id, patience=self.patience
-        )
-        return JsonResponse(await shown(job), headers=limit_headers(accepted))
+        with _telling_of(accepted.job_id):
+            job = await self.generations.completed(
+                accepted.job_id, caller.user_id, patience=self.patience
+            )
+            return JsonResponse(await shown(job), headers=limit_headers(accepted))
 
     async def _generated(self, job: OwnJob) -> GeneratedBody:
         images = job.state.shown_images
@@ -203,6 +219,21 @@ def limit_headers(accepted: Accepted) -> dict[str, str]:
     if accepted.admitted is None or accepted.at is None:
         return {}
     return headers_of(accepted.admitted.allowances, accepted.at)
+
+
+@contextmanager
+def _telling_of(job_id: UUID) -> Iterator[None]:
+    """What goes wrong once there is a job: told with its id, and not as if asking again helped."""
+    try:
+        yield
+    except (TooManyRequests, Unavailable) as error:
+        raise AnswerUnavailable(job_id) from error
+    except DomainError as error:
+        error.details.setdefault("jobId", str(job_id))
+        raise
+    except Exception as error:
+        logger.exception("answer_failed", job_id=str(job_id))
+        raise AnswerUnavailable(job_id) from error
 
 
 def _payer(caller: Principal) -> Payer:

@@ -20,7 +20,7 @@ class Confirmation(Body):
 def create_router(accounts: Accounts, log_ins: LogIns, callers: Callers) -> APIRouter:
     """The routes that erase a person."""
     router = APIRouter(prefix="/api", tags=["accounts"])
-    Caller = Annotated[Principal, Depends(callers.person)]  # noqa: N806  # a type, made at start
+    Caller = Annotated[Principal, Depends(callers.even_banned)]  # noqa: N806  # a type
     Admin = Annotated[Principal, Depends(require_admin(callers.person))]  # noqa: N806  # as above
 
     @router.delete("/users/me", status_code=status.HTTP_204_NO_CONTENT)

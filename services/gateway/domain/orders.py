@@ -172,8 +172,8 @@ def _check_options(options: dict[str, Any]) -> None:
         if depth > OPTIONS_DEPTH_MAX:
             text = f"Options may be nested at most {OPTIONS_DEPTH_MAX} deep"
             raise InvalidRequestError(text, field="providerOptions")
-        if not _is_plain(value):
-            text = "Options must be plain text, true or false, or numbers below 2^53"
+        if not _is_plain(value):  # also what is too long to be read as text at all
+            text = "Options must be short plain text, true or false, or numbers below 2^53"
             raise InvalidRequestError(text, field="providerOptions")
     if len(msgspec.json.encode(options)) > OPTIONS_BYTES_MAX:
         text = f"Options may take at most {OPTIONS_BYTES_MAX} bytes"
@@ -197,7 +197,9 @@ def _is_plain(value: object) -> bool:
         return is_storable(value)
     if isinstance(value, float):
         return math.isfinite(value)
-    return not isinstance(value, int) or abs(value) <= INTEGER_MAX
+    if isinstance(value, int):
+        return abs(value) <= INTEGER_MAX
+    return value is None or isinstance(value, list | dict)
 
 
 def _shown(text: str) -> str:

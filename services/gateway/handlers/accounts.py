@@ -25,7 +25,7 @@ from services.gateway.ports import Passwords
 from services.gateway.store import accounts as store
 from services.gateway.store import erasure as erasure_store
 from services.gateway.store import prices
-from services.gateway.store.accounts import NewUser, User
+from services.gateway.store.accounts import NewUser, Rights, User
 from services.gateway.store.feed import FEED_CHANNEL
 from services.gateway.store.profiles import PROFILE_CHANNEL
 
@@ -81,19 +81,19 @@ class Accounts:
             raise UnknownUser
         return user
 
-    async def role(self, principal: Principal) -> Role:
+    async def rights(self, principal: Principal) -> Rights:
         """What a user may do now, whatever their token says.
 
         Raises:
             UnknownUser: nobody has this id, or they come with a key or log-in that was revoked.
         """
         async with self._database.read() as connection:
-            role = await store.find_role(
+            rights = await store.find_rights(
                 connection, principal.user_id, principal.api_key_id, principal.session_epoch
             )
-        if role is None:
+        if rights is None:
             raise UnknownUser
-        return role
+        return rights
 
     async def erase(self, user_id: UUID, *, actor: UUID) -> None:
         """Forget a person: nobody logs in as them again, and every service removes what is theirs.

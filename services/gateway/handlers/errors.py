@@ -11,7 +11,7 @@ PayloadTooLarge     ImageTooLarge, AssetTooLarge
 Unprocessable       UnprocessableRequest, RetiredModel, IdempotencyKeyReused, GenerationRefused,
                     InvalidPriceBook, EffectiveInThePast
 TooManyRequests     RateLimited, Flooded
-BadGateway          GenerationFailure
+BadGateway          GenerationFailure, AnswerUnavailable
 Unsupported         NotOffered
 Unavailable         OwnerUnavailable, NoPrice
 GatewayTimeout      StillRunning, DeadlineMissed
@@ -132,7 +132,7 @@ class UserBanned(Forbidden):
     code = "user_banned"
 
     def __init__(self) -> None:
-        super().__init__("This account may not generate: contact support")
+        super().__init__("This account may not generate, nor change anything: contact support")
 
 
 class ScopeMissing(Forbidden):
@@ -304,6 +304,18 @@ class StillRunning(GatewayTimeout):
     def __init__(self, job_id: UUID) -> None:
         super().__init__(
             "The picture is not ready yet: ask for the job to see when it is",
+            details={"jobId": str(job_id)},
+        )
+
+
+class AnswerUnavailable(BadGateway):
+    """There is a job, but not the answer to it. Never 503: a client would buy again."""
+
+    code = "answer_unavailable"
+
+    def __init__(self, job_id: UUID) -> None:
+        super().__init__(
+            "The job is there, but this answer to it cannot be given: ask for the job",
             details={"jobId": str(job_id)},
         )
 

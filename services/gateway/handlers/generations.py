@@ -153,7 +153,7 @@ class Generations:
             )
 
     async def cancel(self, job_id: UUID, user_id: UUID) -> OwnJob:
-        """Ask for a job's end. Generation decides it: too late is charged as if nobody had asked.
+        """Ask for a job's end, once. Generation decides it: who asks too late is charged.
 
         Raises:
             JobNotFound: there is none, or it is somebody else's.
@@ -163,7 +163,10 @@ class Generations:
             if found is None:
                 raise JobNotFound
             account_id, job = found
-            if not job.state.is_final and job.state.answer is None:
+            is_open = not job.state.is_final and job.state.answer is None
+            if is_open and await jobs.note_cancellation(
+                transaction.connection, job_id, self._clock.now()
+            ):
                 transaction.publish(
                     GenerationCancelRequested(
                         job_id=job_id, account_id=account_id, user_id=user_id

@@ -8,7 +8,8 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
+from uuid import UUID
 
 import structlog
 
@@ -22,6 +23,7 @@ from libs.runtime.pictures.heads import NotAPictureError, Picture
 from libs.runtime.pictures.streams import begin
 from services.gateway.domain.inputs import Given, Input
 from services.gateway.handlers.errors import BadImage, ImageTooLarge
+from services.gateway.handlers.turns import Turns
 from services.gateway.ports import (
     OwnerCall,
     Owners,
@@ -37,7 +39,10 @@ SIDE_PIXELS_MAX: Final = 8_192
 STEP_BYTES: Final = 64 * 1024
 KEPT: Final = timedelta(days=1)  # after a key's day: nobody is still about to refer to it
 SWEEP_SECONDS: Final = 3_600.0
-AT_ONCE_MAX: Final = 8  # pictures being read, in one process
+AT_ONCE_MAX: Final = 8  # pictures that came with their requests, being read in one process
+# Others' servers may be as slow as they like: whoever names them waits, and nobody else does.
+FETCHES_MAX: Final = 32
+FETCHES_OF_ONE_MAX: Final = 2
 _ADDRESS_CHARS_MAX: Final = 2_048
 
 logger = structlog.get_logger(__name__)
@@ -60,22 +65,23 @@ class Inputs:
         self._clock = clock
         self._assets_at = assets_at
         self._turns = asyncio.Semaphore(AT_ONCE_MAX)
+        self._fetches = Turns(most=FETCHES_MAX, most_of_one=FETCHES_OF_ONE_MAX)
 
     def keep_in(self, objects: ObjectStore) -> None:
         """Where pictures are stored from now on; the client lives as long as the process serves."""
         self._objects = objects
 
-    async def store(self, given: Sequence[Given]) -> tuple[Input, ...]:
-        """Store pictures, in their order.
+    async def store(self, given: Sequence[Given], sender: UUID) -> tuple[Input, ...]:
+        """Store the pictures of a user, in their order.
 
         Raises:
             BadImage, ImageTooLarge: one of them is not a picture that we take.
             StorageUnavailable: the object store does not answer.
         """
-        return tuple([await self._store_one(each) for each in given])
+        return tuple([await self._store_one(each, sender) for each in given])
 
-    async def _store_one(self, given: Given) -> Input:
-        async with self._turns:
+    async def _store_one(self, given: Given, sender: UUID) -> Input:
+        async with self._fetches.of(sender) if self._is_elsewhere(given) else self._turns:
             spool, digest = Spool(), hashlib.sha256()
             try:
                 picture, content = await begin(
@@ -110,10 +116,13 @@ class Inputs:
                 raise ImageTooLarge(given.field, PICTURE_BYTES_MAX)
             yield chunk
 
+    def _is_elsewhere(self, given: Given) -> bool:
+        return _is_address(given.content) and not given.content.startswith(f"{self._assets_at}/")
+
     def _source(self, content: Any) -> AsyncIterator[bytes]:
         if isinstance(content, AsyncIterator):
             return content
-        if isinstance(content, str) and content[:8].lower().startswith(("http://", "https://")):
+        if _is_address(content):
             return self._fetched(content)
         if isinstance(content, str | Carrier):
             return decoded(content)
@@ -137,6 +146,10 @@ class Inputs:
                     yield chunk
         except OwnerUnreachableError as error:
             raise UnreachableReferenceError("the gallery does not answer") from error
+
+
+def _is_address(content: Any) -> TypeGuard[str]:
+    return isinstance(content, str) and content[:8].lower().startswith(("http://", "https://"))
 
 
 async def _all_of(spool: Spool) -> AsyncIterator[bytes]:

@@ -22,8 +22,8 @@ SELECT_USER = """
      WHERE u.user_id = $1
 """
 # No row comes back where the caller's API key or log-in is good no more.
-SELECT_ROLE = """
-    SELECT role FROM users
+SELECT_RIGHTS = """
+    SELECT role, banned_at IS NOT NULL AS is_banned FROM users
      WHERE user_id = $1 AND ($3::integer IS NULL OR session_epoch = $3)
        AND ($2::uuid IS NULL OR EXISTS (
            SELECT FROM api_key k WHERE k.key_id = $2 AND k.user_id = $1 AND k.revoked_at IS NULL))
@@ -94,12 +94,19 @@ async def find_user(connection: Connection, user_id: UUID) -> User | None:
     )
 
 
-async def find_role(
+class Rights(Struct, frozen=True, kw_only=True):
+    """What a user may do now. Who is banned may read."""
+
+    role: Role
+    is_banned: bool
+
+
+async def find_rights(
     connection: Connection, user_id: UUID, api_key_id: UUID | None, session_epoch: int | None
-) -> Role | None:
-    """The user's role now; none when there is no such user, or key or log-in were revoked."""
-    role = await connection.fetchval(SELECT_ROLE, user_id, api_key_id, session_epoch)
-    return None if role is None else Role(role)
+) -> Rights | None:
+    """A user's rights; none when there is no such user, or key or log-in were revoked."""
+    row = await connection.fetchrow(SELECT_RIGHTS, user_id, api_key_id, session_epoch)
+    return None if row is None else Rights(role=Role(row["role"]), is_banned=row["is_banned"])
 
 
 class Ban(Struct, frozen=True, kw_only=True):

@@ -30,6 +30,12 @@ SELECT_JOBS = f"""
 LOCK_JOB = f"""
     SELECT account_id, {_OWN} FROM job WHERE job_id = $1 AND user_id = $2 FOR UPDATE
 """  # noqa: S608  -- as above
+# Only the first of many who ask finds it open.
+NOTE_CANCELLATION = """
+    UPDATE job SET cancel_requested_at = $2
+     WHERE job_id = $1 AND cancel_requested_at IS NULL
+    RETURNING true
+"""
 
 
 class OwnJob(Struct, frozen=True, kw_only=True):
@@ -76,6 +82,11 @@ async def lock_own_job(
     """The paying account and the job, which stays as it is until the transaction's end."""
     row = await connection.fetchrow(LOCK_JOB, job_id, user_id)
     return None if row is None else (row["account_id"], own_job(row))
+
+
+async def note_cancellation(connection: Connection, job_id: UUID, at: datetime) -> bool:
+    """Write down that a job's end was asked for. False: it had been before."""
+    return bool(await connection.fetchval(NOTE_CANCELLATION, job_id, at))
 
 
 def own_job(row: Record) -> OwnJob:

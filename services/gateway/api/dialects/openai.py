@@ -3,14 +3,14 @@
 Sources: OpenAI's OpenAPI document and official client, as read in August 2026.
 """
 
-import base64
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from libs.events.generation import Operation
 from libs.runtime.auth import Principal
@@ -23,8 +23,8 @@ from services.gateway.api.reading import Sent, read_sent
 from services.gateway.domain.catalogue import PROVIDERS, provider_of
 from services.gateway.domain.orders import Draft
 from services.gateway.domain.text import InvalidRequestError
-from services.gateway.handlers.assets import read_asset
-from services.gateway.handlers.errors import InvalidRequest, ModelNotFound
+from services.gateway.handlers.assets import inline
+from services.gateway.handlers.errors import AnswerUnavailable, InvalidRequest, ModelNotFound
 from services.gateway.store.jobs import OwnJob
 
 DEFAULT_MODEL: Final = "chatgpt-image"
@@ -70,6 +70,7 @@ class ErrorObject(Wire):
     type: str
     param: str | None
     code: str
+    job_id: UUID | None = Field(None, alias="jobId", description="The job, once there is one.")
 
 
 class ErrorBody(Wire):
@@ -217,10 +218,10 @@ def _draft(sent: Sent, operation: Operation) -> tuple[Draft, str | None]:
     plain = sent.draft(operation=operation.value)
     options = dict(plain.options)
     shape = options.get("response_format")
-    if shape not in {None, "url", "b64_json"}:
+    if shape not in (None, "url", "b64_json"):  # whatever was sent, also what has no hash
         text = "response_format must be url or b64_json"
         raise InvalidRequestError(text, field="response_format")
-    if options.get("stream") not in {None, False, "false"}:
+    if options.get("stream") not in (None, False, "false"):
         raise InvalidRequestError(
             "Pictures are not streamed here: leave out stream", field="stream"
         )
@@ -240,14 +241,17 @@ def _draft(sent: Sent, operation: Operation) -> tuple[Draft, str | None]:
 
 
 async def _images(desk: Desk, job: OwnJob, shape: str | None) -> ImagesObject:
-    """Pictures by value unless the client wants addresses; by default both."""
+    """Pictures by value unless the client wants addresses; by default both.
+
+    Raises:
+        AnswerUnavailable: the client wants nothing but the value, and it cannot be had.
+    """
     data = []
     for image in job.state.shown_images:
         url = None if shape == "b64_json" else desk.views.url(image)
-        text = None
-        if shape != "url":
-            asset = await read_asset(desk.owners, image.key)
-            text = base64.b64encode(asset.content).decode()
+        text = None if shape == "url" else await inline(desk.owners, image.key)
+        if text is None and url is None:
+            raise AnswerUnavailable(job.job_id)
         data.append(ImageObject(b64_json=text, url=url))
     finished_at = job.state.finished_at or job.created_at
     return ImagesObject(created=int(finished_at.timestamp()), data=data)
@@ -255,10 +259,11 @@ async def _images(desk: Desk, job: OwnJob, shape: str | None) -> ImagesObject:
 
 def _refused(request: Request, error: DomainError) -> Response:
     status, headers = STATUS_OF[error.kind], {}
-    if isinstance(error, TooManyRequests):
-        headers["Retry-After"] = str(max(1, round(error.retry_after_seconds)))
-    elif "jobId" in error.details or error.kind is Kind.CONFLICT:
+    job_id = error.details.get("jobId")
+    if job_id or error.kind is Kind.CONFLICT:
         headers["x-should-retry"] = "false"  # there is a job: a repeat would be another one
+    elif isinstance(error, TooManyRequests):
+        headers["Retry-After"] = str(max(1, round(error.retry_after_seconds)))
     return _error(
         request,
         status,
@@ -266,6 +271,7 @@ def _refused(request: Request, error: DomainError) -> Response:
         error.message,
         kind=_TYPES.get(error.kind),
         param=error.details.get("field"),
+        job_id=job_id,
         headers=headers,
     )
 
@@ -278,12 +284,15 @@ def _error(
     *,
     kind: str | None = None,
     param: str | None = None,
+    job_id: str | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
     request.scope.setdefault("state", {})["error_code"] = code
     kind = kind or ("server_error" if status >= 500 else "invalid_request_error")
-    body = {"error": {"message": sentence, "type": kind, "param": param, "code": code}}
-    return JsonResponse(body, status_code=status, headers=headers or {})
+    told = {"message": sentence, "type": kind, "param": param, "code": code}
+    if job_id is not None:
+        told["jobId"] = job_id
+    return JsonResponse({"error": told}, status_code=status, headers=headers or {})
 
 
 def _request_body(required: tuple[str, ...], files: tuple[str, ...]) -> dict[str, Any]:

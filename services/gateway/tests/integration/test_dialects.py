@@ -3,7 +3,7 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx2
@@ -21,6 +21,7 @@ from services.gateway.tests.integration.conftest import Person, RunningGateway, 
 from services.gateway.tests.integration.test_inputs import data_url, picture
 from services.gateway.tests.integration.test_jobs import failure, job_in
 
+Answer = TypeVar("Answer")
 SECONDS = 20.0
 PICTURE = b"\x89PNG not really"
 
@@ -84,14 +85,14 @@ class Studio:
         self._settled = 90
 
     async def served(
-        self, request: Awaitable[httpx2.Response], fails: FailureCode | None = None
-    ) -> tuple[httpx2.Response, RequestFacts]:
+        self, request: Awaitable[Answer], fails: FailureCode | None = None
+    ) -> tuple[Answer, RequestFacts]:
         waiting = asyncio.ensure_future(request)
         facts_found = asyncio.ensure_future(next_facts(self._gateway, self._known))
         await asyncio.wait({waiting, facts_found}, return_when=asyncio.FIRST_COMPLETED)
         if waiting.done():
             facts_found.cancel()
-            raise AssertionError(waiting.result().text)
+            raise AssertionError(getattr(waiting.result(), "text", waiting.result()))
         facts = facts_found.result()
         self._settled -= 1
         told = (

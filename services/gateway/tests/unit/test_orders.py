@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from libs.runtime.carriers import Carrier, Spool
 from services.gateway.domain.orders import Draft, Order
 from services.gateway.domain.orders import place as placed
 from services.gateway.domain.text import InvalidRequestError
@@ -87,6 +88,12 @@ def test_an_operation_that_the_model_cannot_do_is_refused() -> None:
 @pytest.mark.parametrize("prompt", ["x" * 4_001, "nul \0", "half a pair \ud800"])
 def test_a_prompt_that_cannot_be_kept_is_refused(prompt: str) -> None:
     assert "Prompt must be plain text" in refusal(provider="local", prompt=prompt)
+
+
+def test_an_option_that_is_too_long_to_be_text_is_refused() -> None:
+    carried = Carrier(Spool(), 0, 600_000)
+    for options in ({"note": carried}, {"note": [{"deep": carried}]}):
+        assert "short plain text" in refusal(**DRAFT, options=options)
 
 
 def test_input_images_are_refused_where_the_model_takes_none() -> None:
