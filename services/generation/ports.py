@@ -1,7 +1,8 @@
 """What generation asks of a picture provider, whoever it is.
 
 A new provider is one module in `adapters/` that implements `Provider` if it answers in the call
-itself, `PollingProvider` if it works on its own and is asked later, and one line in `adapters/doors.py`.
+itself, `PollingProvider` if it works on its own and is asked later, and one line in
+`adapters/doors.py`.
 """
 
 from collections.abc import AsyncIterator, Sequence
