@@ -43,6 +43,19 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "POST /v1/images/edits": {"model": "gemini-2.5-flash-image", "prompt": "make it night"},
     "POST /api/auth/signup": {"email": "ada@example.com", "password": "correct horse battery"},
     "POST /api/auth/login": {"email": "ada@example.com", "password": "correct horse battery"},
+    "POST /api/auth/oauth-callback": {"accessToken": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"},
+    "POST /api/auth/forgot-password": {"email": "ada@example.com"},
+    "POST /api/auth/reset-password": {
+        "token": "Zm94IGluIHRoZSBzbm93", "newPassword": "wrong horse battery",
+    },
+    "POST /api/auth/change-password": {
+        "currentPassword": "correct horse battery", "newPassword": "wrong horse battery",
+    },
+    "PATCH /api/users/me": {"displayName": "Ada"},
+    "POST /api/users/me/profile-picture": {
+        "base64Data": "data:image/png;base64,iVBORw0KGgo=", "mimeType": "image/png",
+    },
+    "DELETE /api/users/me": {"password": "correct horse battery"},
     "POST /api/keys": {"name": "a studio", "scopes": ["read", "generate"]},
     "POST /api/admin/price-books": {
         "name": "autumn",
