@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import _lru_cache_wrapper
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from fastapi.dependencies import models as fastapi_models
 
 from infra.kafka import topics
 from infra.local.cluster import LocalCluster
@@ -34,6 +36,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         # A whole system takes more than a core: two at once would only starve each other.
         if "e2e" in item.path.parts:
             item.add_marker(pytest.mark.xdist_group("e2e"))
+
+
+def pytest_runtest_teardown() -> None:
+    """FastAPI remembers every function that it was given, and so all applications of a run."""
+    for remembered in vars(fastapi_models).values():
+        if isinstance(remembered, _lru_cache_wrapper):
+            remembered.cache_clear()
 
 
 @pytest.fixture(scope="session")

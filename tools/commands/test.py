@@ -1,6 +1,6 @@
 """Run the tests: unit, integration, e2e or all (default), with any of pytest's own options.
 
-One worker process a core, each with real parts of its own.
+One worker process a core and one more, since they wait a lot, each with real parts of its own.
 """
 
 import argparse
@@ -47,5 +47,5 @@ def pytest_words(words: Sequence[str]) -> list[str]:
         words = words[1:]
     if any(word.startswith(ONE_PROCESS) for word in words):
         return list(words)
-    workers = min(os.cpu_count() or 1, WORKERS_MAX)
+    workers = min((os.cpu_count() or 1) + 1, WORKERS_MAX)
     return [f"--numprocesses={workers}", "--dist=loadgroup", *words]
