@@ -48,7 +48,7 @@ COLUMNS = {
     "erased_account": "(account_id)",  # its own log is blanked in the background
 }
 # What goes on with every job: a provider's virtual time, and what of a limit is used.
-MOVING = ("provider", "allowance")
+MOVING = ("provider", "allowance", "tile")
 
 Tables = Mapping[str, list[str]]
 
@@ -164,7 +164,15 @@ async def test_empty_databases_come_back_from_kafka_and_a_backup(
         await all_is_well(system)
         # The feed tells its readers that something has changed: a new reader begins anew.
         told = {
-            Service.GATEWAY: ("feed", "feed_head", "users", "idempotency", "allowance", "inbox"),
+            Service.GATEWAY: (
+                "feed",
+                "feed_head",
+                "users",
+                "idempotency",
+                "allowance",
+                "guess",
+                "inbox",
+            ),
             Service.GENERATION: ("provider", "share", "inbox"),
         }
         before = {

