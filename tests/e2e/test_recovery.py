@@ -132,8 +132,9 @@ async def test_an_emptied_kafka_is_republished_from_the_outboxes(system: System)
         for name, rows in before[service].items():
             if name not in MOVING:
                 assert set(rows) <= set(after[name]), (service, name)
-        new = len(after["outbox"]) - len(before[service]["outbox"])
-        assert new <= 3, service  # the late person's own: opening, reserve, capture at most
+        new = set(after["outbox"]) - set(before[service]["outbox"])
+        own = [row for row in new if not row.startswith("(daygen.operations,")]  # seals go on
+        assert len(own) <= 3, service  # the late person's own: opening, reserve, capture at most
 
 
 async def test_empty_databases_come_back_from_kafka_and_a_backup(
@@ -174,6 +175,8 @@ async def test_empty_databases_come_back_from_kafka_and_a_backup(
                 "inbox",
             ),
             Service.GENERATION: ("provider", "share", "inbox"),
+            # Facts for receipts come from the streams, without what an erased person has said.
+            Service.LEDGER: ("answered_job",),
         }
         before = {
             service: await tables(system, service, without=told.get(service, ()))

@@ -65,11 +65,11 @@ async def test_the_scheduler_sweeps_what_a_failed_attempt_has_stored(stage: Stag
         async def broken() -> object:
             yield b"not a picture at all, whatever it says"
 
-        return ProviderResult(pictures=[*good.pictures, broken()])  # type: ignore[list-item]
+        return ProviderResult(pictures=[*good.pictures[:1], broken()])  # type: ignore[list-item]
 
     stage.provider.script = stores_then_fails
     stage.lease = timedelta(seconds=0.5)  # how often the scheduler looks
-    facts = stage.facts()
+    facts = stage.facts(units=2)
     stage.worker()
     stage.scheduler()
     await stage.ask(facts)
