@@ -49,6 +49,21 @@ COLUMNS = {
 }
 # What goes on with every job: a provider's virtual time, and what of a limit is used.
 MOVING = ("provider", "allowance", "tile")
+# The feed tells its readers that something has changed: a new reader begins anew.
+FORGOTTEN: Mapping[Service, tuple[str, ...]] = {
+    Service.GATEWAY: (
+        "feed",
+        "feed_head",
+        "users",
+        "idempotency",
+        "allowance",
+        "guess",
+        "inbox",
+    ),
+    Service.GENERATION: ("provider", "share", "inbox"),
+    # Facts for receipts come from the streams, without what an erased person has said.
+    Service.LEDGER: ("answered_job",),
+}
 
 Tables = Mapping[str, list[str]]
 
@@ -163,23 +178,8 @@ async def test_empty_databases_come_back_from_kafka_and_a_backup(
 
         await until(is_forgotten, seconds=60)
         await all_is_well(system)
-        # The feed tells its readers that something has changed: a new reader begins anew.
-        told = {
-            Service.GATEWAY: (
-                "feed",
-                "feed_head",
-                "users",
-                "idempotency",
-                "allowance",
-                "guess",
-                "inbox",
-            ),
-            Service.GENERATION: ("provider", "share", "inbox"),
-            # Facts for receipts come from the streams, without what an erased person has said.
-            Service.LEDGER: ("answered_job",),
-        }
         before = {
-            service: await tables(system, service, without=told.get(service, ()))
+            service: await tables(system, service, without=FORGOTTEN.get(service, ()))
             for service in Service
         }
         await asyncio.to_thread(system.command, "down")
@@ -189,7 +189,7 @@ async def test_empty_databases_come_back_from_kafka_and_a_backup(
         await asyncio.to_thread(up, system)
         await all_is_well(system)
         for service in Service:
-            after = await tables(system, service, without=told.get(service, ()))
+            after = await tables(system, service, without=FORGOTTEN.get(service, ()))
             for name, rows in before[service].items():
                 assert after[name] == rows, (service, name)
         for job_id in (*since, *latest):
