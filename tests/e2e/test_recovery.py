@@ -61,8 +61,9 @@ FORGOTTEN: Mapping[Service, tuple[str, ...]] = {
         "inbox",
     ),
     Service.GENERATION: ("provider", "share", "inbox"),
-    # Facts for receipts come from the streams, without what an erased person has said.
-    Service.LEDGER: ("answered_job",),
+    # Trail and log follow at a pace of their own (`./daygen verify` compares them); facts for
+    # receipts come from the streams, without what an erased person has said.
+    Service.LEDGER: ("inbox", "trail", "seal", "leaf", "leaf_event", "tile", "answered_job"),
 }
 
 Tables = Mapping[str, list[str]]
