@@ -8,6 +8,8 @@ from uuid import uuid4
 
 import pytest
 from fastapi.dependencies import models as fastapi_models
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from infra.kafka import topics
 from infra.local.cluster import LocalCluster
@@ -27,15 +29,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)  # before the processes divide the tests by their groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for kind in KINDS:
             if kind in item.path.parts:
                 item.add_marker(kind)
-        # A whole system takes more than a core: two at once would only starve each other.
-        if "e2e" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("e2e"))
+
+
+class EndToEndByFile(LoadScopeScheduling):
+    """Gives each process one test after the other, but a whole file of end-to-end tests at a time.
+
+    These share a system that takes ten seconds to start. They come first, being the longest.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.partition("::")[0] if "/e2e/" in nodeid else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> EndToEndByFile:
+    return EndToEndByFile(config, log)
 
 
 def pytest_runtest_teardown() -> None:

@@ -22,7 +22,7 @@ def home_of(arguments: argparse.Namespace) -> Home:
 
 
 def port_number(text: str) -> int:
-    """The type of an argument that is a port to listen on."""
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise argparse.ArgumentTypeError("a port is a number from 1 to 65535")
+    """The type of an argument that is a port to listen on, 0 for any that is free."""
+    if not text.isdecimal() or not 0 <= int(text) < 65536:
+        raise argparse.ArgumentTypeError("a port is a number from 0 (any free one) to 65535")
     return int(text)

@@ -17,11 +17,15 @@ PART_PORTS = (postgres.NAME, kafka.NAME, "kafka-controller", *s3.PORTS)
 ROLES = (postgres.SUPERUSER, *Service)
 
 
-def choose_ports(home: Home, names: tuple[str, ...], fixed: dict[str, int]) -> dict[str, int]:
+def choose_ports(
+    home: Home, names: tuple[str, ...], fixed: dict[str, int], reserved: ports.Reserved
+) -> dict[str, int]:
     """Ports of this home: the given ones, then those of its last run, then free ones."""
     remembered = read_json(home.ports_file)
     others = [name for name in names if name not in fixed]
-    chosen = fixed | ports.choose(others, remembered=remembered, taken=fixed.values())
+    chosen = fixed | ports.choose(
+        others, remembered=remembered, taken=fixed.values(), free=reserved.take
+    )
     write_json(home.ports_file, chosen)
     return chosen
 
@@ -43,18 +47,22 @@ class LocalCluster:
         self,
         root: Path,
         *,
-        fixed_ports: dict[str, int] | None = None,
         report: Report = lambda _: None,
     ) -> None:
         self.home = Home(root.resolve())
         self.home.make()
         self.secrets = load_secrets(self.home, ROLES)
-        self.ports = choose_ports(self.home, PART_PORTS, fixed_ports or {})
+        self._reserved = ports.Reserved()
+        self.ports = choose_ports(self.home, PART_PORTS, {}, self._reserved)
         programs = part_programs(self.home, self.ports, self.secrets, report)
         self.supervisor = Supervisor(programs, report=report)
 
     async def __aenter__(self) -> Self:
-        await self.supervisor.start()
+        try:
+            await self.supervisor.start()
+        except BaseException:
+            self._reserved.close()
+            raise
         return self
 
     async def __aexit__(
@@ -63,7 +71,10 @@ class LocalCluster:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self.supervisor.stop()
+        try:
+            await self.supervisor.stop()
+        finally:
+            self._reserved.close()
 
     @property
     def kafka_bootstrap(self) -> str:

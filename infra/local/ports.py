@@ -1,8 +1,15 @@
 """Choice of TCP ports on the loopback interface."""
 
+import fcntl
+import os
 import random
 import socket
+import tempfile
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from infra.local.problem import Problem
 
@@ -12,6 +19,49 @@ HOST = "127.0.0.1"
 LOWEST = 20_000
 HIGHEST = 31_999
 ATTEMPTS_MAX = 2_000
+
+
+class Reserved:
+    """Ports that no other home is given until this is closed, whether or not somebody listens.
+
+    A port is bound only when its program has started, and is free again for a moment when that one
+    crashes: two homes that start at once, or one that starts just then, would choose the same one.
+    Each port has a file that all homes of a user lock; the kernel frees them however a process ends.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        shared = Path(tempfile.gettempdir()) / f"daygen-ports-{os.geteuid()}"
+        self._directory = directory or shared
+        self._held = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._held.close()
+
+    def take(self, port: int) -> bool:
+        """Whether the port is this one's from now on."""
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(self._directory / str(port), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        if not is_free(port):
+            os.close(descriptor)
+            return False
+        self._held.callback(os.close, descriptor)
+        return True
 
 
 def is_free(port: int) -> bool:

@@ -41,10 +41,13 @@ class Talk:
                 self.say(f"            waiting for {', '.join(names)} …")
 
 
-def gateway_port(home: Home, wanted: int | None) -> int:
+def fixed_ports(home: Home, wanted: int | None) -> dict[str, int]:
+    """The gateway's port, unless any will do (0)."""
+    if wanted == 0:
+        return {}
     port: int = wanted or read_json(home.ports_file).get(Service.GATEWAY) or GATEWAY_PORT_DEFAULT
     ports.require_free(port, "gateway")
-    return port
+    return {Service.GATEWAY.value: port}
 
 
 def require_room(home: Home) -> None:
@@ -60,15 +63,17 @@ async def run(home: Home, *, port: int | None, report: Report) -> None:
     """Run everything until a signal comes; returns when every process has ended."""
     with home.locked():
         require_room(home)
-        await _run_locked(home, port, report)
+        with ports.Reserved() as reserved:
+            await _run_locked(home, port, reserved, report)
 
 
-async def _run_locked(home: Home, port: int | None, report: Report) -> None:
+async def _run_locked(
+    home: Home, port: int | None, reserved: ports.Reserved, report: Report
+) -> None:
     began = time.monotonic()
     talk = Talk(report, said_at=began)
-    fixed = {Service.GATEWAY.value: gateway_port(home, port)}
     names = (*PART_PORTS, simulators.NAME, services.MAIL, *(s.value for s in Service))
-    at = choose_ports(home, names, fixed)
+    at = choose_ports(home, names, fixed_ports(home, port), reserved)
     secrets = load_secrets(home, ROLES)
     programs = [
         *part_programs(home, at, secrets, talk.say),

@@ -1,6 +1,5 @@
 """One system for the whole run: limits raised, ten credits for everybody who signs up."""
 
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -16,17 +15,10 @@ ENVIRONMENT = {
 }
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     system = System(tmp_path_factory.mktemp("system") / "home", ENVIRONMENT)
-    system.command("up", "--detach", "--port", str(free_port()))
+    system.command("up", "--detach", "--port", "0")
     yield system
     system.command("down")
 
@@ -35,6 +27,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A second system, for what leaves something parked behind."""
     system = System(tmp_path_factory.mktemp("spoiled") / "home", ENVIRONMENT)
-    system.command("up", "--detach", "--port", str(free_port()))
+    system.command("up", "--detach", "--port", "0")
     yield system
     system.command("down")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from libs.events.names import Service
-from tests.e2e.conftest import ENVIRONMENT, free_port
+from tests.e2e.conftest import ENVIRONMENT
 from tests.e2e.erased import words_left
 from tests.e2e.system import PASSWORD, System, until
 from tools.api_client import ApiClient
@@ -26,6 +26,7 @@ MACHINERY = (
     "relay_share",
     "published_topic",
     "recovery",
+    "outbox_pending",
 )
 TABLES = """
     SELECT relname AS name FROM pg_class WHERE relnamespace = $1::regnamespace
@@ -47,6 +48,8 @@ COLUMNS = {
     "outbox": "(topic, key, event_id, encoded)",  # order numbers are given anew
     "erased_account": "(account_id)",  # its own log is blanked in the background
 }
+# Seals follow at a pace of their own: one may be made between two looks.
+ROWS = {"outbox": " WHERE event_id IS NOT NULL AND key <> 'ledger-log'"}
 # What goes on with every job: a provider's virtual time, and what of a limit is used.
 MOVING = ("provider", "allowance", "tile")
 # The feed tells its readers that something has changed: a new reader begins anew.
@@ -72,7 +75,7 @@ Tables = Mapping[str, list[str]]
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     system = System(tmp_path_factory.mktemp("losing") / "home", ENVIRONMENT)
-    system.command("up", "--detach", "--port", str(free_port()))
+    system.command("up", "--detach", "--port", "0")
     yield system
     system.command("down")
 
@@ -85,8 +88,7 @@ async def tables(system: System, service: Service, *, without: tuple[str, ...] =
         for name in sorted(row["name"] for row in names):
             what = {**COLUMNS, **OF_SERVICE.get(service, {})}.get(name, "row")
             rows = await connection.fetch(
-                f"SELECT {what}::text AS line FROM {service}.{name} AS row"
-                + (" WHERE event_id IS NOT NULL" if name == "outbox" else "")
+                f"SELECT {what}::text AS line FROM {service}.{name} AS row{ROWS.get(name, '')}"
             )
             found[name] = sorted(row["line"] for row in rows)
     return found
@@ -149,8 +151,7 @@ async def test_an_emptied_kafka_is_republished_from_the_outboxes(system: System)
             if name not in MOVING:
                 assert set(rows) <= set(after[name]), (service, name)
         new = set(after["outbox"]) - set(before[service]["outbox"])
-        own = [row for row in new if not row.startswith("(daygen.operations,")]  # seals go on
-        assert len(own) <= 3, service  # the late person's own: opening, reserve, capture at most
+        assert len(new) <= 3, service  # the late person's own: opening, reserve, capture at most
 
 
 async def test_empty_databases_come_back_from_kafka_and_a_backup(

@@ -15,7 +15,7 @@ from libs.events.envelope import encode
 from libs.events.names import Service, Topic
 from libs.events.testing import completed, event
 from libs.events.transport import OutgoingMessage
-from tests.e2e.conftest import ENVIRONMENT, free_port
+from tests.e2e.conftest import ENVIRONMENT
 from tests.e2e.system import System
 from tools.api_client import ApiClient, Json
 from tools.invariants import what_is_wrong
@@ -29,7 +29,7 @@ ORDER = {"prompt": "a plum", "model": "local-sketch", "provider": "local", "oper
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """One of its own: what other tests leave in the topics would be drift."""
     system = System(tmp_path_factory.mktemp("verified") / "home", ENVIRONMENT)
-    system.command("up", "--detach", "--port", str(free_port()))
+    system.command("up", "--detach", "--port", "0")
     yield system
     system.command("down")
 

@@ -48,4 +48,4 @@ def pytest_words(words: Sequence[str]) -> list[str]:
     if any(word.startswith(ONE_PROCESS) for word in words):
         return list(words)
     workers = min((os.cpu_count() or 1) + 1, WORKERS_MAX)
-    return [f"--numprocesses={workers}", "--dist=loadgroup", *words]
+    return [f"--numprocesses={workers}", *words]

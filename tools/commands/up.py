@@ -19,7 +19,7 @@ from tools.places import ROOT, add_home, home_of, port_number
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_home(parser)
-    parser.add_argument("--port", type=port_number, help="port of the gateway (default: 8000)")
+    parser.add_argument("--port", type=port_number, help="port of the gateway (default: 8000; 0: a free one)")
     parser.add_argument("--detach", action="store_true", help="return when everything is ready")
 
 
@@ -39,7 +39,7 @@ def _say(line: str) -> None:
 def start_detached(home: Home, port: int | None) -> None:
     """Start a supervisor of its own session and repeat what it says until all is ready."""
     home.make()
-    if port is not None and not home.is_locked():
+    if port and not home.is_locked():
         require_free(port, "gateway")
     command = [sys.executable, "-m", "tools.cli", "up", "--home", str(home.root)]
     command += ["--port", str(port)] if port is not None else []

@@ -8,7 +8,11 @@ from starlette.responses import JSONResponse
 
 
 def _encode_other(value: Any) -> Any:
-    """What msgspec does not know: pydantic models of the HTTP edge."""
+    """What msgspec does not know: pydantic models of the HTTP edge.
+
+    Raises:
+        NotImplementedError: as msgspec's protocol of such a hook wants it for all other types.
+    """
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True)
     raise NotImplementedError(f"{type(value).__name__} is no JSON: turn it into plain values.")

@@ -30,7 +30,6 @@ class Provider(Struct, frozen=True, kw_only=True):
     prompt_chars_max: int
     aliases: tuple[str, ...] = ()  # what else its routes are called
     answers_base64: bool = False  # the waiting route answers the picture itself, too
-    output_tokens_per_unit: int = 0  # what the provider is expected to report for one
 
     def takes(self, model: str, operation: str) -> Takes | None:
         """What the model takes for it; None if it cannot do it."""

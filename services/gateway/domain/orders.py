@@ -82,8 +82,7 @@ class Placed(Struct, frozen=True, kw_only=True):
 
 def estimated_tokens(order: Order) -> int:
     """What an order may use, as long as nobody knows: its provider says it at the end."""
-    output = PROVIDERS[order.provider].output_tokens_per_unit
-    return -(-len(order.prompt) // CHARACTERS_PER_TOKEN) + output * order.units
+    return -(-len(order.prompt) // CHARACTERS_PER_TOKEN)
 
 
 def place(draft: Draft, *, needs_model: bool = False) -> Placed:

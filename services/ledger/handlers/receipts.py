@@ -1,6 +1,6 @@
 """Proofs for people: the log's checkpoint, its proofs, receipts of jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import msgspec
@@ -117,10 +117,18 @@ class Receipts:
                 raise ReceiptNotFound("There is no such job among yours.")
             if len(moved) == 1:
                 raise ReceiptNotReady("The job has not ended: its receipt comes with its charge.")
-            seal = await _seal_of(connection, moved)
+            event_ids = [each.event_id for each in moved]
+            positions = await store.positions(connection, event_ids)
+            seal = await _seal_of(connection, moved, positions)
             if seal is None or job is None:
                 raise ReceiptNotReady("The charge is not sealed yet: ask again in two seconds.")
-            reserved, closed = [await _move(connection, each, seal) for each in moved]
+            kept = await store.kept(connection, event_ids)
+            if len(kept) < len(moved):  # the streams are being read again
+                raise ReceiptNotReady("The charge is being read again: ask again in two seconds.")
+            reserved, closed = [
+                await _move(connection, each, positions[each.event_id], kept[each.event_id], seal)
+                for each in moved
+            ]
         sealed = Sealed(
             origin=keyring.origin,
             checkpoint=_checkpoint(seal, keyring),
@@ -154,25 +162,23 @@ async def _seal(connection: Connection, size: int | None) -> Seal:
     return seal
 
 
-async def _seal_of(connection: Connection, moved: Sequence[Moved]) -> Seal | None:
+async def _seal_of(
+    connection: Connection, moved: Sequence[Moved], positions: Mapping[UUID, int]
+) -> Seal | None:
     """The seal under which all of them are, if Kafka holds it."""
-    positions = await store.positions(connection, [each.event_id for each in moved])
     if len(positions) < len(moved):
         return None
     return await store.published_covering(connection, max(positions.values()))
 
 
-async def _move(connection: Connection, moved: Moved, seal: Seal) -> Move:
-    positions = await store.positions(connection, [moved.event_id])
-    kept = await store.kept(connection, [moved.event_id])
-    if moved.event_id not in kept:  # the streams are being read again
-        raise ReceiptNotReady("The charge is being read again: ask again in two seconds.")
-    position = positions[moved.event_id]
+async def _move(
+    connection: Connection, moved: Moved, position: int, encoded: bytes, seal: Seal
+) -> Move:
     proof = await _prove(connection, seal.size, merkle.inclusion_spans(position, seal.size))
     return Move(
         kind=TransactionKind(moved.kind),
         position=position,
-        event=msgspec.json.decode(kept[moved.event_id]),
+        event=msgspec.json.decode(encoded),
         proof=proof.hashes,
     )
 

@@ -1,6 +1,7 @@
 """Which port a name gets."""
 
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +53,21 @@ def test_a_port_in_use_is_named_with_the_way_out() -> None:
         assert not ports.is_free(port)
         with pytest.raises(Problem, match=rf"Port {port} for the gateway is in use.*--port"):
             ports.require_free(port, "gateway")
+
+
+def test_a_port_is_given_to_one_home_even_before_it_listens(tmp_path: Path) -> None:
+    port = ports.choose(["kafka"])["kafka"]
+    with ports.Reserved(tmp_path) as mine, ports.Reserved(tmp_path) as theirs:
+        assert mine.take(port)
+        assert not theirs.take(port)
+        mine.close()
+        assert theirs.take(port)
+
+
+def test_a_port_that_somebody_listens_on_is_not_reserved(tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind((ports.HOST, 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        with ports.Reserved(tmp_path) as reserved:
+            assert not reserved.take(port)
