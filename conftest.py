@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(kind)
 
 
-class EndToEndByFile(LoadScopeScheduling):
+class EndToEndByFile(LoadScopeScheduling):  # type: ignore[misc] # xdist ships no types
     """Gives each process one test after the other, but a whole file of end-to-end tests at a time.
 
     These share a system that takes ten seconds to start. They come first, being the longest.

@@ -24,9 +24,9 @@ ATTEMPTS_MAX = 2_000
 class Reserved:
     """Ports that no other home is given until this is closed, whether or not somebody listens.
 
-    A port is bound only when its program has started, and is free again for a moment when that one
-    crashes: two homes that start at once, or one that starts just then, would choose the same one.
-    Each port has a file that all homes of a user lock; the kernel frees them however a process ends.
+    A port is bound only when its program has started, and is free again for a moment when that
+    one crashes: two homes that start at once, or one that starts just then, would choose the same.
+    Each port has a file that all homes of a user lock; the kernel frees it however a process ends.
     """
 
     def __init__(self, directory: Path | None = None) -> None:

@@ -19,7 +19,9 @@ from tools.places import ROOT, add_home, home_of, port_number
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_home(parser)
-    parser.add_argument("--port", type=port_number, help="port of the gateway (default: 8000; 0: a free one)")
+    parser.add_argument(
+        "--port", type=port_number, help="port of the gateway (default: 8000; 0: a free one)"
+    )
     parser.add_argument("--detach", action="store_true", help="return when everything is ready")
 
 

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from libs.events.generation import INPUT_ROLES, Operation
 from services.gateway.domain.catalogue import (
-    PROVIDERS,
     Provider,
     Takes,
     provider_named,
