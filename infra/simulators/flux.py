@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import re
 from typing import Any
 
 import aiohttp
@@ -34,6 +35,23 @@ PICTURES = {
     },
 }
 FLUX_2 = ("input_image", *(f"input_image_{place}" for place in range(2, 9)))
+# The least and the most of each number that a kind of model takes, and what it is a multiple of.
+Limits = dict[str, tuple[float, float, int]]
+SIDES: Limits = {"width": (256, 1440, 32), "height": (256, 1440, 32)}
+SIDES_2: Limits = {"width": (64, 4096, 16), "height": (64, 4096, 16)}
+REFINED: Limits = {"steps": (15, 50, 1), "guidance": (1.5, 100, 0)}
+NUMBERS: dict[str, Limits] = {
+    "flux-pro-1.1": SIDES,
+    "flux-pro-1.1-ultra": {"image_prompt_strength": (0, 1, 0)},
+    "flux-dev": {**SIDES, "steps": (1, 50, 1), "guidance": (1.5, 5, 0)},
+    "flux-kontext-pro": {},
+    "flux-kontext-max": {},
+    FILL: REFINED,
+    EXPAND: {**REFINED, **dict.fromkeys(("top", "bottom", "left", "right"), (0, 2048, 1))},
+    "flux-2-flex": {**SIDES_2, "steps": (1, 50, 1), "guidance": (1.5, 10, 0)},
+}
+FORMATS = ("jpeg", "png", "webp")
+RATIO = re.compile(r"([1-9]\d?):([1-9]\d?)")
 COSTS = {"flux-pro-1.1-ultra": 6.0, "flux-kontext-max": 8.0, "flux-dev": 2.5}
 REFUSES = frozenset({
     Situation.BAD_REQUEST, Situation.AUTH, Situation.RATE_LIMIT, Situation.CREDIT, Situation.SERVER,
@@ -151,14 +169,32 @@ def _checked(model: str, body: dict[str, Any]) -> tuple[int, int]:
             raise Refusal(_invalid("image", "Field required", "missing"))
     elif not isinstance(body.get("prompt"), str):
         raise Refusal(_invalid("prompt", "Field required", "missing"))
+    if (body.get("output_format") or "jpeg") not in FORMATS:
+        raise Refusal(_invalid("output_format", "Input should be jpeg, png or webp", "enum"))
+    _check_numbers(model, body)
     if ratio := body.get("aspect_ratio"):
-        across, down = map(int, str(ratio).split(":"))
-        return round(1024 * (across / down) ** 0.5), round(1024 * (down / across) ** 0.5)
-    width, height = body.get("width") or 1024, body.get("height") or 768
-    for name, side in (("width", width), ("height", height)):
-        if type(side) is not int or not 64 <= side <= 4096:
-            raise Refusal(_invalid(name, "Input should be between 256 and 1440", "value_error"))
-    return width, height
+        return _sides(str(ratio))
+    return body.get("width") or 1024, body.get("height") or 768
+
+
+def _check_numbers(model: str, body: dict[str, Any]) -> None:
+    is_second = model.startswith("flux-2")
+    tolerance = {"safety_tolerance": (0, 5 if is_second else 6, 1)}
+    for name, (least, most, step) in {**NUMBERS.get(model, SIDES_2), **tolerance}.items():
+        if (value := body.get(name)) is None or (is_second and value == 0):
+            continue
+        is_number = type(value) in ({int} if step else {int, float})
+        if not is_number or not least <= value <= most or (step and value % step):
+            said = f"Input should be between {least} and {most}"
+            raise Refusal(_invalid(name, said, "value_error"))
+
+
+def _sides(ratio: str) -> tuple[int, int]:
+    found = RATIO.fullmatch(ratio)
+    share = int(found[1]) / int(found[2]) if found else 0.0
+    if not 9 / 21 <= share <= 21 / 9:
+        raise Refusal(_invalid("aspect_ratio", "between 21:9 and 9:21", "value_error"))
+    return round(1024 * share**0.5), round(1024 / share**0.5)
 
 
 def _invalid(field: str, message: str, kind: str) -> Response:

@@ -1,7 +1,6 @@
 """Ideogram: five endpoints below `/v1/ideogram-v3/`, and the older `/upscale` and `/describe`."""
 
 import json
-import re
 from datetime import UTC, datetime
 
 from starlette.requests import Request
@@ -18,7 +17,27 @@ RATIOS = {
     "16x10": (1280, 800), "2x3": (832, 1248), "3x2": (1248, 832), "3x4": (864, 1152),
     "4x3": (1152, 864), "4x5": (896, 1120), "5x4": (1120, 896),
 }  # fmt: skip
-RESOLUTION = re.compile(r"(\d{3,4})x(\d{3,4})")
+# Width -> the heights that it goes with.
+RESOLUTIONS = {
+    512: (1536,), 576: (1408, 1472, 1536), 640: (1344, 1408, 1472, 1536),
+    704: (1152, 1216, 1280, 1344, 1408, 1472), 736: (1312,), 768: (1088, 1216, 1280, 1344),
+    800: (1280,), 832: (960, 1024, 1088, 1152, 1216, 1248), 864: (1152,),
+    896: (960, 1024, 1088, 1120, 1152), 960: (832, 896, 1024, 1088),
+    1024: (832, 896, 960, 1024), 1088: (768, 832, 896, 960), 1120: (896,),
+    1152: (704, 832, 864, 896), 1216: (704, 768, 832), 1248: (832,), 1280: (704, 768, 800),
+    1312: (736,), 1344: (640, 704, 768), 1408: (576, 640, 704), 1472: (576, 640, 704),
+    1536: (512, 576, 640),
+}  # fmt: skip
+WORDS = {
+    "rendering_speed": {"FLASH", "TURBO", "BALANCED", "DEFAULT", "QUALITY"},
+    "magic_prompt": {"AUTO", "ON", "OFF"},
+    "style_type": {"AUTO", "GENERAL", "REALISTIC", "DESIGN", "CUSTOM", "FICTION", "STYLIZED"},
+    "describe_model_version": {"V_2", "V_3", "CUSTOM"},
+}
+NUMBERS = {
+    "num_images": (1, 8), "seed": (0, 2_147_483_647), "image_weight": (1, 100),
+    "resemblance": (1, 100), "detail": (1, 100),
+}  # fmt: skip
 NEEDED = {
     "generate": ("prompt",),
     "edit": ("image", "mask", "prompt"),
@@ -72,6 +91,7 @@ class IdeogramSimulator(Simulator):
         missing = [each for each in needed if not (form.text(each) or form.files.get(each))]
         if missing:
             return JSONResponse({"error": f"{missing[0]} is required"}, 400)
+        _check(form)
         width, height = _size(form)
         return await self._answer(request, script, form, width, height)
 
@@ -84,6 +104,7 @@ class IdeogramSimulator(Simulator):
         script = await self._begin(request, inside, inside.text("prompt"))
         if not form.files.get("image_file"):
             return JSONResponse({"error": "image_file is required"}, 400)
+        _check(inside)
         return await self._answer(request, script, inside, 2048, 2048)
 
     async def describe(self, request: Request) -> Response:
@@ -91,8 +112,7 @@ class IdeogramSimulator(Simulator):
         script = await self._begin(request, form, "")
         if not form.files.get("image_file"):
             return JSONResponse({"error": "image_file is required"}, 400)
-        if form.text("describe_model_version", "V_3") not in {"V_2", "V_3", "CUSTOM"}:
-            return self.refusal(Situation.BAD_REQUEST, script)
+        _check(form)
         if script.situation is Situation.MODERATION:
             return JSONResponse({"error": "Image failed the safety check"}, 422)
         await self.wait(script)
@@ -128,11 +148,32 @@ class IdeogramSimulator(Simulator):
         return JSONResponse({"created": datetime.now(UTC).isoformat(), "data": data})
 
 
+def _check(form: Form) -> None:
+    for name, known in WORDS.items():
+        if form.text(name, next(iter(known))) not in known:
+            raise _invalid(name)
+    for name, (least, most) in NUMBERS.items():
+        text = form.text(name, str(least))
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise _invalid(name)
+    if form.text("style_codes") and (
+        form.text("style_type") or form.files.get("style_reference_images")
+    ):
+        raise _invalid("style_codes")
+
+
 def _size(form: Form) -> tuple[int, int]:
-    resolution = RESOLUTION.fullmatch(form.text("resolution"))
-    if resolution:
-        return int(resolution[1]), int(resolution[2])
-    ratio = form.text("aspect_ratio", "1x1")
-    if ratio not in RATIOS:
-        raise Refusal(JSONResponse({"error": f"Invalid aspect_ratio {ratio}"}, 400))
-    return RATIOS[ratio]
+    resolution, ratio = form.text("resolution"), form.text("aspect_ratio")
+    if not resolution:
+        if (ratio or "1x1") not in RATIOS:
+            raise _invalid("aspect_ratio")
+        return RATIOS[ratio or "1x1"]
+    width, _, height = resolution.partition("x")
+    known = {f"{across}x{down}" for across, heights in RESOLUTIONS.items() for down in heights}
+    if ratio or resolution not in known:
+        raise _invalid("resolution")
+    return int(width), int(height)
+
+
+def _invalid(name: str) -> Refusal:
+    return Refusal(JSONResponse({"error": f"Invalid value for {name}"}, 400))

@@ -1,5 +1,6 @@
 """Recraft: `POST /v1/images/...`: new pictures as JSON, work on pictures as JSON or a form."""
 
+import base64
 import time
 from dataclasses import dataclass
 from uuid import uuid4
@@ -13,6 +14,12 @@ from infra.simulators.scripts import Script, Situation
 from infra.simulators.simulator import Simulator, with_rest
 
 CREDITS = {"recraftv3": 40, "recraftv2": 22, "recraftv4_1": 35}
+SIZES = (
+    "1024x1024", "1365x1024", "1024x1365", "1536x1024", "1024x1536", "1820x1024", "1024x1820",
+    "1024x2048", "2048x1024", "1434x1024", "1024x1434", "1024x1280", "1280x1024", "1024x1707",
+    "1707x1024",
+)  # fmt: skip
+FORMATS = ("webp", "png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,15 @@ class RecraftSimulator(Simulator):
     name = "recraft"
 
     def routes(self) -> list[Route]:
-        return [Route("/v1/images/{method}", self.image, methods=["POST"])]
+        return [
+            Route("/v1/images/{method}", self.image, methods=["POST"]),
+            Route("/v1/users/me", self.account, methods=["GET"]),
+        ]
+
+    async def account(self, _request: Request) -> Response:
+        """Whose token it is, and what is left."""
+        told = {"id": "simulated", "email": "simulated@example.com", "name": "Simulated"}
+        return JSONResponse({**told, "credits": 1000})
 
     def refusal(self, situation: Situation, script: Script) -> Response:
         if situation is Situation.AUTH:
@@ -82,16 +97,29 @@ class RecraftSimulator(Simulator):
         )
         model = form.text("model", "recraftv4_1")
         is_complete = all(form.text(each) or each in inputs for each in known.needed)
-        if not is_complete or model not in CREDITS or not _is_share(form.text("strength", "0")):
+        size, kind = form.text("size", SIZES[0]), form.text("response_format", "url")
+        is_known = (
+            model in CREDITS
+            and size in SIZES
+            and kind in {"url", "b64_json"}
+            and form.text("image_format", FORMATS[0]) in FORMATS
+            and _is_share(form.text("strength", "0"))
+        )
+        if not is_complete or not is_known:
             return self.refusal(Situation.BAD_REQUEST, script)
-        width, height = map(int, form.text("size", "1024x1024").split("x"))
+        width, height = map(int, size.split("x"))
         await self.wait(script)
         count = form.number("n", 1) if known.is_list else 1
         made = []
         for number in range(count):
-            content = self.picture(script, width, height, known.form, prompt, number)
-            url = self.publish(request, script, content, known.form)
-            made.append({"image_id": str(uuid4()), "url": url})
+            drawn = known.form if known.form == "svg" else form.text("image_format", known.form)
+            content = self.picture(script, width, height, drawn, prompt, number)
+            where = (
+                {"url": self.publish(request, script, content, drawn)}
+                if kind == "url"
+                else {"b64_json": base64.b64encode(content).decode()}
+            )
+            made.append({"image_id": str(uuid4()), **where})
         told = {"created": int(time.time()), "credits": (known.credits or CREDITS[model]) * count}
         return JSONResponse({**told, **({"data": made} if known.is_list else {"image": made[0]})})
 

@@ -14,7 +14,7 @@ REQUIREMENTS = Path("requirements")
 LOCKS = {
     "runtime.txt": ("pyproject.toml", "--all-extras"),
     "local.txt": ("requirements/local.in",),
-    "dev.txt": ("requirements/dev.in",),
+    "dev.txt": ("requirements/dev.in", "--override", "requirements/overrides.in"),
 }
 
 

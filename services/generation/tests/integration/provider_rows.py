@@ -64,7 +64,7 @@ ROWS: Final[Mapping[str, tuple[Row, ...]]] = {
         Row(model="ideogram", roles=(STYLE, CHARACTER)),
         _edit("ideogram", MASK, method="edit"),
         _edit("ideogram", method="remix", image_weight="60"),
-        _edit("ideogram", method="reframe", resolution="1024x640"),
+        _edit("ideogram", method="reframe", resolution="1280x800"),
         _work("background", "ideogram", prompt=True),
         _work("upscale", "ideogram", options={"resemblance": "60", "detail": "90"}),
         _work("describe", "ideogram", content_type="text"),
