@@ -116,6 +116,7 @@ class Secrets:
     s3_secret_key: str
     jwt: str
     internal: str
+    webhooks: str  # what simulated providers sign their calls with
 
 
 def load_secrets(home: Home, roles: Sequence[str]) -> Secrets:
@@ -128,6 +129,7 @@ def load_secrets(home: Home, roles: Sequence[str]) -> Secrets:
         s3_secret_key=known.get("s3_secret_key") or secrets.token_urlsafe(30),
         jwt=known.get("jwt") or secrets.token_urlsafe(48),
         internal=known.get("internal") or secrets.token_urlsafe(48),
+        webhooks=known.get("webhooks") or secrets.token_urlsafe(48),
     )
     write_json(home.secrets_file, asdict(made))
     if not home.admin_password_file.exists():

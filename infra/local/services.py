@@ -44,6 +44,7 @@ def environment(
         settings |= {
             "SIMULATORS_URL": f"http://{HOST}:{at[SIMULATORS]}",
             "LOOPBACK_RESULTS": "true",  # which is where the simulators' results lie
+            "WEBHOOKS_URL": url(at, Service.GATEWAY),
         }
     if service is Service.LEDGER:
         settings["RECEIPT_KEYS_FILE"] = str(home.receipt_keys_file)
@@ -52,6 +53,11 @@ def environment(
     if service is Service.GATEWAY:
         settings |= _gateway(home, at, secrets)
     return {f"{service.upper()}_{name}": value for name, value in settings.items()}
+
+
+def providers(secrets: Secrets) -> dict[str, str]:
+    """Settings under the providers' own names."""
+    return {"BFL_WEBHOOK_SECRET": secrets.webhooks}
 
 
 def _object_store(store: s3.S3Access) -> dict[str, str]:
@@ -115,7 +121,7 @@ def program(service: Service, home: Home, at: dict[str, int], secrets: Secrets) 
         return await is_ready(health)
 
     # What the person has set wins over what we choose: `LEDGER_LOG_LEVEL=DEBUG ./daygen up`.
-    settings = environment(service, home, at, secrets) | dict(os.environ)
+    settings = environment(service, home, at, secrets) | providers(secrets) | dict(os.environ)
     return Program(
         name=service,
         argv=command(service, at[service]),

@@ -6,6 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.e2e.conftest import SIGNUP_CREDITS
 from tests.e2e.system import System, until
 
 Json = dict[str, Any]
@@ -74,3 +75,22 @@ async def test_an_order_is_placed_once_although_its_worker_is_killed(system: Sys
         "SELECT array_agg(state ORDER BY number) FROM generation.attempt WHERE job_id = $1", job_id
     )
     assert states == ["unknown", "won"]
+
+
+async def test_a_provider_tells_that_it_is_done(system: System) -> None:
+    """Twice: the second call changes nothing."""
+    prompt = "a heron that is told of [[latency=7]] [[duplicate_webhook]]"
+    async with system.person() as person:
+        body = {"prompt": prompt, "provider": "flux", "model": "flux-1.1"}
+        job_id = (await person.call("POST", "/api/jobs", json=body))["jobId"]
+        await until(partial(has_ended_well, person, job_id), seconds=30)
+        balance = (await person.call("GET", "/api/credits/balance"))["settled"]
+        forged = await person.answer("POST", "/api/flux/webhook", json={"id": "task-1"})
+    assert forged[0] == 401
+    assert balance == SIGNUP_CREDITS - 1
+    told = await system.scalar(
+        "SELECT count(*) FROM generation.webhook JOIN generation.attempt"
+        " ON position(convert_to(submission_id, 'UTF8') IN submission) > 0 WHERE job_id = $1",
+        job_id,
+    )
+    assert told == 1

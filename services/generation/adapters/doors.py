@@ -116,7 +116,8 @@ def accesses(
 ) -> dict[str, Access]:
     """How to reach each provider that can be: with a key the real one, else its simulator.
 
-    With `webhooks_url`, the gateway's public address, those that can tell by themselves are to.
+    With `webhooks_url`, the gateway's public address, those that can tell by themselves are to;
+    real ones call over HTTPS only.
     """
     found: dict[str, Access] = {}
     secrets = webhook_secrets(environment)
@@ -129,7 +130,8 @@ def accesses(
             access = Access(base_url=base_url, key=SIMULATED_KEY)
         else:
             continue
-        if webhooks_url and secrets.get(name):
+        reaches = webhooks_url.startswith("https://") or (webhooks_url and not key)
+        if reaches and secrets.get(name):
             url = webhooks_url.rstrip("/") + door.webhook_path
             access = replace(access, webhook_url=url, webhook_secret=secrets[name])
         found[name] = access

@@ -22,6 +22,7 @@ SECRETS = Secrets(
     s3_secret_key="SECRET",
     jwt="jwt",
     internal="internal",
+    webhooks="webhooks",
 )
 
 

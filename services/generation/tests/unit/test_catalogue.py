@@ -64,3 +64,15 @@ def test_the_example_environment_names_every_key_and_address() -> None:
     for door in DOORS.values():
         assert f"#{door.keys[0]}=" in example
         assert door.base_urls[0] in example
+
+
+def test_real_providers_call_over_https_alone() -> None:
+    secret = {"BFL_WEBHOOK_SECRET": "s"}
+    key = {"BFL_API_KEY": "k"}
+    local, public = "http://127.0.0.1:8000", "https://daygen.example/"
+    simulated = accesses(secret, "http://127.0.0.1:9", webhooks_url=local)["flux"]
+    assert simulated.webhook_url == f"{local}/api/flux/webhook"
+    assert not accesses(secret | key, "", webhooks_url=local)["flux"].webhook_url
+    real = accesses(secret | key, "", webhooks_url=public)["flux"]
+    assert (real.webhook_url, real.webhook_secret) == (f"{public}api/flux/webhook", "s")
+    assert not accesses(key, "", webhooks_url=public)["flux"].webhook_url
