@@ -12,12 +12,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from random import Random
 from typing import cast
 from uuid import UUID, uuid4
 
 import asyncpg
-from prometheus_client import CollectorRegistry
 
 from infra.local import ports, postgres
 from infra.local.home import Home, load_secrets
@@ -33,12 +31,8 @@ from libs.events.transport import Bus, IncomingMessage, Partition, Subscription
 from libs.runtime.clock import SystemClock
 from libs.runtime.consumer import Consumer
 from libs.runtime.db import Database
-from libs.runtime.emitter import Emitter
-from libs.runtime.ids import SystemIds
-from libs.runtime.metrics import StreamMetrics
-from libs.runtime.migrate import RUNTIME_MIGRATIONS, migrate
 from libs.runtime.service import GC_THRESHOLDS
-from libs.runtime.wakeups import Wakeups
+from libs.runtime.testing import Streams, open_streams
 from services.ledger import consumers
 from services.ledger.app import MIGRATIONS
 from tools.bench import ledger_floor
@@ -300,58 +294,42 @@ async def _postgres(scratch: Path) -> AsyncIterator[str]:
     home.make()
     names = (postgres.SUPERUSER, *Service)
     secrets = load_secrets(home, names)
-    port = ports.choose([postgres.NAME])[postgres.NAME]
-    program = postgres.program(home, port, secrets.postgres)
-    supervisor = Supervisor([program], report=lambda _: None)
-    await supervisor.start()
-    try:
-        admin = postgres.dsn(port, postgres.SUPERUSER, secrets.postgres[postgres.SUPERUSER])
-        await roles.ensure_schemas(admin)
-        yield postgres.dsn(port, Service.LEDGER, secrets.postgres[Service.LEDGER])
-    finally:
-        await supervisor.stop()
+    with ports.Reserved() as reserved:
+        port = ports.choose([postgres.NAME], free=reserved.take)[postgres.NAME]
+        program = postgres.program(home, port, secrets.postgres)
+        supervisor = Supervisor([program], report=lambda _: None)
+        await supervisor.start()
+        try:
+            admin = postgres.dsn(port, postgres.SUPERUSER, secrets.postgres[postgres.SUPERUSER])
+            await roles.ensure_schemas(admin)
+            yield postgres.dsn(port, Service.LEDGER, secrets.postgres[Service.LEDGER])
+        finally:
+            await supervisor.stop()
 
 
 @asynccontextmanager
 async def _opened(dsn: str) -> AsyncIterator[list[Ledger]]:
     """The ledger's tables and its consumers."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        await migrate(connection, Service.LEDGER.value, [RUNTIME_MIGRATIONS, MIGRATIONS])
-    finally:
-        await connection.close()
-    clock, random = SystemClock(), Random()  # noqa: S311 - ids of a bench
-    ids = SystemIds(clock, random)
-    database = Database(
-        dsn,
-        schema=Service.LEDGER.value,
-        pool_size=ledger_floor.CONNECTIONS,
-        emitter=Emitter(Service.LEDGER.source, clock, ids),
-        wakeups=Wakeups(dsn, schema=Service.LEDGER.value, process_id=ids.new(), clock=clock),
-    )
-    await database.open()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)  # as in the running service
-    try:
+    async with open_streams(dsn, Service.LEDGER, [MIGRATIONS]) as streams:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)  # as in the running service
         yield [
-            Ledger(_consumer(database, clock, ids, random), database, number)
+            Ledger(_consumer(streams), streams.database, number)
             for number in range(ledger_floor.CONNECTIONS)
         ]
-    finally:
-        await database.close()
 
 
-def _consumer(database: Database, clock: SystemClock, ids: SystemIds, random: Random) -> Consumer:
+def _consumer(streams: Streams) -> Consumer:
     return Consumer(
         name=Service.LEDGER.consumer_group,
         topics=consumers.TOPICS,
         types=consumers.EVENT_TYPES,
-        handler=consumers.create_handler(clock, ids),
-        database=database,
+        handler=consumers.create_handler(streams.clock, streams.ids),
+        database=streams.database,
         bus=cast("Bus", None),  # nothing is fetched
-        clock=clock,
-        ids=ids,
-        random=random,
-        metrics=StreamMetrics(CollectorRegistry()),
+        clock=streams.clock,
+        ids=streams.ids,
+        random=streams.random,
+        metrics=streams.metrics,
     )

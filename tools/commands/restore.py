@@ -30,9 +30,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _restore(home: Home, file: Path) -> None:
     """With Postgres alone: nobody else may write while the schema is replaced."""
-    with home.locked():
+    with home.locked(), ports.Reserved() as reserved:
         secrets = load_secrets(home, ROLES)
-        at = ports.choose((postgres.NAME,), remembered=read_json(home.ports_file))
+        remembered = read_json(home.ports_file)
+        at = ports.choose((postgres.NAME,), remembered=remembered, free=reserved.take)
         program = postgres.program(home, at[postgres.NAME], secrets.postgres)
         supervisor = Supervisor([program], report=print)
         try:

@@ -1,7 +1,7 @@
 """Programs that a test can start in a moment: a tiny server, written here."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -38,11 +38,12 @@ async def answers(port: int) -> bool:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> ProgramFactory:
+def server(tmp_path: Path) -> Iterator[ProgramFactory]:
     """Make the program of a small HTTP server on a free port."""
+    reserved = ports.Reserved()
 
     def make(name: str, *, needs: tuple[str, ...] = (), script: str = SERVER) -> Program:
-        (port,) = ports.choose([name]).values()
+        (port,) = ports.choose([name], free=reserved.take).values()
 
         async def ready() -> bool:
             return await answers(port)
@@ -57,4 +58,5 @@ def server(tmp_path: Path) -> ProgramFactory:
             stop_timeout_seconds=1.0,
         )
 
-    return make
+    with reserved:
+        yield make
