@@ -30,6 +30,16 @@ class FailureCode(StrEnum):
     UNPROCESSABLE = "unprocessable"
 
 
+class AttemptOutcome(StrEnum):
+    """How an attempt ended that did not win its job."""
+
+    FAILED = "failed"  # the provider, or our storage, said no
+    UNKNOWN = "unknown"  # its worker was lost, and its outcome with it
+    HANDED_BACK = "handed_back"  # its worker was told to stop
+    STOPPED = "stopped"  # the job ended while it ran: cancelled, or past its deadline
+    LATE = "late"  # it came to an end after it was given up: this is told besides
+
+
 class CostSource(StrEnum):
     """Where the figure of what a provider charges comes from."""
 
@@ -170,11 +180,32 @@ class GenerationStarted(JobEvent, frozen=True, kw_only=True):
     attempt: int
 
 
+class GenerationAttemptEnded(JobEvent, frozen=True, kw_only=True):
+    """An attempt ended, and did not decide its job. Of one that did, the job's answer tells.
+
+    Told again, as `late`, of an attempt that ended after all: the last word counts.
+    """
+
+    event_type: ClassVar[EventType] = EventType.GENERATION_ATTEMPT_ENDED
+    writers: ClassVar[tuple[Service, ...]] = (Service.GENERATION,)
+
+    attempt_id: UUID
+    provider: str
+    model: str
+    outcome: AttemptOutcome
+    code: FailureCode | None = None  # of a failed one
+    started_at: Moment
+    provider_ms: int = 0
+    provider_references: tuple[str, ...] = ()  # what the provider calls its calls, as far as known
+    provider_cost_microusd: int = 0
+    provider_cost_source: CostSource = CostSource.UNKNOWN
+
+
 class GenerationCompleted(JobEvent, frozen=True, kw_only=True):
     """The one answer to a request that delivered: pictures in storage, or text for `describe`."""
 
     event_type: ClassVar[EventType] = EventType.GENERATION_COMPLETED
-    event_version: ClassVar[int] = 2
+    event_version: ClassVar[int] = 3
     writers: ClassVar[tuple[Service, ...]] = (Service.GENERATION,)
 
     request: RequestFacts
@@ -190,13 +221,14 @@ class GenerationCompleted(JobEvent, frozen=True, kw_only=True):
     output_tokens: int = 0
     provider_cost_microusd: int = 0
     provider_cost_source: CostSource = CostSource.UNKNOWN
+    provider_references: tuple[str, ...] = ()  # what the provider calls the attempt's calls
 
 
 class GenerationFailed(JobEvent, frozen=True, kw_only=True):
     """The one answer to a request that delivered nothing; `request` is None if unreadable."""
 
     event_type: ClassVar[EventType] = EventType.GENERATION_FAILED
-    event_version: ClassVar[int] = 2
+    event_version: ClassVar[int] = 3
     writers: ClassVar[tuple[Service, ...]] = (Service.GENERATION,)
 
     request: RequestFacts | None
@@ -207,3 +239,4 @@ class GenerationFailed(JobEvent, frozen=True, kw_only=True):
     provider_ms: int = 0
     provider_cost_microusd: int = 0
     provider_cost_source: CostSource = CostSource.UNKNOWN
+    provider_references: tuple[str, ...] = ()  # what the provider calls the attempt's calls

@@ -53,6 +53,7 @@ class EventType(StrEnum):
     GENERATION_REQUESTED = "daygen.generation.requested"
     GENERATION_CANCEL_REQUESTED = "daygen.generation.cancel_requested"
     GENERATION_STARTED = "daygen.generation.started"
+    GENERATION_ATTEMPT_ENDED = "daygen.generation.attempt_ended"
     GENERATION_COMPLETED = "daygen.generation.completed"
     GENERATION_FAILED = "daygen.generation.failed"
     CREDITS_GRANTED = "daygen.credits.granted"

@@ -35,6 +35,7 @@ from libs.events.gallery import (
     GalleryItemUploaded,
 )
 from libs.events.generation import (
+    GenerationAttemptEnded,
     GenerationCancelRequested,
     GenerationCompleted,
     GenerationFailed,
@@ -79,6 +80,7 @@ EVENTS: tuple[type[Payload], ...] = (
     GenerationRequested,
     GenerationCancelRequested,
     GenerationStarted,
+    GenerationAttemptEnded,
     GenerationCompleted,
     GenerationFailed,
     CreditsGranted,

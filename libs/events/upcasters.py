@@ -25,6 +25,8 @@ UPCASTERS: Mapping[tuple[EventType, int], Upcaster] = {
     (EventType.CREDITS_REVERSED, 1): added_with_defaults,
     (EventType.GENERATION_COMPLETED, 1): added_with_defaults,
     (EventType.GENERATION_FAILED, 1): added_with_defaults,
+    (EventType.GENERATION_COMPLETED, 2): added_with_defaults,
+    (EventType.GENERATION_FAILED, 2): added_with_defaults,
 }
 """(event type, version it lifts from) -> the step."""
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 
 from libs.events.generation import CostSource, FailureCode, InputRole
@@ -81,6 +82,16 @@ class Submission(Struct, frozen=True, kw_only=True):
     address: str = ""  # where to ask, if the provider has said so
     cost_microusd: int = 0
     cost_source: CostSource = CostSource.UNKNOWN
+
+
+def read_submission(encoded: bytes) -> Submission:
+    """What was written down."""
+    return msgspec.json.decode(encoded, type=Submission)
+
+
+def references_of(submission: bytes | None) -> tuple[str, ...]:
+    """What a provider that works on its own calls an attempt, if it has taken it."""
+    return () if submission is None else (read_submission(submission).id,)
 
 
 class Pending(Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """What adapters have in common: their wire, what they can do, and how a request is read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from libs.events.generation import FailureCode, InputRole, Operation
@@ -25,6 +25,7 @@ class Adapter:
             headers=self.headers(access.key),
             hosts=self.hosts,
             classify=self.classify,
+            references=self.references,
         )
 
     @property
@@ -40,6 +41,14 @@ class Adapter:
     def classify(answer: Answer) -> FailureCode:
         """The kind of a refusal."""
         return code_of(answer.status)
+
+    @staticmethod
+    def references(answer: Answer) -> Iterable[str]:
+        """What the provider calls an order, as its bills name it.
+
+        Of one that works on its own that is the name of its job, noted where it is written down.
+        """
+        return filter(None, (answer.headers.get("x-request-id"),))
 
     def _model(self, request: ProviderRequest) -> Model:
         return model_of(self._capabilities, request)

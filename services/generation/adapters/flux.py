@@ -3,7 +3,7 @@
 Facts: the provider sheet, section 9 (from the vendor's OpenAPI file and documents).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -94,6 +94,10 @@ class FluxProvider(Adapter, PollingProvider):
 
     async def cancel(self, submission: Submission) -> None:
         """The provider has no such call."""
+
+    @staticmethod
+    def references(_: Answer) -> Iterable[str]:
+        return ()
 
     @staticmethod
     def classify(answer: Answer) -> FailureCode:

@@ -4,7 +4,7 @@ Facts: the provider sheet, section 1 (from the official SDK 3.4). An answer with
 refusal. Which status an error has is mostly a guess there, so that the words in it count too.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from libs.events.generation import CostSource, FailureCode
@@ -48,6 +48,10 @@ class GeminiProvider(Adapter, Provider):
             )
 
         return await several(request.units, one)
+
+    @staticmethod
+    def references(answer: Answer) -> Iterable[str]:
+        return (text(answer.json, "responseId"),)
 
     @staticmethod
     def classify(answer: Answer) -> FailureCode:

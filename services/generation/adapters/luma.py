@@ -4,6 +4,7 @@ Facts: the provider sheet, section 10 (from the official SDK 1.21); its errors a
 takes pictures by their address alone, so theirs is one of our store's, signed for an hour.
 """
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -73,6 +74,10 @@ class LumaProvider(Adapter, PollingProvider):
     async def cancel(self, submission: Submission) -> None:
         """Deletes the generation."""
         await self._wire.delete(_generation(submission))
+
+    @staticmethod
+    def references(_: Answer) -> Iterable[str]:
+        return ()
 
     @staticmethod
     def classify(answer: Answer) -> FailureCode:

@@ -3,6 +3,7 @@
 Facts: the provider sheet, section 3 (from the official SDK and documents).
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from libs.events.generation import CostSource, FailureCode
@@ -47,6 +48,10 @@ class QwenProvider(Adapter, Provider):
             )
 
         return await several(request.units, one)
+
+    @staticmethod
+    def references(answer: Answer) -> Iterable[str]:
+        return (text(answer.json, "request_id"),)
 
     @staticmethod
     def classify(answer: Answer) -> FailureCode:

@@ -4,7 +4,7 @@ Facts: the provider sheet, section 8 (from the vendor's OpenAPI file). Its error
 little: plain text or JSON.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from libs.events.generation import CostSource, FailureCode, Operation
@@ -61,6 +61,12 @@ class RecraftProvider(Adapter, Provider):
             cost_microusd=billed or model.cost_of(request.operation) * len(urls),
             cost_source=CostSource.REPORTED if billed else CostSource.LISTED,
         )
+
+    @staticmethod
+    def references(answer: Answer) -> Iterable[str]:
+        """Every picture has one: those of a call are charged for one by one."""
+        made = [*items(answer.json, "data"), item(answer.json, "image")]
+        return [text(each, "image_id") for each in made]
 
     @staticmethod
     def classify(answer: Answer) -> FailureCode:

@@ -4,11 +4,11 @@ Facts: the provider sheet, section 7 (from the official SDK 0.1.9). What its rul
 come back as 200 with a flag.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from libs.events.generation import CostSource, FailureCode
-from services.generation.adapters.answers import amount
+from services.generation.adapters.answers import amount, text
 from services.generation.adapters.base import Adapter, is_edit, prompt_of
 from services.generation.adapters.http.bodies import base64_of
 from services.generation.adapters.http.client import Answer
@@ -30,6 +30,10 @@ class ReveProvider(Adapter, Provider):
     @staticmethod
     def headers(key: str) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {key}", "Accept": "application/json"}
+
+    @staticmethod
+    def references(answer: Answer) -> Iterable[str]:
+        return (text(answer.json, "request_id") or answer.headers.get("x-reve-request-id", ""),)
 
     async def generate(self, request: ProviderRequest) -> ProviderResult:
         model = self._model(request)

@@ -5,7 +5,7 @@ no webhooks, wants to be asked at most every five seconds, and can call a task o
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -83,6 +83,10 @@ class RunwayProvider(Adapter, PollingProvider):
     async def cancel(self, submission: Submission) -> None:
         """Cancels a task that runs, and deletes one that is done."""
         await self._wire.delete(_task(submission))
+
+    @staticmethod
+    def references(_: Answer) -> Iterable[str]:
+        return ()
 
     @staticmethod
     def classify(answer: Answer) -> FailureCode:

@@ -20,7 +20,10 @@ from msgspec import Struct
 
 from libs.events.envelope import Event
 from libs.events.generation import (
+    AttemptOutcome,
     CostSource,
+    FailureCode,
+    GenerationAttemptEnded,
     GenerationCompleted,
     GenerationFailed,
     GenerationRequested,
@@ -80,6 +83,7 @@ class Spent(Struct, frozen=True, kw_only=True):
     provider_ms: int = 0
     provider_cost_microusd: int = 0
     provider_cost_source: CostSource = CostSource.UNKNOWN
+    references: tuple[str, ...] = ()  # what the provider calls its calls
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
@@ -138,6 +142,7 @@ def completed(claim: Claim, delivery: Delivery) -> GenerationCompleted:
         output_tokens=delivery.output_tokens,
         provider_cost_microusd=delivery.spent.provider_cost_microusd,
         provider_cost_source=delivery.spent.provider_cost_source,
+        provider_references=delivery.spent.references,
     )
 
 
@@ -161,4 +166,31 @@ def failed(
         provider_ms=spent.provider_ms if spent else 0,
         provider_cost_microusd=spent.provider_cost_microusd if spent else 0,
         provider_cost_source=spent.provider_cost_source if spent else CostSource.UNKNOWN,
+        provider_references=spent.references if spent else (),
+    )
+
+
+def attempt_ended(
+    request: RequestFacts,
+    attempt_id: UUID,
+    outcome: AttemptOutcome,
+    *,
+    started_at: datetime,
+    spent: Spent,
+    code: FailureCode | None = None,
+) -> GenerationAttemptEnded:
+    """The end of an attempt that has not decided its job."""
+    return GenerationAttemptEnded(
+        job_id=request.job_id,
+        account_id=request.account_id,
+        attempt_id=attempt_id,
+        provider=request.provider,
+        model=request.model,
+        outcome=outcome,
+        code=code,
+        started_at=started_at,
+        provider_ms=spent.provider_ms,
+        provider_references=spent.references,
+        provider_cost_microusd=spent.provider_cost_microusd,
+        provider_cost_source=spent.provider_cost_source,
     )

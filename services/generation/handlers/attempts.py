@@ -4,7 +4,9 @@ from collections.abc import Collection, Mapping
 from datetime import timedelta
 from random import Random
 
-from libs.events.generation import FailureCode
+from msgspec.structs import replace
+
+from libs.events.generation import AttemptOutcome, FailureCode
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database
 from libs.runtime.emitter import Emitter
@@ -18,6 +20,7 @@ from services.generation.domain.jobs import (
     Claim,
     Delivery,
     Spent,
+    attempt_ended,
     completed,
     milliseconds,
 )
@@ -27,6 +30,7 @@ from services.generation.handlers.breakers import Breakers
 from services.generation.handlers.metrics import Metrics
 from services.generation.handlers.overdue import requeue_or_end
 from services.generation.handlers.requests import CANCEL_CHANNEL, DUE_CHANNEL
+from services.generation.ports import references_of
 from services.generation.store import ends, queue
 from services.generation.store.queue import Claimed
 
@@ -154,6 +158,16 @@ class Attempts:
                     attempt_id=claim.attempt_id,
                 )
                 transaction.publish(answer, cause=claim.requested)
+            elif was_own:
+                ended = attempt_ended(
+                    claim.request,
+                    claim.attempt_id,
+                    AttemptOutcome.FAILED,
+                    started_at=now - timedelta(milliseconds=spent.provider_ms),
+                    spent=spent,
+                    code=failed.failure.code,
+                )
+                transaction.publish(ended, cause=claim.requested)
             if was_own:
                 await self._breakers.failed(
                     transaction, claim.request.provider, failed.failure.code
@@ -189,7 +203,12 @@ class Attempts:
                     sweep_at=now + self._sweep_delay,
                 )
                 await requeue_or_end(
-                    transaction, released, self._providers, now=now, sweep_delay=self._sweep_delay
+                    transaction,
+                    released,
+                    self._providers,
+                    outcome=AttemptOutcome.HANDED_BACK,
+                    now=now,
+                    sweep_delay=self._sweep_delay,
                 )
         for claim in claims:
             self._count(claim, "handed_back")
@@ -201,13 +220,23 @@ class Attempts:
     async def _mark_late(self, claim: Claim, spent: Spent) -> None:
         async with self._database.transaction() as transaction:
             now = self._clock.now()
-            await ends.mark_late(
+            late = await ends.mark_late(
                 transaction.connection,
                 claim.attempt_id,
                 spent,
                 now=now,
                 sweep_at=now + self._sweep_delay,
             )
+            if late is not None:
+                references = spent.references or references_of(late.submission)
+                ended = attempt_ended(
+                    claim.request,
+                    claim.attempt_id,
+                    AttemptOutcome.LATE,
+                    started_at=late.started_at,
+                    spent=replace(spent, references=references),
+                )
+                transaction.publish(ended, cause=claim.requested)
         self._count(claim, "late")
 
     def _observe(self, claim: Claim, delivery: Delivery) -> None:

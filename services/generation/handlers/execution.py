@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 
 import structlog
+from msgspec import structs
 
 from libs.events.generation import CostSource, FailureCode, StoredImage
 from libs.runtime.clock import Clock
@@ -13,6 +14,7 @@ from libs.runtime.tracing import Traceparent, tracing
 from services.generation.domain.capabilities import DEADLINE, Failure
 from services.generation.domain.jobs import Claim, Delivery, Spent
 from services.generation.domain.outcomes import Outcome, ProviderFailed, StorageFailed
+from services.generation.domain.references import noting
 from services.generation.handlers.budget import ByteBudget
 from services.generation.handlers.following import Following
 from services.generation.handlers.inputs import open_inputs
@@ -57,8 +59,10 @@ class Execution:
     async def run(self, claim: Claim) -> Outcome:
         """Call the provider and store what it delivers; the job's deadline cuts it short."""
         trace = Traceparent.parse(claim.requested.traceparent)
-        with nullcontext() if trace is None else tracing(trace):
-            return await self._run(claim)
+        with nullcontext() if trace is None else tracing(trace), noting() as references:
+            outcome = await self._run(claim)
+            spent = structs.replace(outcome.spent, references=tuple(references))
+            return structs.replace(outcome, spent=spent)
 
     async def _run(self, claim: Claim) -> Outcome:
         provider = self._providers[claim.request.provider]

@@ -10,7 +10,8 @@ from libs.events.generation import FailureCode
 from libs.runtime.wakeups import Wakeups
 from services.generation.domain.capabilities import Polling
 from services.generation.domain.jobs import Claim
-from services.generation.handlers.submissions import Submissions, read_submission
+from services.generation.domain.references import note
+from services.generation.handlers.submissions import Submissions
 from services.generation.handlers.webhooks import WEBHOOK_CHANNEL, webhook_key
 from services.generation.ports import (
     Pending,
@@ -19,6 +20,7 @@ from services.generation.ports import (
     ProviderRequest,
     ProviderResult,
     Submission,
+    read_submission,
 )
 
 T = TypeVar("T")
@@ -46,6 +48,7 @@ class Following:
             logger.info("polling_resumed", submission=submission.id)
         else:
             submission = await self._unbroken(self._order(provider, claim, request))
+        note(submission.id)
         return await self._poll(provider, submission, request)
 
     async def _order(

@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from libs.events.generation import FailureCode
+from libs.events.generation import AttemptOutcome, FailureCode
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database, Transaction
 from services.generation.domain import retries
 from services.generation.domain.capabilities import DEADLINE, Capabilities, Failure
-from services.generation.domain.jobs import AttemptState, JobState
+from services.generation.domain.jobs import AttemptState, JobState, Spent, attempt_ended
 from services.generation.handlers.metrics import Metrics
 from services.generation.handlers.requests import WORK_CHANNEL, end_jobs
+from services.generation.ports import references_of
 from services.generation.store import ends
 from services.generation.store.ends import Due, Released
 
@@ -88,7 +89,12 @@ class Overdue:
             sweep_at=now + self._sweep_delay,
         )
         await requeue_or_end(
-            transaction, released, self._providers, now=now, sweep_delay=self._sweep_delay
+            transaction,
+            released,
+            self._providers,
+            outcome=AttemptOutcome.UNKNOWN,
+            now=now,
+            sweep_delay=self._sweep_delay,
         )
         return released
 
@@ -98,10 +104,23 @@ async def requeue_or_end(
     released: Sequence[Released],
     providers: Mapping[str, Capabilities],
     *,
+    outcome: AttemptOutcome,
     now: datetime,
     sweep_delay: timedelta,
 ) -> None:
-    """Leave released jobs in the queue, save those that may not be tried once more."""
+    """Leave released jobs in the queue, save those that may not be tried once more.
+
+    What became of their attempts nobody knows: that is told, for whoever can find it out.
+    """
+    for each in released:
+        ended = attempt_ended(
+            each.requested.data.request,
+            each.attempt_id,
+            outcome,
+            started_at=each.started_at,
+            spent=Spent(references=references_of(each.submission)),
+        )
+        transaction.publish(ended, cause=each.requested)
     hopeless = [
         each.id
         for each in released

@@ -5,13 +5,25 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from libs.events.envelope import Event, encode
-from libs.events.generation import FailureCode, GenerationCancelRequested, GenerationRequested
+from libs.events.generation import (
+    AttemptOutcome,
+    FailureCode,
+    GenerationCancelRequested,
+    GenerationRequested,
+)
 from libs.runtime.clock import Clock
 from libs.runtime.db import Transaction
 from libs.runtime.erasure import forget_encoded
 from services.generation.domain import fairness
 from services.generation.domain.capabilities import Capabilities, Failure, refusal
-from services.generation.domain.jobs import JobState, failed, milliseconds
+from services.generation.domain.jobs import (
+    JobState,
+    Spent,
+    attempt_ended,
+    failed,
+    milliseconds,
+)
+from services.generation.ports import references_of
 from services.generation.store import ends, queue, recovery
 from services.generation.store.queue import NewJob
 
@@ -121,6 +133,15 @@ async def end_jobs(
         transaction.connection, job_ids, failure.code, now=now, sweep_at=now + sweep_delay
     )
     for job in ended:
+        if job.attempt_id is not None and job.stopped_since is not None:
+            stopped = attempt_ended(
+                job.requested.data.request,
+                job.attempt_id,
+                AttemptOutcome.STOPPED,
+                started_at=job.stopped_since,
+                spent=Spent(references=references_of(job.submission)),
+            )
+            transaction.publish(stopped, cause=job.requested)
         answer = failed(
             job.requested.data.request,
             failure,

@@ -11,7 +11,13 @@ from libs.runtime.db import Database
 from libs.runtime.faults import Backoff, is_deterministic
 from services.generation.domain.jobs import Claim
 from services.generation.handlers.requests import CANCEL_CHANNEL
-from services.generation.ports import AnyProvider, PollingProvider, ProviderError, Submission
+from services.generation.ports import (
+    AnyProvider,
+    PollingProvider,
+    ProviderError,
+    Submission,
+    read_submission,
+)
 from services.generation.store import submissions
 from services.generation.store.submissions import Unwanted
 
@@ -88,8 +94,3 @@ class Submissions:
             return not error.is_transient
         logger.info("provider_job_cancelled", provider=unwanted.provider)
         return True
-
-
-def read_submission(encoded: bytes) -> Submission:
-    """What was written down."""
-    return msgspec.json.decode(encoded, type=Submission)

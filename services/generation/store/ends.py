@@ -33,7 +33,8 @@ FAIL = """
 
 RELEASE = """
     WITH held AS (
-        SELECT job.id, is_open FROM job JOIN unnest($1::uuid[], $2::bigint[]) AS claim (id, fence)
+        SELECT job.id, is_open, attempt.started_at, submission
+          FROM job JOIN unnest($1::uuid[], $2::bigint[]) AS claim (id, fence)
             ON job.id = claim.id AND job.fence = claim.fence
           JOIN attempt ON attempt.id = job.attempt_id
          WHERE job.state = 'running' AND ($6 OR wait_until <= $3)
@@ -42,12 +43,14 @@ RELEASE = """
         UPDATE job SET state = 'queued', wait_until = NULL,
                unknowns = unknowns + CASE WHEN is_open AND $6 THEN 0 ELSE $4 END
           FROM held WHERE job.id = held.id
-        RETURNING job.id, provider, unknowns, attempt_id, is_open AS is_resumable
+        RETURNING job.id, provider, unknowns, attempt_id, is_open AS is_resumable, requested,
+                  held.started_at, submission
     ), ended AS (
         UPDATE attempt SET state = $5, ended_at = $3, sweep_at = $7
           FROM released WHERE attempt.id = released.attempt_id
     )
-    SELECT id, provider, unknowns, is_resumable FROM released
+    SELECT id, provider, unknowns, is_resumable, requested, attempt_id, started_at, submission
+      FROM released
 """
 
 RESUME = """
@@ -77,6 +80,7 @@ END = """
         UPDATE attempt SET state = 'stopped', ended_at = $3, sweep_at = $4,
                cancel_at = CASE WHEN is_open THEN $3 END
           FROM ended WHERE attempt.id = ended.attempt_id AND ended.state_before = 'running'
+        RETURNING attempt.id, attempt.started_at, submission
     ), called_off AS (
         UPDATE attempt SET cancel_at = $3
           FROM ended WHERE attempt.id = ended.attempt_id AND ended.state_before <> 'running'
@@ -87,7 +91,9 @@ END = """
                  WHERE tries = 0 GROUP BY account_id, provider) AS unserved
          WHERE share.account_id = unserved.account_id AND share.provider = unserved.provider
     )
-    SELECT id, requested, queued_at, started_at, attempt_id FROM ended ORDER BY id
+    SELECT ended.id, requested, queued_at, ended.started_at, attempt_id,
+           stopped.started_at AS stopped_since, stopped.submission
+      FROM ended LEFT JOIN stopped ON stopped.id = attempt_id ORDER BY ended.id
 """
 
 FIND_DUE = """
@@ -101,6 +107,7 @@ MARK_LATE = """
     UPDATE attempt SET state = 'late', ended_at = $2, provider_ms = $3, provider_cost_microusd = $4,
            sweep_at = $5
      WHERE id = $1 AND state IN ('unknown', 'handed_back', 'stopped')
+    RETURNING started_at, submission
 """
 
 
@@ -119,6 +126,8 @@ class Ended(Struct, frozen=True, kw_only=True):
     queued_at: datetime
     started_at: datetime | None
     attempt_id: UUID | None
+    stopped_since: datetime | None  # when the attempt began that was stopped by this
+    submission: bytes | None  # the provider's job of that attempt
 
 
 class Due(Struct, frozen=True, kw_only=True):
@@ -138,6 +147,17 @@ class Released(Struct, frozen=True, kw_only=True):
     provider: str
     unknowns: int
     is_resumable: bool  # the provider's job is known: the next attempt goes on with it
+    requested: Event[GenerationRequested]
+    attempt_id: UUID
+    started_at: datetime  # of that attempt
+    submission: bytes | None  # the provider's job of that attempt
+
+
+class LateEnd(Struct, frozen=True, kw_only=True):
+    """An attempt that ended after it had been given up."""
+
+    started_at: datetime
+    submission: bytes | None
 
 
 async def complete(
@@ -211,7 +231,7 @@ async def release(
     rows = await connection.fetch(
         RELEASE, list(ids), list(fences), now, int(counts), state, is_own, sweep_at
     )
-    return [Released(**row) for row in rows]
+    return [Released(**{**row, "requested": read_request(row["requested"])}) for row in rows]
 
 
 async def resume(connection: Connection, job_ids: Sequence[UUID], now: datetime) -> None:
@@ -251,8 +271,12 @@ async def next_due(connection: Connection) -> datetime | None:
 
 async def mark_late(
     connection: Connection, attempt_id: UUID, spent: Spent, *, now: datetime, sweep_at: datetime
-) -> None:
-    """Record that an attempt ended after all, and have its objects swept once more."""
-    await connection.execute(
+) -> LateEnd | None:
+    """Record that an attempt ended after all, and have its objects swept once more.
+
+    None where that is known already, or was in time.
+    """
+    row = await connection.fetchrow(
         MARK_LATE, attempt_id, now, spent.provider_ms, spent.provider_cost_microusd, sweep_at
     )
+    return None if row is None else LateEnd(**row)

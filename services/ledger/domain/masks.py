@@ -19,6 +19,7 @@ INSIDE: Final = frozenset({
     "message",
     "provider_cost_microusd",
     "provider_cost_source",
+    "provider_references",
     "upload_ms",
 })  # fmt: skip
 

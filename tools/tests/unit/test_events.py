@@ -110,6 +110,7 @@ def test_every_event_is_sent_by_its_writers_and_received_by_its_readers() -> Non
     assert operations["gallery.receive.daygen.generation"]["messages"] == [
         {"$ref": f"{channel}/messages/daygen.generation.completed.1"},
         {"$ref": f"{channel}/messages/daygen.generation.completed.2"},
+        {"$ref": f"{channel}/messages/daygen.generation.completed.3"},
     ]
     assert operations["gallery.receive.daygen.generation"]["bindings"]["kafka"]["groupId"] == {
         "type": "string",

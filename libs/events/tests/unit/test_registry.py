@@ -81,7 +81,7 @@ REFUSED = (
     (broken(b'"subject":"', rb'"subject":"\u0000'), "malformed"),
     (broken(b'"subject":"', b'"subject":"' + b"s" * 500), "malformed"),
     (broken(b"generation.completed", b"generation.evaporated"), "unknown_type"),
-    (broken(b'"eventversion":2', b'"eventversion":3'), "newer_version"),
+    (broken(b'"eventversion":3', b'"eventversion":4'), "newer_version"),
     (broken(b'"delivered_units":1', b'"delivered_units":"1"'), "invalid_data"),
     (broken(b'"delivered_units":1', b'"delivered_units":1.5'), "invalid_data"),
     (broken(b'.678901Z","deadline_at"', b'.678901","deadline_at"'), "invalid_data"),

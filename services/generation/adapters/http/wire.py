@@ -1,7 +1,7 @@
 """What all adapters share: their access, and what a failed call is in our words."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -24,6 +24,7 @@ from services.generation.adapters.http.client import (
     ProviderHttp,
     Unreadable,
 )
+from services.generation.domain.references import note
 from services.generation.domain.retries import TRANSIENT
 from services.generation.ports import ByteStream, ProviderError
 
@@ -96,6 +97,11 @@ def plain(answer: Answer) -> FailureCode:
     return code_of(answer.status)
 
 
+def unnamed(_: Answer) -> Iterable[str]:
+    """A provider whose answers to orders carry no name that its bills would repeat."""
+    return ()
+
+
 class Wire:
     """Calls of one provider."""
 
@@ -107,12 +113,14 @@ class Wire:
         headers: Mapping[str, str],
         hosts: tuple[str, ...] = (),
         classify: Callable[[Answer], FailureCode] = plain,
+        references: Callable[[Answer], Iterable[str]] = unnamed,
     ) -> None:
         self._http = http
         self._base_url = access.base_url.rstrip("/")
         self._headers = headers
         self._timeout_seconds = access.timeout_seconds
         self._classify = classify
+        self._references = references
         self.allowed = Allowed(hosts=hosts, origin=self._base_url)
 
     async def post(
@@ -191,6 +199,9 @@ class Wire:
             raise _of(error) from error
         except ChangedError as error:
             raise refused(FailureCode.BAD_REQUEST, str(error)) from error
+        if not call.is_safe:
+            for reference in self._references(answer):
+                note(reference)
         if answer.status >= 300:
             code = self._classify(answer) if answer.status >= 400 else FailureCode.BAD_OUTPUT
             detail = f"{answer.status}: {answer.text}"

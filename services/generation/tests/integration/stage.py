@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from libs.events.envelope import Event
 from libs.events.generation import (
+    GenerationAttemptEnded,
     GenerationCancelRequested,
     GenerationCompleted,
     GenerationFailed,
@@ -279,6 +280,11 @@ class Stage:
             for each in events
             if isinstance(each.data, GenerationCompleted | GenerationFailed)
         ]
+
+    async def ended_attempts(self) -> list[GenerationAttemptEnded]:
+        """What was told so far of attempts that did not decide their jobs."""
+        events = [REGISTRY.decode(encoded) for _, encoded in await self.streams.published()]
+        return [each.data for each in events if isinstance(each.data, GenerationAttemptEnded)]
 
     async def rows(self, statement: str, *arguments: object) -> list[Record]:
         async with self.streams.database.read() as connection:

@@ -5,8 +5,10 @@ from typing import Final
 from libs.events.billing import UsageRecorded
 from libs.events.gallery import GalleryItemsAdded
 from libs.events.generation import (
+    AttemptOutcome,
     CostSource,
     FailureCode,
+    GenerationAttemptEnded,
     GenerationCancelRequested,
     GenerationCompleted,
     GenerationFailed,
@@ -39,6 +41,14 @@ WHY_FAILED: Final = {
     FailureCode.UNPROCESSABLE: "the request could not be read",
 }
 
+WHY_GIVEN_UP: Final = {
+    AttemptOutcome.FAILED: "the provider failed",
+    AttemptOutcome.UNKNOWN: "whoever worked on it was lost",
+    AttemptOutcome.HANDED_BACK: "whoever worked on it was told to stop",
+    AttemptOutcome.STOPPED: "the job ended while it was worked on",
+    AttemptOutcome.LATE: "its result came after it had been given up",
+}
+
 
 def requested(event: GenerationRequested, telling: Telling) -> str:
     asked = event.request
@@ -58,6 +68,14 @@ def cancel_requested(event: GenerationCancelRequested, telling: Telling) -> str:
 
 def started(event: GenerationStarted, telling: Telling) -> str:
     return "Work on it began." + telling.inside(f"attempt {event.attempt}")
+
+
+def attempt_ended(event: GenerationAttemptEnded, telling: Telling) -> str:
+    why = WHY_FAILED[event.code] if event.code else WHY_GIVEN_UP[event.outcome]
+    return f"A try brought nothing: {why}." + telling.inside(
+        f"attempt {event.attempt_id}, {event.outcome}, {_cost(event)}, took"
+        f" {seconds(event.provider_ms)}"
+    )
 
 
 def completed(event: GenerationCompleted, telling: Telling) -> str:
@@ -85,10 +103,12 @@ def failed(event: GenerationFailed, telling: Telling) -> str:
     )
 
 
-def _cost(event: GenerationCompleted | GenerationFailed) -> str:
+def _cost(event: GenerationAttemptEnded | GenerationCompleted | GenerationFailed) -> str:
+    """What it costs us, and what the provider calls it."""
+    named = "".join(f", {each}" for each in event.provider_references)
     if event.provider_cost_source is CostSource.UNKNOWN:
-        return "cost unknown"
-    return f"cost {event.provider_cost_microusd:,} micro-USD, {event.provider_cost_source}"
+        return f"cost unknown{named}"
+    return f"cost {event.provider_cost_microusd:,} micro-USD, {event.provider_cost_source}{named}"
 
 
 def items_added(event: GalleryItemsAdded, telling: Telling) -> str:

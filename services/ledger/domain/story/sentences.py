@@ -27,6 +27,7 @@ SENTENCES: Final[Mapping[type[Payload], Say]] = {
     generation.GenerationRequested: jobs.requested,
     generation.GenerationCancelRequested: jobs.cancel_requested,
     generation.GenerationStarted: jobs.started,
+    generation.GenerationAttemptEnded: jobs.attempt_ended,
     generation.GenerationCompleted: jobs.completed,
     generation.GenerationFailed: jobs.failed,
     money.CreditsGranted: of_credits.granted,
