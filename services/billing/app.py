@@ -8,7 +8,7 @@ from libs.runtime.auth import InternalTokens, require_principal
 from libs.runtime.consumer import HISTORY_RECORDS_MAX
 from libs.runtime.service import Parts, Runtime
 from services.billing import consumers
-from services.billing.api import create_router
+from services.billing.api import usage
 from services.billing.rebuild import PROJECTION
 from services.billing.settings import Settings
 
@@ -33,6 +33,6 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     tokens = InternalTokens(settings.internal_secret, runtime.clock)
     app = runtime.http_app()
     principal_of = require_principal(tokens.verifier(Service.BILLING))
-    app.include_router(create_router(runtime.database, runtime.clock, principal_of))
+    app.include_router(usage.create_router(runtime.database, runtime.clock, principal_of))
     app.include_router(deadletters_http.create_router(letters, principal_of))
     return app

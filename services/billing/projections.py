@@ -6,8 +6,8 @@ from uuid import UUID
 from libs.events.envelope import Event
 from libs.events.payload import Payload
 from libs.runtime.db import Connection
-from services.billing import store
 from services.billing.domain.usage import Usage, usage_of
+from services.billing.store import usage as store
 
 RecordedUsage = tuple[Event[Payload], Usage]
 

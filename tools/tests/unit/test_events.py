@@ -20,7 +20,7 @@ from tools.events import catalogue, schema
 from tools.events.subscriptions import all_subscriptions
 from tools.places import ROOT
 
-COMPLETED = "daygen.generation.completed.2.json"
+COMPLETED = "daygen.generation.completed.3.json"
 
 
 def test_the_generated_files_are_up_to_date() -> None:
@@ -166,10 +166,10 @@ def test_a_file_that_is_not_json_is_a_problem(tree: Path) -> None:
 
 def test_a_published_type_without_a_model_is_refused(tree: Path) -> None:
     old = json.loads((tree / SCHEMAS / COMPLETED).read_text())
-    (tree / SCHEMAS / "daygen.generation.completed.3.json").write_text(json.dumps(old))
+    (tree / SCHEMAS / "daygen.generation.completed.4.json").write_text(json.dumps(old))
     shutil.rmtree(tree / ".git")
     (sentence,) = catalogue.promises_broken(root=tree)
-    assert sentence.startswith("daygen.generation.completed version 3 was published and has no")
+    assert sentence.startswith("daygen.generation.completed version 4 was published and has no")
 
 
 def test_drift_is_one_sentence_that_names_the_command(

@@ -18,9 +18,10 @@ from libs.events.testing import NOW, completed, event, failed, request_facts
 from libs.runtime.bulk import COPY_ROWS_MIN
 from libs.runtime.paging import NEWEST, Position
 from libs.runtime.testing import Streams
-from services.billing import consumers, store
+from services.billing import consumers
 from services.billing.domain.usage import Usage, usage_id, usage_of
-from services.billing.store import Filter
+from services.billing.store import usage as store
+from services.billing.store.usage import Filter
 
 
 async def handle(streams: Streams, *events: Event[Payload]) -> None:

@@ -1,4 +1,4 @@
-"""Billing's HTTP routes: usage, of oneself and, for admins, of all."""
+"""Usage over HTTP: of oneself and, for admins, of all."""
 
 from datetime import datetime
 from typing import Annotated
@@ -17,11 +17,11 @@ from libs.runtime.clock import Clock
 from libs.runtime.db import Database
 from libs.runtime.http.as_of import past_by
 from libs.runtime.paging import Page, Position, decode_cursor, no_later, page
-from services.billing import store
 from services.billing.domain.exports import MEDIA_TYPES, ExportForm
 from services.billing.domain.usage import Usage
-from services.billing.handlers import exported
-from services.billing.store import Filter
+from services.billing.handlers.exports import exported
+from services.billing.store import usage as store
+from services.billing.store.usage import Filter
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200

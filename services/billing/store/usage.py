@@ -1,4 +1,4 @@
-"""Every SQL statement of billing."""
+"""Every statement about usage."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -1,13 +1,13 @@
-"""Use cases of billing: the export of usage."""
+"""The export of usage."""
 
 from collections.abc import AsyncIterator
 
 from libs.runtime.db import Database
 from libs.runtime.paging import NEWEST, Position
-from services.billing import store
 from services.billing.domain import exports
 from services.billing.domain.exports import ExportForm
-from services.billing.store import Filter
+from services.billing.store import usage as store
+from services.billing.store.usage import Filter
 
 ROWS_AT_ONCE = 1_000
 
