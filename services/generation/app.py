@@ -19,6 +19,7 @@ from services.generation.adapters.doors import DOORS, accesses, webhook_secrets
 from services.generation.adapters.http.client import ProviderHttp
 from services.generation.adapters.local import LocalProvider, drawing_threads
 from services.generation.api import create_router
+from services.generation.domain.capabilities import Changes
 from services.generation.domain.catalogue import CATALOGUE
 from services.generation.handlers.attempts import Attempts
 from services.generation.handlers.breakers import BREAKER_CHANNEL, Breakers
@@ -80,11 +81,15 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
 def _remote(settings: Settings, http: ProviderHttp) -> list[AnyProvider]:
     """Every provider that there is a key or a simulator for."""
     found = accesses(os.environ, settings.simulators_url, webhooks_url=settings.webhooks_url)
-    table = {
-        name: each.configured(settings.model_ids, settings.concurrency.get(name))
-        for name, each in CATALOGUE.items()
-    }
-    return [DOORS[name].make(http, found[name], table[name]) for name in found]
+    changes = Changes(
+        model_ids=settings.model_ids,
+        costs_microusd=settings.costs_microusd,
+        concurrency=settings.concurrency,
+        per_minute=settings.per_minute,
+    )
+    return [
+        DOORS[name].make(http, found[name], CATALOGUE[name].configured(changes)) for name in found
+    ]
 
 
 def _providers(*offered: AnyProvider) -> dict[str, AnyProvider]:

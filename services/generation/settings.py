@@ -24,5 +24,8 @@ class Settings(InternalSettings, StorageSettings):
     webhooks_url: str = Field(default="", pattern=r"^(https?://.*)?$")
     # Calls at once that providers bear over all replicas, where that is not what the table says.
     concurrency: dict[str, Annotated[int, Field(ge=1, le=100_000)]] = Field(default_factory=dict)
-    # Changes to the table of models: what a name means.
+    # Calls that may begin in a minute over all replicas; without a line as many as there are.
+    per_minute: dict[str, Annotated[int, Field(ge=1, le=1_000_000)]] = Field(default_factory=dict)
+    # Changes to the table of models: what a name means, and what one picture of it costs us.
     model_ids: dict[str, str] = Field(default_factory=dict)
+    costs_microusd: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)

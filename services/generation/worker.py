@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from datetime import datetime
 from typing import assert_never
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from services.generation.handlers.requests import WORK_CHANNEL
 from services.generation.store.queue import Claimed
 
 SAFETY_SECONDS = 30.0  # a crash may fall between a commit and its wake-up
+SHORT_SECONDS = 0.02  # between two claims for jobs that a provider's pace lets begin
 
 UNTELLABLE = Failure(
     code=FailureCode.BAD_OUTPUT, message="The provider answered with more than can be passed on."
@@ -72,6 +74,7 @@ class Worker:
         self._limits = limits
         self._held: dict[UUID, Held] = {}
         self._is_behind = False  # jobs may wait for what comes free here
+        self._again_at: datetime | None = None  # jobs may wait for their provider's pace
         self._is_draining = False
 
     async def run(self) -> None:
@@ -97,11 +100,12 @@ class Worker:
                 await self._clock.sleep(backoff.next_seconds(0.5))
             else:
                 backoff.reset()
-                await wakeup.wait(SAFETY_SECONDS)
+                await wakeup.wait(self._seconds_to_wait())
 
     async def _fill(self, wakeup: Wakeup) -> None:
         """Take as many jobs as there are free slots, and start on them."""
         self._is_behind = True  # what comes free meanwhile, a claim under way may not see
+        self._again_at = None
         free = self._limits.slots - len(self._held)
         if free == 0:
             return
@@ -114,9 +118,16 @@ class Worker:
                 self._held[claim.attempt_id] = Held(claim)
             raise
         self._is_behind = claimed.is_behind
+        self._again_at = claimed.again_at
         for claim in claimed.claims:
             held = self._held[claim.attempt_id] = Held(claim)
             held.task = asyncio.create_task(self._attempt(held, wakeup), name="attempt")
+
+    def _seconds_to_wait(self) -> float:
+        if self._again_at is None:
+            return SAFETY_SECONDS
+        left = (self._again_at - self._clock.now()).total_seconds()
+        return min(SAFETY_SECONDS, max(SHORT_SECONDS, left))
 
     @staticmethod
     async def _claims_of(claiming: "asyncio.Task[Claimed]") -> list[Claim]:

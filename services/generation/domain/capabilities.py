@@ -54,6 +54,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     models: tuple[Model, ...]
     units_max: int
     concurrency: int  # calls at once over all replicas; more of them wait, none is refused
+    per_minute: int | None = None  # calls begun in a minute over all replicas; likewise
     input_bytes_max: int = 10_000_000  # of one input picture
     inputs_bytes_max: int = 50_000_000  # of all inputs of a request
     is_idempotent: bool = False  # a call may be repeated without a second charge
@@ -75,18 +76,34 @@ class Capabilities(Struct, frozen=True, kw_only=True):
         """Everything that can be asked for by name."""
         return frozenset(name for each in self.models for name in (*each.names, each.id))
 
-    def configured(self, ids: Mapping[str, str], concurrency: int | None = None) -> "Capabilities":
-        """With an operator's changes: other ids for some names, another limit."""
+    def configured(self, changes: "Changes") -> "Capabilities":
+        """With an operator's changes."""
+        ids, costs = changes.model_ids, changes.costs_microusd
         changed = [
-            replace(model, id=ids[name], names=(name,))
-            for name in sorted(ids)
+            replace(
+                model,
+                id=ids.get(name, model.id),
+                names=(name,),
+                cost_microusd=costs.get(name, model.cost_microusd),
+            )
+            for name in sorted({*ids, *costs})
             if (model := self.model(name)) is not None
         ]
         return replace(
             self,
             models=(*changed, *self.models),
-            concurrency=concurrency or self.concurrency,
+            concurrency=changes.concurrency.get(self.provider, self.concurrency),
+            per_minute=changes.per_minute.get(self.provider, self.per_minute),
         )
+
+
+class Changes(Struct, frozen=True, kw_only=True):
+    """What an operator knows better than the catalogue: by name of model, or of provider."""
+
+    model_ids: Mapping[str, str] = {}
+    costs_microusd: Mapping[str, int] = {}
+    concurrency: Mapping[str, int] = {}
+    per_minute: Mapping[str, int] = {}
 
 
 class Failure(Struct, frozen=True, kw_only=True):

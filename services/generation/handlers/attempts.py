@@ -170,7 +170,10 @@ class Attempts:
                 transaction.publish(ended, cause=claim.requested)
             if was_own:
                 await self._breakers.failed(
-                    transaction, claim.request.provider, failed.failure.code
+                    transaction,
+                    claim.request.provider,
+                    failed.failure.code,
+                    rest_seconds=failed.rest_seconds,
                 )
                 transaction.wake(DUE_CHANNEL)  # a rest may be shorter than a lease
                 transaction.wake(CANCEL_CHANNEL)

@@ -1,4 +1,7 @@
-"""Circuit breakers: what calls bring is noted in the provider's row, and its changes are told."""
+"""Circuit breakers: what calls bring is noted in the provider's row, and its changes are told.
+
+So is a rest that a provider asks for.
+"""
 
 from datetime import datetime
 
@@ -8,6 +11,7 @@ from libs.runtime.clock import Clock
 from libs.runtime.db import Database, Transaction
 from services.generation.domain import breaker as rules
 from services.generation.domain.breaker import Breaker
+from services.generation.domain.pace import rest_until
 from services.generation.handlers.requests import WORK_CHANNEL
 from services.generation.store import breakers
 
@@ -21,8 +25,18 @@ class Breakers:
         self._database = database
         self._clock = clock
 
-    async def failed(self, transaction: Transaction, provider: str, code: FailureCode) -> None:
+    async def failed(
+        self,
+        transaction: Transaction,
+        provider: str,
+        code: FailureCode,
+        *,
+        rest_seconds: float = 0.0,
+    ) -> None:
         """A call has failed; part of the transaction that ends its attempt."""
+        if until := rest_until(code, rest_seconds, self._clock.now()):
+            await breakers.rest(transaction.connection, provider, until)
+            transaction.wake(WORK_CHANNEL)  # whoever waits for its pace learns of its rest
         if code in rules.SILENT:
             return
         before = await breakers.lock(transaction.connection, provider)

@@ -6,6 +6,11 @@ CREATE TABLE provider (
     concurrency  integer NOT NULL CHECK (concurrency > 0),
     -- The start tag last served: see domain/fairness.py.
     virtual_time bigint  NOT NULL DEFAULT 0,
+    -- Calls a minute over all replicas, none: as many as there are. See domain/pace.py.
+    per_minute   integer CHECK (per_minute > 0),
+    paced_at     timestamptz NOT NULL DEFAULT '-infinity',
+    -- Until when the provider has asked to be left alone.
+    rest_until   timestamptz NOT NULL DEFAULT '-infinity',
     -- The circuit breaker: see domain/breaker.py. Open: nobody calls; half open: one call, to try.
     breaker      text    NOT NULL DEFAULT 'closed' CHECK (breaker IN ('closed', 'open', 'half_open')),
     failures     integer NOT NULL DEFAULT 0,

@@ -4,11 +4,12 @@
 -- Tags of two providers cannot be compared, so providers take turns: a slow one with a long queue cannot hold all the slots
 -- against the others. Locks providers first, and of jobs only those that nobody else holds, so it never waits for a job.
 -- With nothing queued it answers no row, otherwise one at least, without a job if there was no room for any. `is_behind`:
--- jobs may be left that a call or a slot that comes free would have room for.
+-- jobs may be left that a call or a slot that comes free would have room for. `again_at`: when jobs may be taken that wait
+-- for nothing but their provider's pace or rest (see domain/pace.py).
 CREATE FUNCTION claim_jobs(
     names text[], slots integer, attempt_ids uuid[], the_worker text, the_time timestamptz, lease_until timestamptz
 ) RETURNS TABLE (
-    is_behind boolean, job_id uuid, fence bigint, attempt_id uuid, tries integer, queued_at timestamptz,
+    is_behind boolean, again_at timestamptz, job_id uuid, fence bigint, attempt_id uuid, tries integer, queued_at timestamptz,
     started_at timestamptz, requested bytea, submission bytea
 ) LANGUAGE plpgsql
 -- Its plan follows the indices whatever the arguments are, and making it anew for each call costs as much as the call.
@@ -25,11 +26,21 @@ BEGIN
 
     -- A statement of its own: it sees all that earlier holders of the locks have committed.
     RETURN QUERY
-    WITH room AS (
-        SELECT name, greatest(0, least(slots,
-                   CASE breaker WHEN 'open' THEN 0 WHEN 'half_open' THEN 1 ELSE concurrency END - (
-                   SELECT count(*) FROM job WHERE state = 'running' AND job.provider = provider.name))) AS calls
+    WITH pace AS (
+        -- A call may begin when `paced_at` is at most a second's calls ahead.
+        SELECT name, concurrency, breaker, rest_until, greatest(1, per_minute / 60) AS at_once,
+               interval '1 minute' / per_minute AS spacing, greatest(paced_at, the_time) AS paced_at
           FROM provider WHERE name = ANY(locked)
+    ), allowed AS (
+        SELECT pace.*,
+               CASE breaker WHEN 'open' THEN 0 WHEN 'half_open' THEN 1 ELSE concurrency END - (
+                   SELECT count(*) FROM job WHERE state = 'running' AND job.provider = pace.name) AS borne,
+               CASE WHEN rest_until > the_time THEN 0 WHEN spacing IS NOT NULL
+                    THEN at_once - ceil(extract(epoch FROM paced_at - the_time) / extract(epoch FROM spacing))
+                END AS paced
+          FROM pace
+    ), room AS (
+        SELECT *, greatest(0, least(slots, borne, paced))::integer AS calls FROM allowed
     ), waiting AS (
         SELECT next.*, row_number() OVER (PARTITION BY provider ORDER BY start_tag, id) AS turn
           FROM room CROSS JOIN LATERAL (
@@ -55,16 +66,21 @@ BEGIN
         SELECT started.attempt_id, id, started.tries, the_worker, 'running', the_time, handed_on.submission,
                handed_on.submission IS NOT NULL
           FROM started LEFT JOIN handed_on ON handed_on.job_id = started.id
+    ), taken AS (
+        SELECT provider AS name, count(*) AS jobs, sum(cost) AS cost, max(start_tag) AS start_tag
+          FROM started GROUP BY provider
     ), served AS (
-        UPDATE provider SET virtual_time = greatest(virtual_time, latest.start_tag)
-          FROM (SELECT provider, max(start_tag) AS start_tag FROM started GROUP BY provider) AS latest
-         WHERE name = latest.provider
+        UPDATE provider SET virtual_time = greatest(virtual_time, start_tag),
+               paced_at = coalesce(room.paced_at + cost * spacing, provider.paced_at)
+          FROM taken JOIN room USING (name) WHERE provider.name = taken.name
     ), rest AS (
         SELECT (SELECT count(*) FROM chosen) = slots
-            OR EXISTS (SELECT FROM room WHERE calls = (SELECT count(*) FROM waiting WHERE waiting.provider = room.name))
-            AS is_behind
+            OR bool_or(calls = (SELECT count(*) FROM waiting WHERE provider = name)) AS is_behind,
+               min(greatest(rest_until, paced_at + (coalesce(cost, 0) - at_once + 1) * spacing))
+                   FILTER (WHERE greatest(0, paced) = coalesce(jobs, 0) AND paced < borne) AS again_at
+          FROM room LEFT JOIN taken USING (name)
     )
-    SELECT rest.is_behind, started.id, started.fence, started.attempt_id, started.tries, started.queued_at,
+    SELECT rest.is_behind, rest.again_at, started.id, started.fence, started.attempt_id, started.tries, started.queued_at,
            started.started_at, started.requested, handed_on.submission
       FROM rest LEFT JOIN started ON true LEFT JOIN handed_on ON handed_on.job_id = started.id
      ORDER BY started.start_tag, started.id;

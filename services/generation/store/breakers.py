@@ -22,6 +22,8 @@ HALF_OPEN = """
     RETURNING provider.name, failures
 """
 
+REST = "UPDATE provider SET rest_until = greatest(rest_until, $2) WHERE name = $1"
+
 NEXT_RETRY = "SELECT min(retry_at) FROM provider"
 
 
@@ -42,6 +44,11 @@ async def half_open(connection: Connection, now: datetime) -> dict[str, int]:
     """Let one call through of each provider that has rested: name -> failures in a row."""
     rows = await connection.fetch(HALF_OPEN, now)
     return {row["name"]: row["failures"] for row in rows}
+
+
+async def rest(connection: Connection, provider: str, until: datetime) -> None:
+    """Leave a provider alone until then, breaker or not."""
+    await connection.execute(REST, provider, until)
 
 
 async def next_retry(connection: Connection) -> datetime | None:

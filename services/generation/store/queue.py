@@ -21,10 +21,13 @@ from services.generation.domain.capabilities import Capabilities
 from services.generation.domain.jobs import Claim, JobState
 
 OFFER_PROVIDERS = """
-    INSERT INTO provider (name, concurrency)
-    SELECT * FROM unnest($1::text[], $2::integer[]) AS offered (name, concurrency) ORDER BY name
-    ON CONFLICT (name) DO UPDATE SET concurrency = excluded.concurrency
-     WHERE provider.concurrency <> excluded.concurrency
+    INSERT INTO provider (name, concurrency, per_minute)
+    SELECT * FROM unnest($1::text[], $2::integer[], $3::integer[])
+        AS offered (name, concurrency, per_minute) ORDER BY name
+    ON CONFLICT (name) DO UPDATE
+       SET concurrency = excluded.concurrency, per_minute = excluded.per_minute
+     WHERE (provider.concurrency, provider.per_minute)
+           IS DISTINCT FROM (excluded.concurrency, excluded.per_minute)
 """
 
 # Start-time fair queueing, see domain/fairness.py: the first of an account's new jobs starts at its
@@ -60,7 +63,7 @@ ENQUEUE = """
 """
 
 CLAIM = """
-    SELECT is_behind, job_id, fence, attempt_id, tries, queued_at, started_at, requested,
+    SELECT is_behind, again_at, job_id, fence, attempt_id, tries, queued_at, started_at, requested,
            submission
       FROM claim_jobs($1, $2, $3, $4, $5, $6)
 """
@@ -95,11 +98,12 @@ class Claimed(Struct, frozen=True, kw_only=True):
 
     claims: list[Claim]
     is_behind: bool  # jobs may be left that wait for a free slot or call
+    again_at: datetime | None = None  # when jobs may be taken that their provider's pace holds up
 
 
 async def offer_providers(connection: Connection, offered: Iterable[Capabilities]) -> None:
     """Make the providers and their limits known to the claims of all replicas."""
-    rows = [(each.provider, each.concurrency) for each in offered]
+    rows = [(each.provider, each.concurrency, each.per_minute) for each in offered]
     await connection.execute(OFFER_PROVIDERS, *map(list, zip(*rows, strict=True)))
 
 
@@ -125,6 +129,7 @@ async def claim(
     return Claimed(
         claims=[_claim(row) for row in rows if row["job_id"] is not None],
         is_behind=any(row["is_behind"] for row in rows),
+        again_at=rows[0]["again_at"] if rows else None,
     )
 
 

@@ -324,6 +324,11 @@ class Stage:
             )
         await self.overdue().work()
 
+    async def end_provider_rests(self) -> None:
+        """As if every provider had rested for as long as it wanted to."""
+        async with self.streams.database.transaction() as transaction:
+            await transaction.connection.execute("UPDATE provider SET rest_until = '-infinity'")
+
     async def keys(self, job_id: UUID) -> list[str]:
         """What is stored for a job, whoever refers to it."""
         return [each.key async for each in self.objects.list(f"attempts/{job_id}/")]

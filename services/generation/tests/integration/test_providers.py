@@ -42,7 +42,6 @@ SIDE_PIXELS = 64
 SLOTS = 32
 FAILURES = {
     Situation.MODERATION: FailureCode.MODERATION,
-    Situation.RATE_LIMIT: FailureCode.RATE_LIMIT,
     Situation.CREDIT: FailureCode.CREDIT,
     Situation.AUTH: FailureCode.AUTH,
     Situation.BAD_REQUEST: FailureCode.BAD_REQUEST,
@@ -50,6 +49,7 @@ FAILURES = {
     Situation.TRUNCATED: FailureCode.BAD_OUTPUT,
     Situation.WRONG_TYPE: FailureCode.BAD_OUTPUT,
 }
+LIMITED = {Situation.RATE_LIMIT: FailureCode.RATE_LIMIT}
 Answer = GenerationCompleted | GenerationFailed
 
 
@@ -163,6 +163,8 @@ async def test_each_situation_has_one_outcome_whoever_the_provider_is(
         await _usual(round_, (Situation.SUCCESS,))
         return
     await _usual(round_, (Situation.SUCCESS, *FAILURES))
+    await _usual(round_, tuple(LIMITED))
+    await stage.end_provider_rests()  # who has asked one of us to wait is left alone by all
     await _times_out(round_)
     await _goes_on_after_a_crash(round_)
     await _never_ends(round_)
@@ -184,7 +186,7 @@ async def _usual(round_: Round, situations: Sequence[Situation]) -> None:
         if situation is Situation.SUCCESS:
             await _is_as_it_should_be(run, answer)
         else:
-            await _fails_for_both_readers(run, answer, FAILURES[situation])
+            await _fails_for_both_readers(run, answer, (FAILURES | LIMITED)[situation])
         run.table.cell(situation, _outcome(answer, run.orders(situation)))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.generation.adapters.doors import DOORS, SIMULATED_KEY, accesses
+from services.generation.domain.capabilities import Changes
 from services.generation.domain.catalogue import CATALOGUE
 
 
@@ -39,14 +40,24 @@ def test_what_clients_call_a_model(provider: str, name: str, wire_id: str) -> No
     assert model.id == wire_id
 
 
-def test_an_operator_gives_a_name_another_id() -> None:
-    changed = CATALOGUE["openai"].configured(
-        {"chatgpt-image": "gpt-image-9", "flux-1.1": "not-mine"}
+def test_an_operator_gives_a_name_another_id_and_another_cost() -> None:
+    changes = Changes(
+        model_ids={"chatgpt-image": "gpt-image-9", "flux-1.1": "not-mine"},
+        costs_microusd={"gpt-image-2": 50_000, "chatgpt-image": 7},
     )
-    model = changed.model("chatgpt-image")
-    assert model is not None
-    assert model.id == "gpt-image-9"
-    assert changed.model("gpt-image-1.5") is not None
+    changed = CATALOGUE["openai"].configured(changes)
+    named = {name: changed.model(name) for name in ("chatgpt-image", "gpt-image-2")}
+    assert {name: each and (each.id, each.cost_of("image")) for name, each in named.items()} == {
+        "chatgpt-image": ("gpt-image-9", 7),
+        "gpt-image-2": ("gpt-image-2", 50_000),
+    }
+    assert changed.model("gpt-image-1.5") == CATALOGUE["openai"].model("gpt-image-1.5")
+
+
+def test_an_operator_sets_a_providers_limits() -> None:
+    changed = CATALOGUE["flux"].configured(Changes(concurrency={"flux": 6}, per_minute={"flux": 9}))
+    assert (changed.concurrency, changed.per_minute) == (6, 9)
+    assert CATALOGUE["luma"].configured(Changes(concurrency={"flux": 6})) == CATALOGUE["luma"]
 
 
 def test_a_key_leads_to_the_real_provider_and_none_to_the_simulator() -> None:

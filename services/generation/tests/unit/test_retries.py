@@ -13,6 +13,14 @@ def test_what_will_not_pass_is_never_repeated(code: FailureCode) -> None:
     assert not retries.may_retry_failure(code, 1, is_idempotent=True)
 
 
+def test_only_what_may_pass_by_itself_is_transient() -> None:
+    assert set(retries.TRANSIENT) == {
+        FailureCode.RATE_LIMIT,
+        FailureCode.TIMEOUT,
+        FailureCode.SERVER,
+    }
+
+
 @pytest.mark.parametrize("code", sorted(retries.TRANSIENT))
 def test_what_may_pass_is_repeated_and_not_for_ever(code: FailureCode) -> None:
     tries = [retries.may_retry_failure(code, each, is_idempotent=True) for each in range(1, 9)]
