@@ -105,7 +105,13 @@ def uvicorn_command(factory: str, port: int) -> tuple[str, ...]:
         "--loop",
         "uvloop",
         "--http",
-        "httptools",
+        "libs.runtime.http.connections:HttpProtocol",
+        "--ws",
+        "libs.runtime.http.connections:WebSocketProtocol",
+        "--ws-max-size",
+        "65536",  # what clients say is short
+        "--ws-per-message-deflate",
+        "false",  # it would cost each socket more memory than everything else
         "--no-access-log",
         "--timeout-keep-alive",
         "75",  # longer than any client of ours keeps an idle connection, so that none is cut in use

@@ -14,6 +14,7 @@ from msgspec import Struct
 from libs.events.bus import KafkaBus
 from libs.events.names import Service
 from libs.runtime.clock import SystemClock
+from libs.runtime.http.connections import HttpProtocol, WebSocketProtocol
 from libs.runtime.ids import SystemIds
 from libs.runtime.service import Parts
 
@@ -32,7 +33,14 @@ async def serving(app: FastAPI) -> AsyncIterator[str]:
     """Serve as long as the block lasts; answers the address."""
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        app, http="httptools", ws="none", lifespan="on", log_config=None, access_log=False
+        app,
+        http=HttpProtocol,
+        ws=WebSocketProtocol,
+        ws_max_size=65_536,
+        ws_per_message_deflate=False,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listening]))

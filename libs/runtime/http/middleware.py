@@ -23,6 +23,7 @@ from libs.runtime.tracing import Traceparent, tracing
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{8,128}")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_ASKING: Final = frozenset({"http", "websocket"})  # and not the server's own lifespan
 _QUIET_ROUTES: Final = ("/health/", "/metrics")
 _CLIENT_CLOSED_REQUEST: Final = 499  # no answer was sent; the log and the metrics need a number
 
@@ -203,7 +204,7 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app
-        is_asked = scope["type"] == "http" and not scope["path"].startswith(_QUIET_ROUTES)
+        is_asked = scope["type"] in _ASKING and not scope["path"].startswith(_QUIET_ROUTES)
         if is_asked and (reason := self._why_closed()):
             app = problem_response(scope, 503, "history_unread", reason)
         await app(scope, receive, send)

@@ -90,10 +90,14 @@ def problem_response(
 
 async def _on_domain_error(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, DomainError)  # noqa: S101  # registered for this class alone
-    status = STATUS_OF[error.kind]
+    return problem_of(request.scope, error)
+
+
+def problem_of(scope: Scope, error: DomainError) -> ProblemResponse:
+    """A refusal as a problem; also of a socket that is not to open."""
     return problem_response(
-        request.scope,
-        status,
+        scope,
+        STATUS_OF[error.kind],
         error.code,
         error.message,
         details=error.details,
