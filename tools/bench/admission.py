@@ -183,13 +183,23 @@ async def _floor_database(cluster: LocalCluster) -> str:
 def _programs(
     cluster: LocalCluster, at: Mapping[str, int], floor_dsn: str, scratch: Path
 ) -> list[Program]:
+    return [
+        _program("floor", f"{admission_floor.__name__}:create_app", at["floor"], scratch, {
+            admission_floor.DSN: floor_dsn,
+        }),
+        gateway_program(cluster, at["gateway"], scratch),
+    ]  # fmt: skip
+
+
+def gateway_program(cluster: LocalCluster, port: int, scratch: Path) -> Program:
+    """A gateway on real parts, whose neighbours are away."""
     nowhere = "http://127.0.0.1:9"
     gateway = {
         "DATABASE_DSN": cluster.postgres_dsn(Service.GATEWAY),
         "KAFKA_BOOTSTRAP": cluster.kafka_bootstrap,
         "INTERNAL_SECRET": secrets.token_hex(32),
         "JWT_SECRET": secrets.token_hex(32),
-        "PUBLIC_BASE_URL": services.url_of_port(at["gateway"]),
+        "PUBLIC_BASE_URL": services.url_of_port(port),
         "S3_ENDPOINT": cluster.s3.endpoint,
         "S3_REGION": cluster.s3.region,
         "S3_BUCKET": cluster.s3.bucket,
@@ -197,15 +207,10 @@ def _programs(
         "S3_SECRET_KEY": cluster.s3.secret_key,
         **{f"{name}_URL": nowhere for name in ("GENERATION", "GALLERY", "LEDGER", "BILLING")},
     }
-    return [
-        _program("floor", f"{admission_floor.__name__}:create_app", at["floor"], scratch, {
-            admission_floor.DSN: floor_dsn,
-        }),
-        _program("gateway", "services.gateway.app:create_app", at["gateway"], scratch, {
-            **{f"GATEWAY_{name}": value for name, value in gateway.items()},
-            **WITHOUT_LIMITS,
-        }),
-    ]  # fmt: skip
+    return _program("gateway", "services.gateway.app:create_app", port, scratch, {
+        **{f"GATEWAY_{name}": value for name, value in gateway.items()},
+        **WITHOUT_LIMITS,
+    })  # fmt: skip
 
 
 def _program(

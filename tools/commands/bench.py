@@ -16,7 +16,7 @@ import structlog
 import uvloop
 
 from infra.local.home import Home
-from tools.bench import admission, ledger, providers, report
+from tools.bench import admission, ledger, providers, pushes, report
 from tools.bench.findings import Finding
 from tools.bench.result import Result
 from tools.bench.session import Plan, measure
@@ -42,7 +42,16 @@ def _providers(rounds: int, scratch: Path) -> Coroutine[Any, Any, list[Finding]]
     return providers.measure(providers.Plan(rounds=rounds), scratch, _say)
 
 
-OTHERS = {"ledger": _ledger, "admission": _admission, "providers": _providers}
+def _pushes(rounds: int, scratch: Path) -> Coroutine[Any, Any, list[Finding]]:
+    return pushes.measure(pushes.Plan(rounds=rounds), scratch, _say)
+
+
+OTHERS = {
+    "ledger": _ledger,
+    "admission": _admission,
+    "providers": _providers,
+    "streams-sse": _pushes,
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="e2e: a request from POST to its rows; replay, rebuild and live: Kafka to tables; "
         "consumer: its CPU time; relay: outbox to Kafka; ledger: transactions a second; admission: "
         "requests that are admitted; providers: generations in flight at slow ones; "
+        "streams-sse: events pushed to open streams; "
         "why: answers with a million events stored (default: all)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
