@@ -25,14 +25,16 @@ from services.gateway.api import accounts as accounts_api
 from services.gateway.api import api_keys as api_keys_api
 from services.gateway.api import balances as balances_api
 from services.gateway.api import credit_orders as credit_orders_api
-from services.gateway.api import dead_letters, documentation, forwarding, jobs, users
+from services.gateway.api import dead_letters, documentation, forwarding, jobs, sockets, users
 from services.gateway.api import generations as generations_api
 from services.gateway.api import outside as outside_api
 from services.gateway.api import prices as prices_api
 from services.gateway.api import profiles as profiles_api
 from services.gateway.api import sanctions as sanctions_api
+from services.gateway.api import streams as streams_api
 from services.gateway.api.callers import Bearers, Callers, create_callers
 from services.gateway.api.dialects import elsewhere, files, flux, openai
+from services.gateway.api.pushes import Pushes
 from services.gateway.api.rate_limits import install_rate_limit_handler
 from services.gateway.api.reading import BODY_BYTES_MAX
 from services.gateway.api.views import JobViews, UserViews
@@ -56,7 +58,9 @@ from services.gateway.handlers.prices import PriceBooks
 from services.gateway.handlers.profiles import Profiles
 from services.gateway.handlers.resets import Resets
 from services.gateway.handlers.sanctions import Sanctions
+from services.gateway.handlers.slots import Slots
 from services.gateway.handlers.streams import Streams
+from services.gateway.handlers.tickets import StreamTickets
 from services.gateway.ports import Passwords
 from services.gateway.rebuild import PROJECTION
 from services.gateway.settings import Settings
@@ -261,7 +265,8 @@ def _add_routes(
 ) -> None:
     tokens = UserTokens(settings.jwt_secret, runtime.clock)
     keys = ApiKeys(database=runtime.database, ids=runtime.ids, clock=runtime.clock)
-    callers = _callers(settings, runtime, tokens, keys, people)
+    tickets = StreamTickets(database=runtime.database, clock=runtime.clock)
+    callers = _callers(settings, runtime, tokens, keys, people, tickets)
     views = JobViews(settings.assets_at)
     defaults = _default_limits(settings)
     generations = Generations(
@@ -274,6 +279,7 @@ def _add_routes(
         ),
     )
     streams = Streams(database=runtime.database, wakeups=runtime.wakeups, clock=runtime.clock)
+    runtime.background("feed", streams.forget)
     desk = generations_api.Desk(
         generations=generations,
         inputs=inputs,
@@ -293,7 +299,12 @@ def _add_routes(
     sanctions = Sanctions(database=runtime.database, clock=runtime.clock, defaults=defaults)
     app.include_router(sanctions_api.create_router(sanctions, callers))
     install_rate_limit_handler(app)
-    app.include_router(jobs.create_router(generations, streams, views, runtime.clock, callers))
+    app.include_router(jobs.create_router(generations, views, runtime.clock, callers))
+    pushes = streams_api.Desk(
+        streams=streams, slots=Slots(settings.streams_per_user), pushes=Pushes(views)
+    )
+    app.include_router(streams_api.create_router(pushes, tickets, callers))
+    app.include_router(sockets.create_router(pushes, callers))
     letters = runtime.dead_letters(consumers.EVENT_TYPES, projections.project, discards.settle)
     app.include_router(dead_letters.create_router(letters, owners, internal, callers))
     app.include_router(forwarding.create_router(owners, internal, callers))
@@ -340,12 +351,18 @@ def _add_dialects(
 
 
 def _callers(
-    settings: Settings, runtime: Runtime, tokens: UserTokens, keys: ApiKeys, people: People
+    settings: Settings,
+    runtime: Runtime,
+    tokens: UserTokens,
+    keys: ApiKeys,
+    people: People,
+    tickets: StreamTickets,
 ) -> Callers:
     gate = FloodGate(runtime.clock, Limit(per_minute=settings.flood_limit_per_minute))
     use = KeyUse(database=runtime.database, clock=runtime.clock)
     runtime.background("key use", use.run)
-    return create_callers(Bearers(tokens, keys, gate, use.note, people.outside), people.accounts)
+    bearers = Bearers(tokens, keys, gate, use.note, people.outside, tickets=tickets)
+    return create_callers(bearers, people.accounts)
 
 
 def _default_limits(settings: Settings) -> dict[Kind, Policy]:

@@ -11,8 +11,17 @@ from services.gateway.handlers import history
 TOPICS: Final = (Topic.PROGRESS, Topic.GENERATION, Topic.CREDITS, Topic.GALLERY, Topic.BILLING)
 # The news of a job come from three services within some milliseconds, and a person reads them.
 PACE_SECONDS: Final = 0.04
-EVENT_TYPES: Final = (
+# What is only told to whoever listens: no row follows from it.
+NEWS_TYPES: Final = (
+    EventType.GENERATION_REQUESTED,
     EventType.GENERATION_STARTED,
+    EventType.GALLERY_ITEM_UPLOADED,
+    EventType.GALLERY_ITEM_CHANGED,
+    EventType.GALLERY_ITEM_DELETED,
+    EventType.GALLERY_ITEM_LIKED,
+)
+EVENT_TYPES: Final = (
+    *NEWS_TYPES,
     EventType.GENERATION_COMPLETED,
     EventType.GENERATION_FAILED,
     EventType.CREDITS_GRANTED,

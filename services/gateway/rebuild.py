@@ -91,7 +91,7 @@ PROJECTION: Final = Projection(
         ),
         Pass(
             topics=tuple(topic for topic in consumers.TOPICS if topic.is_kept),
-            types=frozenset(consumers.EVENT_TYPES) - {EventType.GENERATION_STARTED},
+            types=frozenset(consumers.EVENT_TYPES) - frozenset(consumers.NEWS_TYPES),
             reach=Reach.POSITION,
             apply=projections.fold,
         ),

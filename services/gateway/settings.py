@@ -43,6 +43,7 @@ class Settings(InternalSettings, StorageSettings):
     credits_per_day: int = Field(default=10_000, ge=0, le=2**53 - 1)
     tokens_per_day: int = Field(default=1_000_000, ge=0, le=2**53 - 1)
     flood_limit_per_minute: int = Field(default=1_200, ge=1)
+    streams_per_user: int = Field(default=20, ge=1)  # open at once, on each replica
     wait_seconds: int = Field(default=600, ge=1)
     job_deadline_seconds: int = Field(default=600, ge=1)
 

@@ -46,9 +46,12 @@ class Policy(Struct, frozen=True):
     access: Access
     scope: Scope | None = None
     even_banned: bool = False  # it only takes from who calls, or reads by POST
+    never_banned: bool = False  # it reads, but as long as it happens
 
     def answer_to_banned(self, method: str) -> int:
         """The same of a member who is banned, and may but read."""
+        if self.never_banned:
+            return 403
         is_open = method == "GET" or self.even_banned or self.access is Access.ANYBODY
         return self.answer(Caller.MEMBER) if is_open or self.access is Access.PROVIDER else 403
 
@@ -76,6 +79,7 @@ _PERSON: Final = Policy(Access.USER)  # by a log-in alone
 _EVEN_BANNED: Final = Policy(Access.USER, even_banned=True)
 _READ: Final = Policy(Access.USER, Scope.READ)
 _GENERATE: Final = Policy(Access.USER, Scope.GENERATE)
+_LISTEN: Final = Policy(Access.USER, Scope.READ, never_banned=True)
 _ADMIN: Final = Policy(Access.ADMIN)
 
 POLICIES: Final[Mapping[str, Policy]] = {
@@ -125,7 +129,9 @@ POLICIES: Final[Mapping[str, Policy]] = {
     "DELETE /api/jobs/{job_id}": Policy(Access.OWNER, Scope.GENERATE),
     "POST /api/jobs/{job_id}/cancel": Policy(Access.OWNER, Scope.GENERATE),
     "GET /api/jobs/{job_id}": Policy(Access.OWNER, Scope.READ),
-    "GET /api/jobs/{job_id}/events": Policy(Access.OWNER, Scope.READ),
+    "GET /api/jobs/{job_id}/events": Policy(Access.OWNER, Scope.READ, never_banned=True),
+    "GET /api/events": _LISTEN,
+    "POST /api/stream-tickets": _PERSON,
     "GET /api/jobs/{job_id}/why": Policy(Access.OWNER_OR_ADMIN, Scope.READ),
     "GET /api/jobs/{job_id}/trail": Policy(Access.OWNER_OR_ADMIN, Scope.READ),
     "GET /api/jobs/{job_id}/receipt": Policy(Access.OWNER_OR_ADMIN, Scope.READ),

@@ -165,6 +165,20 @@ class JobBody(Body):
     finished_at: datetime | None
 
 
+class BalanceBody(Body):
+    """A user's own account as this gateway knows it: the ledger's figures at `version`.
+
+    `credits` is what the user is shown, `available` what may still be promised.
+    """
+
+    credits: int
+    available: int
+    settled: int
+    held: int
+    grace: int
+    version: int
+
+
 class GeneratedBody(Body):
     """The one answer that pleases every client which waits for its picture."""
 

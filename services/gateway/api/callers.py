@@ -1,16 +1,18 @@
-"""Who is calling: dependencies for routes, in five strengths.
+"""Who is calling: dependencies for routes, in six strengths.
 
-A caller comes with a log-in, ours or an outside issuer's, or with an API key.
+A caller comes with a log-in, ours or an outside issuer's, or with an API key; to a stream, also
+with a ticket.
 """
 
 from collections.abc import Callable
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from fastapi.security import HTTPBearer
 from msgspec import Struct
 from msgspec.structs import replace
+from starlette.requests import HTTPConnection
 from structlog.contextvars import bind_contextvars
 
 from libs.runtime.auth import FindPrincipal, Principal, RequirePrincipal, UserTokens, bearer_of
@@ -21,6 +23,7 @@ from services.gateway.handlers.api_keys import ApiKeys
 from services.gateway.handlers.errors import LogInNeeded, ScopeMissing, UserBanned
 from services.gateway.handlers.flood import FloodGate
 from services.gateway.handlers.outside import OutsideLogIns
+from services.gateway.handlers.tickets import StreamTickets
 from services.gateway.store.accounts import Rights
 
 _READING: Final = frozenset({"GET", "HEAD"})
@@ -33,7 +36,8 @@ class Callers(Struct, frozen=True, kw_only=True):
     there, key or log-in were not revoked, and who is banned does but read. `person` is the same,
     and takes no API key; `even_banned` too, and lets in who is banned: for what takes from them
     alone, or reads by POST.
-    `maybe` is `known` for who is, and None for everybody else.
+    `maybe` is `known` for who is, and None for everybody else. `listener` is `known`, by a ticket
+    for this very stream if one is shown.
     A key needs the scope `read` to read and `generate` for everything else.
     """
 
@@ -42,6 +46,7 @@ class Callers(Struct, frozen=True, kw_only=True):
     person: RequirePrincipal
     even_banned: RequirePrincipal
     maybe: FindPrincipal
+    listener: RequirePrincipal
 
 
 class Bearers(HTTPBearer):
@@ -57,6 +62,8 @@ class Bearers(HTTPBearer):
         gate: FloodGate,
         note_use: Callable[[UUID], None],
         outside: OutsideLogIns | None = None,
+        *,
+        tickets: StreamTickets,
     ) -> None:
         super().__init__(auto_error=False, bearerFormat="JWT", scheme_name="bearer")
         self._tokens = tokens
@@ -64,6 +71,7 @@ class Bearers(HTTPBearer):
         self._gate = gate
         self._note_use = note_use
         self._outside = outside
+        self._tickets = tickets
 
     # The caller and not, as the base class would, their token.
     async def __call__(self, request: Request) -> Principal:  # type: ignore[override]
@@ -73,16 +81,26 @@ class Bearers(HTTPBearer):
             Unauthorized: nobody we know. ScopeMissing: a key that may not do this.
             Flooded: they call too often.
         """
-        token = bearer_of(request.headers.get("authorization"))
-        principal = await self._principal(token)
-        bind_contextvars(user_id=str(principal.user_id))
-        self._gate.pass_one(principal.api_key_id or principal.user_id)
+        return await self.of(request, Scope.READ if request.method in _READING else Scope.GENERATE)
+
+    async def of(self, connection: HTTPConnection, scope: Scope) -> Principal:
+        """Who has sent this; an API key must have the scope."""
+        token = bearer_of(connection.headers.get("authorization"))
+        principal = self._let_in(await self._principal(token))
         if principal.scopes is not None and principal.api_key_id is not None:
             bind_contextvars(api_key_id=str(principal.api_key_id))
-            scope = Scope.READ if request.method in _READING else Scope.GENERATE
             if scope.value not in principal.scopes:
                 raise ScopeMissing(scope.value)
             self._note_use(principal.api_key_id)
+        return principal
+
+    async def with_ticket(self, connection: HTTPConnection, ticket: str) -> Principal:
+        """Who has asked for the ticket of this stream."""
+        return self._let_in(await self._tickets.redeem(ticket, connection.scope["path"]))
+
+    def _let_in(self, principal: Principal) -> Principal:
+        bind_contextvars(user_id=str(principal.user_id))
+        self._gate.pass_one(principal.api_key_id or principal.user_id)
         return principal
 
     async def _principal(self, token: str) -> Principal:
@@ -120,8 +138,31 @@ def create_callers(bearers: Bearers, accounts: Accounts) -> Callers:
             return None
 
     return Callers(
-        costing=bearers, known=known, person=person, even_banned=even_banned, maybe=maybe
+        costing=bearers,
+        known=known,
+        person=person,
+        even_banned=even_banned,
+        maybe=maybe,
+        listener=_listener(bearers, accounts),
     )
+
+
+def _listener(bearers: Bearers, accounts: Accounts) -> RequirePrincipal:
+    async def listener(
+        connection: HTTPConnection,
+        ticket: Annotated[
+            str | None, Query(description="In place of a bearer, from `/api/stream-tickets`.")
+        ] = None,
+    ) -> Principal:
+        if ticket is None:
+            principal = await bearers.of(connection, Scope.READ)
+        else:
+            principal = await bearers.with_ticket(connection, ticket)
+        if (await accounts.rights(principal)).is_banned:
+            raise UserBanned
+        return principal
+
+    return listener
 
 
 def _with_role(principal: Principal, rights: Rights) -> Principal:

@@ -56,6 +56,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
         "base64Data": "data:image/png;base64,iVBORw0KGgo=", "mimeType": "image/png",
     },
     "DELETE /api/users/me": {"password": "correct horse battery"},
+    "POST /api/stream-tickets": {"stream": "/api/events"},
     "POST /api/keys": {"name": "a studio", "scopes": ["read", "generate"]},
     "POST /api/admin/price-books": {
         "name": "autumn",

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
-from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
 
@@ -16,9 +15,11 @@ from libs.events.credits import (
     CreditsReleased,
     JobCreditsEvent,
 )
-from libs.events.generation import JobEvent
+from libs.events.gallery import GalleryItemEvent
+from libs.events.generation import GenerationRequested, JobEvent
 from libs.events.payload import Payload
 from services.gateway.domain.credits import AccountCopy, catch_up, let_go
+from services.gateway.domain.feed import FeedEntry, FeedKind, GalleryNews, gallery_news, news
 from services.gateway.domain.jobs import JobState, evolve
 from services.gateway.domain.limits import Settlement, Subject, added_up
 
@@ -61,33 +62,6 @@ class Job(Struct, frozen=True, kw_only=True):
                 yield Settlement(subject=subject, day=metered.day, credits=charged, tokens=tokens)
 
 
-class FeedKind(StrEnum):
-    """Names of the pushed events."""
-
-    JOB_UPDATED = "job.updated"
-    ASSET_READY = "asset.ready"
-    JOB_COMPLETED = "job.completed"
-    JOB_FAILED = "job.failed"
-    JOB_CANCELLED = "job.cancelled"
-
-    @property
-    def is_last(self) -> bool:
-        """Whether a job's stream ends with it.
-
-        The state does not tell: what is told together, a picture and the end, shares one state.
-        """
-        return self in {self.JOB_COMPLETED, self.JOB_FAILED, self.JOB_CANCELLED}
-
-
-class FeedEntry(Struct, frozen=True, kw_only=True):
-    """Something that the user of a job is told."""
-
-    user_id: UUID
-    job_id: UUID
-    kind: FeedKind
-    state: JobState
-
-
 class UnknownSubjectError(ValueError):
     """An event is about an account or a job that was never opened here, nor ever will be."""
 
@@ -109,6 +83,8 @@ class Books:
         self.closed_deductions: dict[UUID, datetime] = {}
         self._loaded_accounts = dict(accounts)
         self._loaded_jobs = dict(self.jobs)
+        self._asked_for: dict[UUID, None] = {}
+        self._of_pictures: list[FeedEntry] = []
 
     def apply(self, event: Payload, at: datetime) -> None:
         """Fold one event.
@@ -116,6 +92,11 @@ class Books:
         Raises:
             UnknownSubjectError: its account or job does not exist here.
         """
+        if isinstance(event, GenerationRequested):  # said by the gateway itself: it is but told
+            self._asked_for[event.job_id] = None
+            return
+        if isinstance(event, GalleryItemEvent):
+            self._of_pictures += filter(None, [gallery_news(event)])
         if isinstance(event, CreditsEvent):
             self.catch_up(event)
         if isinstance(event, CreditsCaptured | CreditsReleased):
@@ -203,28 +184,47 @@ class Books:
         )
 
     def feed(self) -> list[FeedEntry]:
-        """What the batch has to tell the users, one job after the other."""
-        entries = []
+        """What the batch has to tell the users: the end of a job behind all that it stands for."""
+        return [
+            *self._created(),
+            *self._of_pictures,
+            *self._listed(),
+            *self._balances(),
+            *self._progress(),
+        ]
+
+    def _created(self) -> Iterator[FeedEntry]:
+        """Jobs of which nothing newer is known: that would say that they exist, too."""
+        for job_id in self._asked_for:
+            job = self.jobs.get(job_id)
+            if job is not None and job.state == JobState():
+                yield FeedEntry(
+                    user_id=job.user_id, kind=FeedKind.JOB_CREATED, job_id=job_id, body=job.state
+                )
+
+    def _listed(self) -> Iterator[FeedEntry]:
+        for job in self.changed_jobs():
+            listing = job.state.listing
+            if listing and listing.item_ids and not self._loaded_jobs[job.job_id].state.listing:
+                body = GalleryNews(item_ids=listing.item_ids, job_id=job.job_id)
+                yield FeedEntry(user_id=job.user_id, kind=FeedKind.GALLERY_ADDED, body=body)
+
+    def _balances(self) -> Iterator[FeedEntry]:
+        """Accounts that show or offer other credits now; a person's has the person's id."""
+        changed = {
+            account_id
+            for account_id, copy in self.accounts.items()
+            if _offered(copy) != _offered(self._loaded_accounts[account_id])
+        }
+        asked = {self.jobs[each].hold.account_id for each in self._asked_for if each in self.jobs}
+        for account_id in sorted(changed | asked):
+            yield FeedEntry(user_id=account_id, kind=FeedKind.BALANCE_CHANGED)
+
+    def _progress(self) -> Iterator[FeedEntry]:
         for job in self.changed_jobs():
             for kind in news(self._loaded_jobs[job.job_id].state, job.state):
-                entry = FeedEntry(
-                    user_id=job.user_id, job_id=job.job_id, kind=kind, state=job.state
-                )
-                entries.append(entry)
-        return entries
+                yield FeedEntry(user_id=job.user_id, kind=kind, job_id=job.job_id, body=job.state)
 
 
-def news(before: JobState, after: JobState) -> list[FeedKind]:
-    """What to tell about a job that went from one state to another."""
-    kinds = []
-    if after.shown_images and not before.shown_images:
-        kinds.append(FeedKind.ASSET_READY)
-    if after.is_final and not before.is_final:
-        kinds.append(FeedKind(f"job.{after.status.value.lower()}"))
-    elif (before.status, before.stage, before.progress) != (
-        after.status,
-        after.stage,
-        after.progress,
-    ):
-        kinds.append(FeedKind.JOB_UPDATED)
-    return kinds
+def _offered(copy: AccountCopy) -> tuple[int, int]:
+    return copy.shown_credits, copy.available

@@ -1,20 +1,19 @@
-"""What happens to a job, told as it happens: from the feed, woken by the projection."""
+"""What happens to users and their jobs, told as it happens: the feed, read at each wake-up."""
 
-from collections.abc import AsyncIterator
-from datetime import datetime
+from collections.abc import AsyncGenerator
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+import structlog
 from msgspec import Struct
 
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database
 from libs.runtime.wakeups import Wakeup, Wakeups
-from services.gateway.domain.jobs import JobState
-from services.gateway.handlers.errors import JobNotFound, UserBanned
+from services.gateway.handlers.errors import JobNotFound, UnknownUser, UserBanned
 from services.gateway.store import feed as store
-from services.gateway.store.feed import FEED_CHANNEL, Listener, NoListenerError, Snapshot
-from services.gateway.store.jobs import OwnJob
+from services.gateway.store.feed import FEED_CHANNEL, Listener, NoListenerError, Snapshot, Subject
 
 # A process may die between its commit and its wake-up call to the others: so every listener
 # looks by itself now and then.
@@ -23,18 +22,23 @@ SAFETY_SECONDS: Final = 15.0
 SNAPSHOT: Final = "snapshot"
 RESYNC: Final = "resync"
 
+KEPT: Final = timedelta(days=7)
+FORGET_SECONDS: Final = 3_600.0
+FORGOTTEN_AT_ONCE: Final = 5_000
+
+logger = structlog.get_logger(__name__)
+
 
 class Told(Struct, frozen=True, kw_only=True):
-    """One pushed event: the job as it was then, and the feed position to resume from."""
+    """One pushed event: what it is about as it was then, and the position to resume from."""
 
     kind: str
     position: int
-    job: OwnJob
-    state: JobState
+    subject: Subject
 
 
 class Streams:
-    """Opens streams of a user's jobs."""
+    """Opens streams: of a job, or of everything that is a user's."""
 
     def __init__(self, *, database: Database, wakeups: Wakeups, clock: Clock) -> None:
         self._database = database
@@ -42,41 +46,57 @@ class Streams:
         self._clock = clock
 
     async def open(
-        self, job_id: UUID, listener: Listener, *, after: int | None, until: datetime | None
+        self, job_id: UUID | None, listener: Listener, *, after: int | None, until: datetime | None
     ) -> "Stream | None":
-        """A stream of a job from behind a position on, or from now; it ends with the log-in.
+        """A stream from behind a position on, or from now; it ends with the log-in.
 
-        None: there will be nothing more.
+        Without a job it is of everything. None: there will be nothing more.
 
         Raises:
             JobNotFound: there is no such job, or it is somebody else's.
-            UserBanned: the user is banned, or their key was revoked just now.
+            UnknownUser: the user is there no more.
+            UserBanned: they are banned, or their key or log-in was revoked just now.
         """
         async with self._database.read() as connection:
-            start = await store.snapshot(connection, job_id, listener.user_id)
+            if job_id is None:
+                start = await store.overview(connection, listener.user_id)
+            else:
+                start = await store.job_snapshot(connection, listener.user_id, job_id)
             if start is None:
-                raise JobNotFound
+                raise UnknownUser if job_id is None else JobNotFound
             try:
-                rows = await store.rows_after(
+                news = await store.news_after(
                     connection, listener, start.head if after is None else after, job_id
                 )
             except NoListenerError:
                 raise UserBanned from None
-        if after is not None and start.job.state.is_final and start.can_resume(after) and not rows:
+        is_known = after is not None and start.can_resume(after) and not news.rows
+        if is_known and start.has_ended:
             return None
         return Stream(
             database=self._database,
             wakeups=self._wakeups,
             clock=self._clock,
             listener=listener,
+            job_id=job_id,
             start=start,
             after=after,
             until=until,
         )
 
+    async def forget(self) -> None:
+        """Forget what was told long ago, now and then, until cancelled."""
+        while True:
+            async with self._database.read() as connection:
+                gone = await store.delete_before(
+                    connection, self._clock.now() - KEPT, FORGOTTEN_AT_ONCE
+                )
+            if gone < FORGOTTEN_AT_ONCE:
+                await self._clock.sleep(FORGET_SECONDS)
+
 
 class Stream:
-    """The events of one job, up to its end."""
+    """What is told from a position on; of a job, up to its end."""
 
     def __init__(
         self,
@@ -85,6 +105,7 @@ class Stream:
         wakeups: Wakeups,
         clock: Clock,
         listener: Listener,
+        job_id: UUID | None,
         start: Snapshot,
         after: int | None,
         until: datetime | None,
@@ -92,42 +113,48 @@ class Stream:
         self._database = database
         self._wakeups = wakeups
         self._clock = clock
-        self._until = until
         self._listener = listener
-        self._start = start
+        self._job_id = job_id
+        self._start: Snapshot | None = start  # until it is told
         self._after = after
+        self._until = until
+        self.was_refused = False
+        """Whether it has ended because nobody may listen any more."""
 
-    async def events(self) -> AsyncIterator[Told | None]:
-        """Events as they come; None where nothing came for a while."""
-        start, position = self._start, self._after
+    async def events(self) -> AsyncGenerator[Told | None, None]:
+        """Events as they come; None where nothing came for a while.
+
+        Raises:
+            DatabaseUnavailable: nobody knows what comes next; whoever comes back, finds it.
+        """
         with self._wakeups.listen(FEED_CHANNEL, str(self._listener.user_id)) as wakeup:
+            start, self._start = self._start, None
+            assert start is not None  # noqa: S101  # a stream is read once
+            position = self._after
             if position is None or not start.can_resume(position):
                 kind = SNAPSHOT if position is None else RESYNC
                 position = start.head
-                yield Told(kind=kind, position=position, job=start.job, state=start.job.state)
-                if start.job.state.is_final:
+                yield Told(kind=kind, position=position, subject=start.subject)
+                if start.has_ended:
                     return
+            del start  # a picture of hours ago is not kept as long as the stream lasts
             async for told in self._follow(wakeup, position):
                 yield told
 
-    async def _follow(self, wakeup: Wakeup, position: int) -> AsyncIterator[Told | None]:
+    async def _follow(self, wakeup: Wakeup, position: int) -> AsyncGenerator[Told | None, None]:
         while self._until is None or self._clock.now() < self._until:
             try:
                 async with self._database.read() as connection:
-                    rows = await store.rows_after(
-                        connection, self._listener, position, self._start.job.job_id
+                    news = await store.news_after(
+                        connection, self._listener, position, self._job_id
                     )
             except NoListenerError:
-                return  # banned, or the key was revoked: coming back is refused
-            for row in rows:
-                position = row.position
-                yield Told(
-                    kind=row.kind.value,
-                    position=position,
-                    job=self._start.job,
-                    state=row.state,
-                )
-                if row.kind.is_last:
+                break  # banned, or key or log-in were revoked: coming back is refused
+            for row in news.rows:
+                yield Told(kind=row.kind.value, position=row.position, subject=row.subject)
+                if self._job_id is not None and row.kind.is_last:
                     return
-            if not rows and not await wakeup.wait(SAFETY_SECONDS):
+            position = news.read_to
+            if not news.rows and not await wakeup.wait(SAFETY_SECONDS):
                 yield None
+        self.was_refused = True

@@ -8,8 +8,10 @@ CREATE TABLE feed_head (
 CREATE TABLE feed (
     user_id    uuid        NOT NULL,
     position   bigint      NOT NULL,
-    job_id     uuid        NOT NULL,
+    job_id     uuid,                   -- of news of a job
     kind       text        NOT NULL,
-    state      jsonb       NOT NULL,
+    body       jsonb       NOT NULL,
+    told_at    timestamptz NOT NULL DEFAULT clock_timestamp(),  -- under that lock: it grows with the position
     PRIMARY KEY (user_id, position)
 );
+CREATE INDEX feed_by_time ON feed (told_at);  -- forgotten after a week

@@ -15,8 +15,10 @@ from services.gateway.domain.jobs import Answer, Charge, JobState, Listing, Stag
 
 STATE_COLUMNS = "status, stage, progress, answer, charge, listing, recorded_at"
 
-_OWN = f"""job_id, operation, provider, model, prompt, units, unit_credits, price_book_version,
-           created_at, deadline_at, {STATE_COLUMNS}"""
+ORDER_COLUMNS = """job_id, operation, provider, model, prompt, units, unit_credits,
+           price_book_version, created_at, deadline_at"""
+
+_OWN = f"{ORDER_COLUMNS}, {STATE_COLUMNS}"
 SELECT_JOB = f"""
     SELECT {_OWN} FROM job WHERE job_id = $1 AND user_id = $2
 """  # noqa: S608  -- put together from constants of this module alone
@@ -89,8 +91,8 @@ async def note_cancellation(connection: Connection, job_id: UUID, at: datetime) 
     return bool(await connection.fetchval(NOTE_CANCELLATION, job_id, at))
 
 
-def own_job(row: Record) -> OwnJob:
-    """The job in a row of the job table."""
+def own_job(row: Record, state: JobState | None = None) -> OwnJob:
+    """The job in a row of the job table, in its own state or in one of before."""
     return OwnJob(
         job_id=row["job_id"],
         operation=row["operation"],
@@ -102,7 +104,7 @@ def own_job(row: Record) -> OwnJob:
         price_book_version=row["price_book_version"],
         created_at=row["created_at"],
         deadline_at=row["deadline_at"],
-        state=state_of(row),
+        state=state_of(row) if state is None else state,
     )
 
 

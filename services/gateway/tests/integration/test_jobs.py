@@ -1,16 +1,12 @@
-"""A job's life as its owner sees it: polled, streamed and waited for, while the services speak."""
+"""A job's life as its owner sees it: polled and waited for, while the services speak."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-import httpx2
 from fastapi import FastAPI, Request, Response
-from msgspec import Struct
 
 from libs.events.billing import UsageOutcome
 from libs.events.generation import FailureCode, GenerationStarted, RequestFacts
@@ -152,115 +148,6 @@ async def test_an_event_of_a_stranger_is_parked_and_the_rest_goes_on(
         while await gateway.value("SELECT count(*) FROM parked") == 0:
             await asyncio.sleep(0.02)
     assert await gateway.value("SELECT reason FROM parked") == "unknown_subject"
-
-
-class Told(Struct, frozen=True):
-    """One server-sent event."""
-
-    position: int
-    kind: str
-    job: dict[str, Any]
-
-
-async def stream(answer: httpx2.Response) -> AsyncIterator[Told]:
-    fields: dict[str, str] = {}
-    async for line in answer.aiter_lines():
-        if line and not line.startswith(":"):
-            name, _, value = line.partition(": ")
-            fields[name] = value
-        elif "data" in fields:
-            yield Told(int(fields["id"]), fields["event"], json.loads(fields["data"]))
-            fields = {}
-
-
-async def follow(person: Person, job_id: UUID, **headers: str) -> list[Told]:
-    """Everything that a stream tells until it ends."""
-    async with (
-        asyncio.timeout(WAIT_SECONDS),
-        person.client.stream(
-            "GET", f"/api/jobs/{job_id}/events", headers={**person.headers, **headers}
-        ) as answer,
-    ):
-        assert answer.status_code == 200
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        return [told async for told in stream(answer)]
-
-
-async def test_a_stream_tells_a_job_to_its_end(gateway: RunningGateway) -> None:
-    ada = await gateway.sign_up()
-    job_id = await ada.start_job()
-    facts = await gateway.facts(job_id)
-    following = asyncio.create_task(follow(ada, job_id))
-    await asyncio.sleep(0.3)
-    for said in success(facts):
-        await gateway.tell(said)
-        await asyncio.sleep(0.1)
-    told = await following
-    assert told[0].kind == "snapshot"
-    assert told[0].job["status"] == "PENDING"
-    assert told[-1].kind == "job.completed"
-    assert told[-1].job == (await ada.get(f"/api/jobs/{job_id}")).json()
-    assert "asset.ready" in {each.kind for each in told}
-    assert [each.position for each in told[1:]] == list(range(1, len(told)))
-    progress = [each.job["progress"] for each in told]
-    assert progress == sorted(progress)
-
-
-async def test_a_stream_resumes_behind_any_event_on_any_replica(start_gateway: Start) -> None:
-    one, two = await asyncio.gather(start_gateway(), start_gateway())
-    ada = await one.sign_up()
-    other_job, job_id = await ada.start_job(), await ada.start_job()
-    following = asyncio.create_task(follow(ada, job_id))
-    await asyncio.sleep(0.3)
-    for said in zip(
-        success(await one.facts(job_id)),
-        success(await one.facts(other_job), version=3, settled=18),
-        strict=True,
-    ):
-        await one.tell(*said)
-        await asyncio.sleep(0.1)
-    told = await following
-    for place, last in enumerate(told[:-1]):
-        there = Person(ada.user_id, ada.token, two.client)
-        rest = await follow(there, job_id, **{"Last-Event-ID": str(last.position)})
-        assert rest == told[place + 1 :]
-    by_query = f"/api/jobs/{job_id}/events?last_event_id={told[-1].position}"
-    assert (await ada.get(by_query)).status_code == 204
-
-
-async def test_positions_that_are_unknown_or_pruned_get_a_resync(
-    gateway: RunningGateway,
-) -> None:
-    ada = await gateway.sign_up()
-    job_id = await ada.start_job()
-    await gateway.tell(*success(await gateway.facts(job_id)))
-    await job_in(ada, job_id, "COMPLETED")
-    for position in ("99", "nonsense", "9" * 40):
-        (told,) = await follow(ada, job_id, **{"Last-Event-ID": position})
-        assert (told.kind, told.job["status"]) == ("resync", "COMPLETED")
-    await gateway.run("DELETE FROM feed")
-    (told,) = await follow(ada, job_id, **{"Last-Event-ID": "0"})
-    assert told.kind == "resync"
-    resumed = await ada.get(f"/api/jobs/{job_id}/events?last_event_id={told.position}")
-    assert resumed.status_code == 204
-
-
-async def test_a_stream_is_woken_by_another_replicas_commit(start_gateway: Start) -> None:
-    one, two = await asyncio.gather(start_gateway(), start_gateway())
-    ada = await one.sign_up()
-    job_id = await ada.start_job()
-    facts = await one.facts(job_id)
-    both = [
-        asyncio.create_task(follow(Person(ada.user_id, ada.token, each.client), job_id))
-        for each in (one, two)
-    ]
-    await asyncio.sleep(0.5)
-    started = asyncio.get_running_loop().time()
-    await one.tell(*success(facts))
-    ends = [told[-1].kind for told in await asyncio.gather(*both)]
-    assert ends == ["job.completed", "job.completed"]
-    # Well below the slow look that covers a lost wake-up.
-    assert asyncio.get_running_loop().time() - started < 8
 
 
 def gallery(served: dict[str, bytes]) -> FastAPI:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from libs.events.generation import GenerationStarted
 from libs.events.testing import NOW
-from services.gateway.domain.books import FeedKind, UnknownSubjectError
+from services.gateway.domain.books import UnknownSubjectError
+from services.gateway.domain.feed import FeedKind
 from services.gateway.domain.jobs import JobState, Stage, Status, as_of, evolve
 from services.gateway.tests.stories import Account, account_with, captured, granted
 
@@ -109,6 +110,7 @@ def test_the_feed_tells_of_pictures_before_the_end() -> None:
     for said in story.events:
         books.apply(said.data, said.at)
     assert [entry.kind for entry in books.feed()] == [
+        FeedKind.GALLERY_ADDED,
         FeedKind.ASSET_READY,
         FeedKind.JOB_COMPLETED,
     ]
