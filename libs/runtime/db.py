@@ -27,9 +27,13 @@ ACQUIRE_TIMEOUT_SECONDS = 30.0
 # A process that stands still in a transaction, or whose machine is gone, holds its locks no longer.
 STALLED_SECONDS = 30.0
 
+PLANNED_ONCE = "force_generic_plan"
+PLANNED_BY_VALUE = "auto"  # for statements whose best plan depends on what is asked for
+
 # Our statements are written for index scans on tables that grow. A statement prepared while its
 # table was still empty would keep a sequential plan for the life of its connection; and compiling
-# plans costs more than our short ones run.
+# plans costs more than our short ones run. So does planning them: Postgres takes the plan for
+# arrays that it does not know for dear, and would make another one for every few rows.
 SESSION = {"enable_seqscan": "off", "jit": "off", "timezone": "UTC"}
 
 _HUNG_UP = (
@@ -72,6 +76,7 @@ class Transaction:
         self._outbox: list[OutboxRow] = []
         self._wakes: list[tuple[str, str]] = []
         self._after_commit: list[Callable[[], None]] = []
+        self.erased: dict[UUID, bool] = {}  # whom this transaction has asked about, and locked
 
     def publish(
         self,
@@ -115,6 +120,7 @@ class Transaction:
     async def savepoint(self) -> AsyncIterator[None]:
         """A part of the transaction that can fail alone, its events and wake-ups with it."""
         marks = len(self._outbox), len(self._wakes), len(self._after_commit)
+        erased = dict(self.erased)
         try:
             async with self.connection.transaction():
                 yield
@@ -123,6 +129,7 @@ class Transaction:
                 (self._outbox, self._wakes, self._after_commit), marks, strict=True
             ):
                 del queue[mark:]  # type: ignore[attr-defined]
+            self.erased = erased
             raise
 
     async def flush(self) -> None:
@@ -149,13 +156,21 @@ class Database:
     """A service's schema, reached through a pool of connections under the service's own role."""
 
     def __init__(
-        self, dsn: str, *, schema: str, pool_size: int, emitter: Emitter, wakeups: Wakeups
+        self,
+        dsn: str,
+        *,
+        schema: str,
+        pool_size: int,
+        emitter: Emitter,
+        wakeups: Wakeups,
+        plans: str = PLANNED_ONCE,
     ) -> None:
         self._dsn = dsn
         self._schema = schema
         self._pool_size = pool_size
         self._emitter = emitter
         self._wakeups = wakeups
+        self._plans = plans
         self._pool: asyncpg.Pool[Record] | None = None
 
     async def open(self) -> None:
@@ -178,6 +193,7 @@ class Database:
                 "application_name": f"daygen-{self._schema}",
                 "idle_in_transaction_session_timeout": str(round(STALLED_SECONDS * 1000)),
                 **SESSION,
+                "plan_cache_mode": self._plans,
             },
         )
 

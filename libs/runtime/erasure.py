@@ -59,16 +59,17 @@ logger = structlog.get_logger(__name__)
 async def erased(transaction: Transaction, events: Sequence[Event[Payload]]) -> frozenset[UUID]:
     """Which accounts of these events are erased, by one of them or before.
 
-    Until the commit no other account of them can be erased: see `erased_among`.
+    Until the commit no other account of them can be erased: see `erased_among`. So what this
+    transaction has once asked it need not ask again.
     """
     gone = {each.data.account_id for each in events if isinstance(each.data, AccountErased)}
-    accounts = {each.data.account for each in events} - {None}
-    if not accounts:
-        return frozenset()
-    found = await transaction.connection.fetchval(ERASED_AMONG, list(accounts), list(gone))
+    accounts = {account for each in events if (account := each.data.account) is not None}
+    if gone or not accounts <= transaction.erased.keys():
+        found = await transaction.connection.fetchval(ERASED_AMONG, list(accounts), list(gone))
+        transaction.erased |= dict.fromkeys(accounts, False) | dict.fromkeys(found or (), True)
     if gone:
         transaction.wake(ERASURE_CHANNEL)
-    return frozenset(found or ())
+    return frozenset(each for each in accounts if transaction.erased[each])
 
 
 async def is_erased(transaction: Transaction, account_id: UUID) -> bool:

@@ -21,7 +21,7 @@ from libs.events.transport import Bus
 from libs.runtime.backlog import Backlog, BacklogMetrics
 from libs.runtime.clock import Clock, SystemClock
 from libs.runtime.consumer import RECORDS_MAX, Consumer, Handler
-from libs.runtime.db import Database
+from libs.runtime.db import PLANNED_ONCE, Database
 from libs.runtime.deadletters import DeadLetters, Settle
 from libs.runtime.emitter import Emitter
 from libs.runtime.erasure import Blanking, Forget
@@ -130,7 +130,7 @@ class Runtime:
         self.background("blanking", blanking.run)
         self._before: list[Callable[[], Awaitable[None]]] = []
 
-    def pool(self, size: int) -> Database:
+    def pool(self, size: int, *, plans: str = PLANNED_ONCE) -> Database:
         """Connections of its own for one kind of work: the others are never waited for by it."""
         database = Database(
             self._dsn,
@@ -138,6 +138,7 @@ class Runtime:
             pool_size=size,
             emitter=Emitter(self.service.source, self.clock, self.ids),
             wakeups=self.wakeups,
+            plans=plans,
         )
         self._pools.append(database)
         return database

@@ -7,6 +7,7 @@ from libs.events.recorded import ENVELOPES, recorded_without_person
 from libs.runtime import deadletters, deadletters_http
 from libs.runtime.auth import InternalTokens, require_principal
 from libs.runtime.clock import Clock
+from libs.runtime.db import PLANNED_BY_VALUE
 from libs.runtime.intake import Gatherer
 from libs.runtime.service import Parts, Runtime
 from libs.runtime.timer import Timer
@@ -43,7 +44,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     runtime.remember(consumers.create_history(runtime.clock))
     handler = consumers.create_handler(runtime.clock, runtime.ids)
     runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, handler)
-    apart = runtime.pool(TRAIL_CONNECTIONS)
+    apart = runtime.pool(TRAIL_CONNECTIONS, plans=PLANNED_BY_VALUE)
     runtime.consume(
         trail.TOPICS,
         (),

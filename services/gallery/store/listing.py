@@ -48,7 +48,8 @@ FIND = f"""
     SELECT {COLUMNS.format(viewer="$2")}
       FROM item JOIN asset ON asset.key = item.asset_key WHERE item.id = $1
 """
-COUNT_PUBLIC = "SELECT count(*) FROM item WHERE is_public AND ($1::uuid IS NULL OR user_id = $1)"
+COUNT_PUBLIC = "SELECT count(*) FROM item WHERE is_public"
+COUNT_PUBLIC_OF = "SELECT count(*) FROM item WHERE is_public AND user_id = $1"
 TOP_CREATORS = """
     WITH best AS (
         SELECT user_id, sum(like_count)::bigint AS total_likes, count(*) AS image_count
@@ -110,7 +111,9 @@ async def find_item(
 
 async def count_public(connection: Connection, user_id: UUID | None = None) -> int:
     """How many public pictures there are, everybody's or one user's."""
-    return int(await connection.fetchval(COUNT_PUBLIC, user_id))
+    if user_id is None:
+        return int(await connection.fetchval(COUNT_PUBLIC))
+    return int(await connection.fetchval(COUNT_PUBLIC_OF, user_id))
 
 
 async def top_creators(connection: Connection, limit: int) -> list[Creator]:
