@@ -29,6 +29,7 @@ from libs.runtime import erasure, inbox, parked, positions
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database, Transaction
 from libs.runtime.faults import Backoff, is_deterministic
+from libs.runtime.gathering import AT_ONCE, Gathering, Patience
 from libs.runtime.ids import Ids
 from libs.runtime.intake import Intake, Part, Reader
 from libs.runtime.metrics import StreamMetrics
@@ -44,7 +45,6 @@ natural keys must make repeats under a new id harmless.
 # How many records a batch may have: the larger, the longer it holds the locks of its rows.
 RECORDS_MAX = 500
 HISTORY_RECORDS_MAX = 5_000  # for consumers whose rows nobody else waits for
-FETCH_SECONDS = 1.0
 REPORT_SECONDS = 1.0
 
 logger = structlog.get_logger(__name__)
@@ -70,6 +70,7 @@ class Consumer:
         reader: type[Reader] = Reader,
         records_max: int = RECORDS_MAX,
         pace_seconds: float = 0.0,
+        patience: Patience = AT_ONCE,
         forget: erasure.Forget = without_person,
     ) -> None:
         self._name = name
@@ -82,10 +83,10 @@ class Consumer:
         self._ids = ids
         self._random = random
         self._metrics = metrics
-        self._records_max = records_max
         self._pace_seconds = pace_seconds
         self._forget = forget
         self._reader = reader(registry, types, clock)
+        self._gathering = Gathering(self._reader, clock, records_max, patience)
         self._expected: dict[Partition, int] = {}
         self._passed_over: dict[Partition, int] = {}  # read, and not yet stored
         self._stopped: frozenset[Partition] = frozenset()
@@ -158,7 +159,7 @@ class Consumer:
         committing: asyncio.Task[None] | None = None
         try:
             while True:
-                parts, is_full = await self._fetch(subscription)
+                parts, is_full = await self._gathering.next(subscription)
                 backoff.reset()
                 if committing is not None:
                     await committing
@@ -177,14 +178,6 @@ class Consumer:
             if committing is not None:
                 committing.cancel()
                 await asyncio.gather(committing, return_exceptions=True)
-
-    async def _fetch(self, subscription: Subscription) -> tuple[list[Part], bool]:
-        """The next messages, read; and whether they are as many as there may be at once."""
-        size = self._records_max
-        messages = await subscription.fetch(records_max=size, timeout_seconds=FETCH_SECONDS)
-        parts = list(self._reader.parts(messages))
-        await self._reader.read(parts)
-        return parts, len(messages) >= size
 
     async def consume(
         self, subscription: Subscription, messages: Sequence[IncomingMessage]

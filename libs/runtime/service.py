@@ -27,6 +27,7 @@ from libs.runtime.emitter import Emitter
 from libs.runtime.erasure import Blanking, Forget
 from libs.runtime.errors import Unavailable
 from libs.runtime.faults import Backoff
+from libs.runtime.gathering import AT_ONCE, Patience
 from libs.runtime.http import HttpOptions, create_http_app
 from libs.runtime.http.app import Lifespan
 from libs.runtime.ids import Ids, SystemIds
@@ -167,15 +168,17 @@ class Runtime:
         reader: type[Reader] = Reader,
         records_max: int = RECORDS_MAX,
         pace_seconds: float = 0.0,
+        patience: Patience = AT_ONCE,
         forget: Forget = without_person,
     ) -> Consumer:
         """Apply the given event types of the given topics to this service's tables.
 
         `records_max` bounds a batch, and so how long it holds the locks that others wait for.
         `pace_seconds` is the shortest time between two batches: for a consumer that nobody waits
-        for so short a time, and that leaves the processor to those who are waited for. `forget` is
-        what the handler sees of events of whoever is erased. A second consumer has a `group`, and
-        best a pool, of its own; `registry` and `reader` say what of the topics it sees, and how.
+        for so short a time, and that leaves the processor to those who are waited for. `patience`
+        is for single types that nobody waits for. `forget` is what the handler sees of events of
+        whoever is erased. A second consumer has a `group`, and best a pool, of its own; `registry`
+        and `reader` say what of the topics it sees, and how.
         """
         consumer = Consumer(
             name=group or self.service.consumer_group,
@@ -192,6 +195,7 @@ class Runtime:
             reader=reader,
             records_max=records_max,
             pace_seconds=pace_seconds,
+            patience=patience,
             forget=forget,
         )
         watchdog = Watchdog(

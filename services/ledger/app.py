@@ -43,7 +43,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         runtime.verify(projection)
     runtime.remember(consumers.create_history(runtime.clock))
     handler = consumers.create_handler(runtime.clock, runtime.ids)
-    runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, handler)
+    runtime.consume(consumers.TOPICS, consumers.EVENT_TYPES, handler, patience=consumers.PATIENCE)
     apart = runtime.pool(TRAIL_CONNECTIONS, plans=PLANNED_BY_VALUE)
     runtime.consume(
         trail.TOPICS,

@@ -5,6 +5,7 @@ from functools import partial
 from libs.events.names import EventType, Topic
 from libs.runtime.clock import Clock
 from libs.runtime.consumer import Handler
+from libs.runtime.gathering import Patience
 from libs.runtime.ids import Ids
 from libs.runtime.recovery import History
 from services.ledger import projections
@@ -22,6 +23,10 @@ EVENT_TYPES = (
     EventType.PAYMENT_RECEIVED,
     EventType.PAYMENT_REFUNDED,
 )
+# A reservation is known to nobody but the ledger: what a job may cost is held by the gateway. So it
+# is booked together with what comes next, and most often with the charge itself.
+PATIENCE = Patience(types=frozenset({EventType.GENERATION_REQUESTED}), seconds=0.1)
+
 _OPENING = "Everything else of an account waits for its opening: correct the cause and redrive."
 _PAID = "Money has moved, and its credits must follow: correct the cause and redrive."
 
