@@ -219,12 +219,11 @@ class Rebuild:
             await self._fold.load(draft, 0, targets[0])
             self._report("building indexes")
             await shadow.dress(draft, projection.tables, bare)
-            await shadow.analyze(draft, projection.tables)
         others = range(int(has_loader), len(projection.passes))
+        if has_loader and others:
+            await shadow.analyze(draft, projection.tables)  # what follows looks for these rows
         for number in others:
             await self._fold.apply(draft, number, targets[number])
-        if others:
-            await shadow.analyze(draft, projection.tables)
 
     async def compare(self) -> tuple[Comparison, ...]:
         """Catch up with one instant of the live tables, and compare each with the shadow's."""

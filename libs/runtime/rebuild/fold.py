@@ -1,6 +1,5 @@
 """Streams into the shadow: rows by COPY while it is empty, the live projection from then on."""
 
-import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,9 +15,11 @@ from libs.events.registry import UndecodableEventError
 from libs.events.transport import IncomingMessage, Log, Partition
 from libs.runtime.db import Connection
 from libs.runtime.erasure import forget
-from libs.runtime.rebuild.projection import Pass, Projection, Reach, RebuildError, Rows
+from libs.runtime.rebuild.filling import Filling
+from libs.runtime.rebuild.projection import Pass, Projection, Reach, RebuildError
 
 RECORDS_MAX = 5_000
+READ_AT_ONCE = 250  # few enough that a message is still in the processor's cache when it is used
 GC_THRESHOLDS = (100_000, 50, 100)
 
 Targets = Mapping[Partition, int]
@@ -78,23 +79,15 @@ class Fold:
         one = self._projection.passes[number]
         if one.loader is None:
             raise RebuildError(f"Pass {number} of {self._projection.service} has no loader.")
-        quick = self._reader(one, one.views)
-        writing: asyncio.Task[None] | None = None
-        try:
+        quick, at_once = self._reader(one, one.views), min(READ_AT_ONCE, self._records_max)
+        async with Filling(connection, self._projection.tables) as tables:
             for partition, stop in sorted(targets.items()):
                 loader = one.loader()
-                async for messages in self._batches(number, partition, stop):
-                    rows = loader.add(self._events(one, quick, messages))
-                    writing = await self._write(connection, rows, writing)
+                async for messages in self._batches(number, partition, stop, at_once):
+                    await tables.add(loader.add(self._events(one, quick, messages)))
                     self._note(number, messages)
-                writing = await self._write(connection, loader.rest(), writing)
+                await tables.add(loader.rest())
                 self.folded[number][partition] = stop
-            if writing is not None:
-                await writing
-        finally:
-            if writing is not None:
-                writing.cancel()
-                await asyncio.gather(writing, return_exceptions=True)
 
     async def apply(self, connection: Connection, number: int, targets: Targets) -> int:
         """Go on with the live projection up to the targets; answers how many messages those were.
@@ -104,7 +97,7 @@ class Fold:
         one = self._projection.passes[number]
         count, quick = 0, self._reader(one)
         for partition, stop in sorted(targets.items()):
-            async for messages in self._batches(number, partition, stop):
+            async for messages in self._batches(number, partition, stop, self._records_max):
                 events = self._events(one, quick, messages)
                 if events:
                     async with connection.transaction():
@@ -120,10 +113,10 @@ class Fold:
         return sum(max(0, stop - done.get(partition, 0)) for partition, stop in targets.items())
 
     async def _batches(
-        self, number: int, partition: Partition, stop: int
+        self, number: int, partition: Partition, stop: int, records_max: int
     ) -> AsyncIterator[Sequence[IncomingMessage]]:
         offsets = range(self.folded[number].get(partition, 0), stop)
-        async for messages in self._log.read(partition, offsets, records_max=self._records_max):
+        async for messages in self._log.read(partition, offsets, records_max=records_max):
             yield messages
             if self._pause is not None:
                 await self._pause()
@@ -132,22 +125,6 @@ class Fold:
         last = messages[-1]
         self.folded[number][last.partition] = last.offset + 1
         self._heard(len(messages))
-
-    async def _write(
-        self, connection: Connection, rows: Rows, writing: asyncio.Task[None] | None
-    ) -> asyncio.Task[None]:
-        """Begin to write, once what was begun before is done: meanwhile the next is decoded."""
-        if writing is not None:
-            await writing
-        return asyncio.create_task(self._copy(connection, rows))
-
-    async def _copy(self, connection: Connection, rows: Rows) -> None:
-        for table in self._projection.tables:
-            records = rows.get(table.name)
-            if records:
-                await connection.copy_records_to_table(
-                    table.name, records=records, columns=table.loaded
-                )
 
     def _reader(self, one: Pass, views: Views | None = None) -> QuickReader:
         return QuickReader(self._registry, one.types, views)

@@ -289,7 +289,7 @@ KILL = """
      WHERE application_name = 'daygen-rebuild-gallery' AND datname = current_database()
 """
 POINTS = {
-    "filling": "libs.runtime.rebuild.fold.Fold._copy",
+    "filling": "libs.runtime.rebuild.filling.Filling._copy",
     "dressing": "libs.runtime.rebuild.shadow.dress",
     "catching up": "libs.runtime.rebuild.fold.Fold.apply",
     "comparing": "libs.runtime.rebuild.engine.compare",
