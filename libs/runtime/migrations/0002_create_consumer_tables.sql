@@ -46,11 +46,14 @@ CREATE INDEX parked_open_by_order_key ON parked (consumer, order_key) WHERE reso
 -- that finds its key blocked parks behind rows that stay open until it commits, and one that comes during a redrive waits for
 -- its end and then looks again. Rows are locked in the order of their numbers everywhere, after positions and inbox and before
 -- anything that a handler locks. `fresh` is null when all are fresh, as nearly always: nobody reads thousands of ids for that.
+-- Many ids are inserted first as if all were fresh, which costs half of asking about each; if one is not, that is undone.
 CREATE FUNCTION enter_batch(
     the_consumer text, topics text[], topic_ids uuid[], partitions integer[], expected bigint[], following bigint[],
     event_ids uuid[], order_keys text[],
     OUT moved integer, OUT fresh uuid[], OUT blocked text[]
 ) LANGUAGE plpgsql AS $$
+DECLARE
+    are_all_fresh boolean := false;
 BEGIN
     UPDATE position AS stored SET next_offset = new.following
       FROM unnest(topics, topic_ids, partitions, expected, following)
@@ -60,13 +63,23 @@ BEGIN
     GET DIAGNOSTICS moved = ROW_COUNT;
     IF moved < cardinality(topics) THEN RETURN; END IF;
     -- Inserted in one order everywhere, so that two transactions over the same ids cannot deadlock.
-    WITH admitted AS (
-        INSERT INTO inbox (consumer, event_id)
-        SELECT the_consumer, event_id FROM unnest(event_ids) AS event_id ORDER BY event_id
-        ON CONFLICT DO NOTHING RETURNING event_id
-    )
-    SELECT CASE WHEN count(*) < cardinality(event_ids) THEN coalesce(array_agg(event_id), '{}') END
-      INTO fresh FROM admitted;
+    IF cardinality(event_ids) >= 400 THEN  -- fewer are not worth a savepoint
+        BEGIN
+            INSERT INTO inbox (consumer, event_id)
+            SELECT the_consumer, event_id FROM unnest(event_ids) AS event_id ORDER BY event_id;
+            are_all_fresh := true;
+        EXCEPTION WHEN unique_violation THEN
+        END;
+    END IF;
+    IF NOT are_all_fresh THEN
+        WITH admitted AS (
+            INSERT INTO inbox (consumer, event_id)
+            SELECT the_consumer, event_id FROM unnest(event_ids) AS event_id ORDER BY event_id
+            ON CONFLICT DO NOTHING RETURNING event_id
+        )
+        SELECT CASE WHEN count(*) < cardinality(event_ids) THEN coalesce(array_agg(event_id), '{}') END
+          INTO fresh FROM admitted;
+    END IF;
     SELECT array_agg(DISTINCT order_key) INTO blocked FROM (
         SELECT order_key FROM parked
          WHERE consumer = the_consumer AND resolved_at IS NULL AND order_key = ANY(order_keys)

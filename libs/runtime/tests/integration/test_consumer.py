@@ -116,6 +116,27 @@ async def test_a_repeat_under_the_same_id_is_dropped_in_and_across_batches(
     assert await scalar(streams, APPLIED) == 2
 
 
+async def test_repeats_are_dropped_from_a_batch_of_many_ids(
+    streams: Streams, bus: KafkaBus
+) -> None:
+    """Many are inserted as if all were fresh: here one is known, and one comes twice."""
+    partition = Partition(Topic.IDENTITY.value, uuid4(), 0)
+    member, seeks = consumer(streams, bus), _Seeks()
+    await member.place({partition: range(2000)})
+    known, *others = [registered(streams) for _ in range(500)]
+    batches = [[known], [*others[:449], known], [*others[449:], others[449]], [*others, known]]
+    offset = 0
+    for events in batches:
+        await member.consume(
+            seeks, [incoming(partition, offset + n, event) for n, event in enumerate(events)]
+        )
+        offset += len(events)
+    assert await scalar(streams, "SELECT count(*) FROM inbox") == 500
+    assert await scalar(streams, "SELECT count(DISTINCT event_id) FROM applied") == 500
+    assert await scalar(streams, APPLIED) == 500
+    assert await scalar(streams, POSITIONS) == offset
+
+
 async def test_a_poison_event_is_parked_and_the_rest_of_its_batch_applied(
     streams: Streams, bus: KafkaBus
 ) -> None:
