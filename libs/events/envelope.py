@@ -17,6 +17,7 @@ from libs.events.payload import Moment, Payload
 
 SPECVERSION = "1.0"
 DATA_CONTENT_TYPE = "application/json"
+_KEY_BYTES = 36  # of an id as text
 ENCODED_BYTES_MAX = (
     900_000  # below the broker's message limit, so no outbox row can ever block the relay
 )
@@ -68,17 +69,25 @@ class Event(Struct, Generic[PayloadT_co], frozen=True, kw_only=True, gc=False):
         account = self.data.account
         return self.data.subject if account is None else str(account)
 
-    @property
-    def encoded_key(self) -> bytes:
-        """`key` as it is published and found."""
+    def has_key(self, key: bytes | None) -> bool:
+        """Whether `key` was published with it: under another it has no order."""
         account = self.data.account
-        return self.data.subject.encode() if account is None else _encoded(account)
+        if account is None or key is None:
+            return key == self.key.encode()
+        return len(key) == _KEY_BYTES and account.int == _number(key)
 
 
 @lru_cache(maxsize=4_096)
-def _encoded(account: UUID) -> bytes:
-    """Remembered: a few accounts make most events, and an id is slow to write out."""
-    return str(account).encode()
+def _number(key: bytes) -> int | None:
+    """The account of a key as a number; None: it is not how an id is written.
+
+    Remembered: a few accounts make most events, and ids are slow to read, write and compare.
+    """
+    try:
+        account = UUID(key.decode())
+    except ValueError:
+        return None
+    return account.int if str(account).encode() == key else None
 
 
 class EventTooLargeError(ValueError):

@@ -140,7 +140,7 @@ class Gatherer(Reader):
 def _intake(message: IncomingMessage, event: Event[Payload], order_key: str) -> Intake:
     """The event, if it may stand where it was found: under another key it has no order."""
     event_type = event.data.event_type.value
-    if message.key == event.encoded_key:
+    if event.has_key(message.key):
         return Intake(message=message, event=event, event_type=event_type, order_key=order_key)
     found = "no key" if message.key is None else f"the key {message.key[:50]!r}"
     fault = UndecodableEventError("wrong_key", f"it has {found}, not {event.key}")

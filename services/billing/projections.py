@@ -1,7 +1,6 @@
 """Finished jobs -> usage rows. The live consumer and a rebuild use it alike: no side effects."""
 
 from collections.abc import Sequence
-from uuid import UUID
 
 from libs.events.envelope import Event
 from libs.events.payload import Payload
@@ -19,12 +18,11 @@ async def record_finished_jobs(
 
     The first answer of a job counts, in a batch as in the table; a later one changes nothing.
     """
-    jobs: dict[UUID, RecordedUsage] = {}
+    jobs: dict[int, RecordedUsage] = {}  # by the id's number, which is cheaper to find and to order
     for event in events:
         usage = usage_of(event)
         if usage is not None:
-            jobs.setdefault(usage.job_id, (event, usage))
+            jobs.setdefault(usage.job_id.int, (event, usage))
     # Rows are written in one order everywhere, so that two batches never wait for each other.
-    usages = sorted((usage for _, usage in jobs.values()), key=lambda each: each.job_id.int)
-    known = await store.record_usage(connection, usages)
-    return [job for job_id, job in jobs.items() if not known or job_id not in known]
+    known = await store.record_usage(connection, [jobs[number][1] for number in sorted(jobs)])
+    return [job for job in jobs.values() if not known or job[1].job_id not in known]

@@ -20,8 +20,12 @@ from libs.events.names import EventType, Service
 from libs.events.payload import Moment, Payload
 
 
-class Usage(Struct, frozen=True, kw_only=True, gc=False):
-    """One finished job. What only the request tells is None where the request could not be read."""
+class Usage(Struct, frozen=True, gc=False):
+    """One finished job. What only the request tells is None where the request could not be read.
+
+    Made by position below: keywords of so many fields would cost more than all else that is done
+    for a row.
+    """
 
     id: UUID
     job_id: UUID
@@ -106,30 +110,30 @@ def _usage_of_completed(
 ) -> Usage:
     request = completed.request
     return Usage(
-        id=usage_id(completed.job_id),
-        job_id=completed.job_id,
-        account_id=completed.account_id,
-        user_id=request.user_id,
-        workspace_id=request.workspace_id,
-        operation=request.operation,
-        provider=request.provider,
-        model=request.model,
-        price_book_version=request.price_book_version,
-        requested_at=request.requested_at,
-        units_requested=request.units,
-        units_delivered=completed.delivered_units,
-        credits=credits_charged(request, completed.delivered_units),
-        outcome=UsageOutcome.COMPLETED,
-        error_code=None,
-        input_tokens=completed.input_tokens,
-        output_tokens=completed.output_tokens,
-        queued_ms=completed.queued_ms,
-        provider_ms=completed.provider_ms,
-        provider_cost_microusd=completed.provider_cost_microusd,
-        provider_cost_source=completed.provider_cost_source,
-        event_id=event.id,
-        correlation_id=event.correlation_id,
-        occurred_at=event.time,
+        usage_id(completed.job_id),
+        completed.job_id,
+        completed.account_id,
+        request.user_id,
+        request.workspace_id,
+        request.operation,
+        request.provider,
+        request.model,
+        request.price_book_version,
+        request.requested_at,
+        request.units,
+        completed.delivered_units,
+        credits_charged(request, completed.delivered_units),
+        UsageOutcome.COMPLETED,
+        None,  # error_code
+        completed.input_tokens,
+        completed.output_tokens,
+        completed.queued_ms,
+        completed.provider_ms,
+        completed.provider_cost_microusd,
+        completed.provider_cost_source,
+        event.id,
+        event.correlation_id,
+        event.time,
     )
 
 

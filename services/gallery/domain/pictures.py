@@ -30,8 +30,8 @@ class Asset(Struct, frozen=True, kw_only=True, gc=False):
     stored_at: datetime
 
 
-class Item(Struct, frozen=True, kw_only=True, gc=False):
-    """A picture in a user's gallery."""
+class Item(Struct, frozen=True, gc=False):
+    """A picture in a user's gallery. Of delivered ones made by position, which is cheaper."""
 
     id: UUID
     user_id: UUID
@@ -124,20 +124,20 @@ def items(event: Event[Payload], completed: GenerationCompleted) -> list[Item]:
     request = completed.request
     return [
         Item(
-            id=item_id(completed.job_id, index),
-            user_id=request.user_id,
-            account_id=completed.account_id,
-            workspace_id=request.workspace_id,
-            job_id=completed.job_id,
-            picture_index=index,
-            asset_key=image.key,
-            file_name=file_name(completed.job_id, index, image.content_type),
-            operation=request.operation,
-            provider=request.provider,
-            model=request.model,
-            prompt=request.prompt,
-            created_at=event.time,
-            updated_at=event.time,
+            item_id(completed.job_id, index),
+            request.user_id,
+            completed.account_id,
+            request.workspace_id,
+            completed.job_id,
+            index,
+            image.key,
+            file_name(completed.job_id, index, image.content_type),
+            request.operation,
+            request.provider,
+            request.model,
+            request.prompt,
+            event.time,  # created
+            event.time,  # and not changed since
         )
         for index, image in enumerate(completed.images)
     ]

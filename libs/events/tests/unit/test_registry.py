@@ -175,3 +175,31 @@ def test_the_account_is_the_key_and_without_one_the_subject() -> None:
     assert testing.event(testing.completed(request)).key == str(request.account_id)
     painting = testing.event(_Painted(colours=(), medium="oil"))
     assert painting.key == "painting"
+
+
+def test_an_event_has_the_key_that_it_is_published_with_and_no_other() -> None:
+    told = testing.event(testing.completed(testing.request_facts(account_id=UUID(int=2**127 + 5))))
+    right = told.key.encode()
+    assert told.has_key(right)
+    assert told.has_key(right)  # remembered by now
+    wrong = [
+        None,
+        b"",
+        str(UUID(int=5)).encode(),
+        right.upper().replace(b"8", b"A"),
+        right.replace(b"-", b""),
+        b"{" + right + b"}",
+        right[:-1] + b"\xff",
+        b"not an id, though it is as long: 36.",
+    ]
+    assert not any(told.has_key(each) for each in wrong)
+    upper = testing.event(testing.completed(testing.request_facts(account_id=UUID(int=0xA << 124))))
+    assert upper.has_key(upper.key.encode())
+    assert not upper.has_key(upper.key.upper().encode())
+
+
+def test_an_event_without_an_account_has_its_subject_for_a_key() -> None:
+    painting = testing.event(_Painted(colours=(), medium="oil"))
+    assert painting.has_key(b"painting")
+    assert not painting.has_key(None)
+    assert not painting.has_key(b"another")

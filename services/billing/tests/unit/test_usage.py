@@ -6,7 +6,7 @@ import pytest
 
 from libs.events.billing import UsageOutcome
 from libs.events.envelope import encode
-from libs.events.generation import FailureCode, GenerationRequested
+from libs.events.generation import CostSource, FailureCode, GenerationRequested
 from libs.events.names import EventType
 from libs.events.quick import QuickReader
 from libs.events.registry import REGISTRY
@@ -43,13 +43,15 @@ def test_a_completed_job_counts_what_its_answer_tells() -> None:
             queued_ms=33,
             provider_ms=44,
             provider_cost_microusd=55,
+            provider_cost_source=CostSource.LISTED,
         )
     )
 
     usage = usage_of(told)
 
     assert usage is not None
-    assert (usage.job_id, usage.account_id) == (request.job_id, request.account_id)
+    assert (usage.id, usage.job_id) == (usage_id(request.job_id), request.job_id)
+    assert (usage.account_id, usage.requested_at) == (request.account_id, request.requested_at)
     assert (usage.user_id, usage.workspace_id) == (request.user_id, request.workspace_id)
     assert (usage.operation, usage.provider, usage.model) == ("image", "local", "local-sketch")
     assert (usage.units_requested, usage.units_delivered, usage.credits) == (2, 2, 10)
@@ -57,6 +59,7 @@ def test_a_completed_job_counts_what_its_answer_tells() -> None:
     assert (usage.input_tokens, usage.output_tokens) == (11, 22)
     assert (usage.queued_ms, usage.provider_ms, usage.provider_cost_microusd) == (33, 44, 55)
     assert (usage.event_id, usage.correlation_id) == (told.id, told.correlation_id)
+    assert usage.provider_cost_source is CostSource.LISTED
     assert (usage.price_book_version, usage.occurred_at) == (7, told.time)
 
 

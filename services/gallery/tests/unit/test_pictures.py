@@ -31,7 +31,10 @@ def test_a_job_becomes_one_item_and_one_asset_per_picture() -> None:
         assert item.user_id == request.user_id
         assert item.account_id == request.account_id
         assert item.workspace_id == request.workspace_id
-        assert item.model == "as sent"
+        assert item.job_id == request.job_id
+        assert item.file_name.startswith(f"daygen-{request.job_id}-")
+        assert (item.operation, item.provider) == (request.operation, request.provider)
+        assert (item.model, item.prompt) == ("as sent", request.prompt)
         assert item.created_at == item.updated_at == told.time
     assert pictures.confirmation(told, data).items == 2
 
