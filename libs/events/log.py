@@ -19,6 +19,9 @@ FETCH_MS = 200
 # What is asked for is there. At the end of a partition the broker would hold a request back for
 # so long, and the next partition's behind it.
 FETCH_WAIT_MS = 5
+# A topic that is named for the first time is asked for again after so long, once its leaders are
+# known; 100 ms, if it is not said.
+AGAIN_MS = 10
 SILENCE_SECONDS = 60.0
 MADE_SECONDS = 5.0
 MADE_POLL_SECONDS = 0.1
@@ -39,6 +42,7 @@ class KafkaLog:
             fetch_max_bytes=FETCH_BYTES_MAX,
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
             fetch_max_wait_ms=FETCH_WAIT_MS,
+            retry_backoff_ms=AGAIN_MS,
         )
 
     async def __aenter__(self) -> Self:
