@@ -212,7 +212,7 @@ class DeadLetters:
             DomainError: the service cannot do without this message.
         """
         reason = reason.strip()
-        if not reason or "\0" in reason:
+        if not reason:
             raise ReasonMissingError("Give a reason: it is all that remains of the message.")
 
         async def work(transaction: Transaction) -> list[Step]:

@@ -6,18 +6,14 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import AwareDatetime
 
 from libs.runtime.auth import Principal, RequirePrincipal, require_admin
 from libs.runtime.deadletters import DeadLetters, Filter, ParkedRow, Step
+from libs.runtime.http.bodies import Body, Reason, Text
 
 INTERNAL_PREFIX = "/internal/parked"
 LIMIT_MAX = 200
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
 class ParkedBody(Body):
@@ -58,7 +54,7 @@ class Redrive(Body):
 
 
 class Discard(Body):
-    reason: str = Field(max_length=500)
+    reason: Reason
     dry_run: bool = True
 
 
@@ -87,8 +83,8 @@ def create_router(
     @router.get("")
     async def list_parked(
         _admin: Admin,
-        event_type: Annotated[str | None, Query(alias="type")] = None,
-        reason: str | None = None,
+        event_type: Annotated[Text | None, Query(alias="type")] = None,
+        reason: Text | None = None,
         since: AwareDatetime | None = None,
         until: AwareDatetime | None = None,
         limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_MAX,

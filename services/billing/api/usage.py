@@ -6,8 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 from msgspec.structs import asdict, replace
-from pydantic import AwareDatetime, BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
+from pydantic import AwareDatetime
 from starlette.responses import StreamingResponse
 
 from libs.events.billing import UsageOutcome
@@ -16,6 +15,7 @@ from libs.runtime.auth import Principal, RequirePrincipal, require_admin
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database
 from libs.runtime.http.as_of import past_by
+from libs.runtime.http.bodies import Body, Cursor, Text
 from libs.runtime.paging import Page, Position, decode_cursor, no_later, page
 from services.billing.domain.exports import MEDIA_TYPES, ExportForm
 from services.billing.domain.usage import Usage
@@ -27,9 +27,9 @@ LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
 NAME_CHARS_MAX = 200
 
-Provider = Annotated[str | None, Query(max_length=NAME_CHARS_MAX)]
-Model = Annotated[str | None, Query(max_length=NAME_CHARS_MAX)]
-Operation = Annotated[str | None, Query(max_length=NAME_CHARS_MAX)]
+Provider = Annotated[Text | None, Query(max_length=NAME_CHARS_MAX)]
+Model = Annotated[Text | None, Query(max_length=NAME_CHARS_MAX)]
+Operation = Annotated[Text | None, Query(max_length=NAME_CHARS_MAX)]
 Outcome = Annotated[UsageOutcome | None, Query()]
 Since = Annotated[AwareDatetime | None, Query(description="Ended at this time or later.")]
 Until = Annotated[AwareDatetime | None, Query(description="Ended before this time.")]
@@ -39,13 +39,6 @@ WorkspaceId = Annotated[UUID | None, Query(alias="workspaceId")]
 Form = Annotated[ExportForm, Query(alias="format")]
 JobId = Annotated[UUID | None, Query(alias="jobId", description="Only the row of this job.")]
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
-Cursor = Annotated[str | None, Query(description="`nextCursor` of the page before.")]
-
-
-class Body(BaseModel):
-    """Snake case here, camel case on the wire."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
 class UsageRow(Body):

@@ -6,10 +6,10 @@ from typing import Annotated, Final
 from urllib.parse import quote, unquote, urlsplit
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from libs.events.generation import Operation
+from libs.runtime.http.bodies import Body, Text
 from services.gallery.domain.facts import MODEL_CHARACTERS_MAX, TITLE_CHARACTERS_MAX, Changes
 from services.gallery.domain.listing import Creator, ListedItem, aspect_ratio
 
@@ -21,20 +21,6 @@ _JOB_TYPES: Final[Mapping[str, str]] = {
     Operation.UPSCALE: "IMAGE_RESIZE",
 }
 _OTHER_JOB_TYPE: Final = "IMAGE_EDIT"
-
-
-def _storable(text: str) -> str:
-    """JSON allows NUL and lone surrogates, Postgres does not."""
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("The text holds characters that no text may hold; leave them out.")
-    return text.strip()
-
-
-Text = Annotated[str, AfterValidator(_storable)]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
 class R2File(Body):

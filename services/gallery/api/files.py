@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query
 
 from libs.runtime.auth import Principal, RequirePrincipal
 from libs.runtime.db import Database
+from libs.runtime.http.bodies import Cursor, Text
 from libs.runtime.paging import Position, decode_cursor, page
 from services.gallery import store
 from services.gallery.api.bodies import (
@@ -29,9 +30,7 @@ LIMIT_MAX = 1000
 
 async def _filters(
     kind: Annotated[Literal["image", "video"] | None, Query(alias="type")] = None,
-    model: Annotated[
-        str | None, Query(max_length=MODEL_CHARACTERS_MAX, pattern=r"^[^\x00]*$")
-    ] = None,
+    model: Annotated[Text | None, Query(max_length=MODEL_CHARACTERS_MAX)] = None,
     is_public: Annotated[bool | None, Query(alias="isPublic")] = None,
     is_liked: Annotated[bool | None, Query(alias="isLiked")] = None,
     job_id: Annotated[UUID | None, Query(alias="jobId")] = None,
@@ -51,7 +50,7 @@ def create_router(
         caller: Caller,
         filters: Annotated[Filters, Depends(_filters)],
         limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_MAX,
-        cursor: Annotated[str | None, Query(description="`nextCursor` of the page before.")] = None,
+        cursor: Cursor = None,
     ) -> R2Files:
         """The caller's pictures, newest first."""
         after = decode_cursor(cursor)

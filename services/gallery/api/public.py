@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query
 
 from libs.runtime.auth import FindPrincipal, Principal
 from libs.runtime.db import Database
+from libs.runtime.http.bodies import Cursor
 from libs.runtime.paging import Position, decode_cursor, page
 from services.gallery import store
 from services.gallery.api.bodies import Addresses, Creators, PublicFile, PublicFiles
@@ -14,8 +15,6 @@ from services.gallery.handlers.items import ItemNotFound
 
 PAGE_MAX = 100
 CREATORS_MAX = 50
-
-Cursor = Annotated[str | None, Query(description="`nextCursor` of the page before.")]
 
 
 def create_router(

@@ -13,7 +13,8 @@ from libs.runtime.auth import Principal, RequirePrincipal
 from libs.runtime.carriers import JsonReader, UnreadableError, decoded
 from libs.runtime.clock import Clock
 from libs.runtime.errors import DomainError, Forbidden, Unavailable
-from services.gallery.api.bodies import URL_CHARACTERS_MAX, Addresses, Body, Text
+from libs.runtime.http.bodies import Body, Text
+from services.gallery.api.bodies import URL_CHARACTERS_MAX, Addresses
 from services.gallery.domain.addresses import AddressRefusedError, Grant, Signer
 from services.gallery.domain.facts import MODEL_CHARACTERS_MAX
 from services.gallery.domain.uploads import (

@@ -18,10 +18,10 @@ import structlog
 from jwt.types import Options
 from pydantic import SecretStr
 
+from libs.events.text import is_storable
 from libs.runtime.auth import LEEWAY, SECRET_BYTES_MIN
 from libs.runtime.clock import Clock
 from libs.runtime.errors import Unauthorized, Unavailable
-from services.gateway.domain.text import is_storable
 from services.gateway.ports import OutsidePerson
 
 TOKEN_CHARACTERS_MAX: Final = 8_192

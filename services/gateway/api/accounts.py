@@ -6,8 +6,9 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, status
 
 from libs.runtime.auth import Principal, UserTokens
+from libs.runtime.http.bodies import Body
 from libs.runtime.ids import Ids
-from services.gateway.api.bodies import Body, LogIn, Session, SignUp, UserBody
+from services.gateway.api.bodies import LogIn, Session, SignUp, UserBody
 from services.gateway.api.callers import Callers
 from services.gateway.api.views import UserViews
 from services.gateway.handlers.accounts import Accounts

@@ -5,11 +5,10 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response, status
-from pydantic import ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from libs.runtime.auth import Principal
-from services.gateway.api.bodies import Body
+from libs.runtime.http.bodies import Body, StrictBody
 from services.gateway.api.callers import Callers
 from services.gateway.domain.api_keys import Scope
 from services.gateway.domain.limits import OwnPolicy
@@ -21,12 +20,8 @@ from services.gateway.store.api_keys import ApiKey
 PER_MINUTE_MAX = 1_000_000
 
 
-class NewKey(Body):
+class NewKey(StrictBody):
     """A key to be made. Its limits come on top of its owner's; without one the default holds."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid"
-    )
 
     name: str | None = None
     scopes: list[str] = Field(default_factory=lambda: [scope.value for scope in Scope])

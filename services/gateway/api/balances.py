@@ -5,11 +5,10 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
 
 from libs.runtime.auth import require_admin
 from libs.runtime.db import Database
+from libs.runtime.http.bodies import Body, Cursor
 from libs.runtime.paging import Position, decode_cursor, page
 from services.gateway.api.callers import Callers
 from services.gateway.store import balances as store
@@ -18,13 +17,11 @@ LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 200
 
 
-class BalanceRow(BaseModel):
+class BalanceRow(Body):
     """A user's own account as this gateway knows it: the ledger's figures at `version`.
 
     `credits` is what the user is shown, `available` what may still be promised.
     """
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
     user_id: UUID
     email: str
@@ -39,9 +36,7 @@ class BalanceRow(BaseModel):
     created_at: datetime
 
 
-class BalanceRows(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
-
+class BalanceRows(Body):
     items: list[BalanceRow]
     next_cursor: str | None
 
@@ -53,7 +48,7 @@ def create_router(database: Database, callers: Callers) -> APIRouter:
     @router.get("/api/users/balances", dependencies=[Depends(require_admin(callers.person))])
     async def list_balances(
         limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT,
-        cursor: Annotated[str | None, Query()] = None,
+        cursor: Cursor = None,
     ) -> BalanceRows:
         """Users with their credits, the newest first."""
         after = decode_cursor(cursor)

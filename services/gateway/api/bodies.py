@@ -5,16 +5,12 @@ from datetime import datetime
 from typing import Any, Final, Literal, get_args
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import ConfigDict, Field
 
 from libs.events.generation import Operation
+from libs.runtime.http.bodies import Body
 from services.gateway.domain.inputs import Given
 from services.gateway.domain.orders import Draft
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
 class SignUp(Body):
@@ -48,9 +44,7 @@ class Session(Body):
 class GenerationBody(Body):
     """What to generate. Options stand in `providerOptions` or beside it, as clients differ."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="allow"
-    )
+    model_config = ConfigDict(extra="allow")
 
     prompt: str | None = None
     model: str | None = None

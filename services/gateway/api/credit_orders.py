@@ -10,12 +10,12 @@ from uuid import UUID
 import msgspec
 from fastapi import APIRouter, Depends, Header, Request, Response
 from msgspec import Struct
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from libs.events.names import Service
 from libs.runtime.auth import InternalTokens, Principal, require_admin
 from libs.runtime.http import JsonResponse
+from libs.runtime.http.bodies import Body, Reason, StrictBody
 from libs.runtime.tracing import current_traceparent
 from services.gateway.api.callers import Callers
 from services.gateway.handlers.copies import Copies
@@ -35,7 +35,6 @@ ORDERS: Final = (
 )
 CREDITS_MAX: Final = 2**53 - 1
 KEY_CHARS_MAX: Final = 255
-REASON_CHARS_MAX: Final = 500
 
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=KEY_CHARS_MAX)]
 
@@ -55,26 +54,15 @@ class Booked(Struct, frozen=True):
     accountVersion: int  # noqa: N815
 
 
-class DeductionRequest(BaseModel):
+class DeductionRequest(StrictBody):
     """Credits that are to be taken, if they are there."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     credits: Annotated[int, Field(strict=True, ge=1, le=CREDITS_MAX)]
-    reason: Annotated[str, Field(min_length=1, max_length=REASON_CHARS_MAX)]
-
-    @field_validator("reason")
-    @classmethod
-    def _is_said(cls, reason: str) -> str:
-        if not reason.strip() or "\0" in reason:
-            raise ValueError("reason must say something.")
-        return reason.strip()
+    reason: Reason
 
 
-class DeductionBody(BaseModel):
+class DeductionBody(Body):
     """A deduction: `held` until the ledger has `booked` it."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
     deduction_id: UUID
     account_id: UUID

@@ -10,6 +10,7 @@ import structlog
 from fastapi import APIRouter, Depends, Header, Response, status
 from msgspec import Struct
 
+from libs.events.text import is_storable
 from libs.runtime.auth import Principal
 from libs.runtime.errors import DomainError, TooManyRequests, Unavailable
 from libs.runtime.http import JsonResponse
@@ -21,7 +22,7 @@ from services.gateway.api.views import JobViews
 from services.gateway.domain.admission import Payer
 from services.gateway.domain.catalogue import ELSEWHERE, PROVIDERS
 from services.gateway.domain.orders import Draft, Placed, place
-from services.gateway.domain.text import InvalidRequestError, is_storable
+from services.gateway.domain.text import InvalidRequestError
 from services.gateway.handlers.admissions import Accepted
 from services.gateway.handlers.assets import inline
 from services.gateway.handlers.errors import (

@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter
 
-from services.gateway.api.bodies import Body, UserBody
+from libs.runtime.http.bodies import Body
+from services.gateway.api.bodies import UserBody
 from services.gateway.api.views import UserViews
 from services.gateway.handlers.account_errors import NoOutsideLogIns
 from services.gateway.handlers.accounts import Accounts

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response, status
 from pydantic import AwareDatetime
 
 from libs.runtime.auth import Principal, require_admin
-from services.gateway.api.bodies import Body, JobRequest
+from libs.runtime.http.bodies import Body
+from services.gateway.api.bodies import JobRequest
 from services.gateway.api.callers import Callers
 from services.gateway.api.generations import Desk
 from services.gateway.api.rate_limits import headers_of

@@ -8,8 +8,9 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from libs.runtime.auth import Principal
+from libs.runtime.http.bodies import Body
 from libs.runtime.objects import ObjectNotFound
-from services.gateway.api.bodies import Body, UserBody
+from services.gateway.api.bodies import UserBody
 from services.gateway.api.callers import Callers
 from services.gateway.api.views import UserViews
 from services.gateway.handlers.accounts import Accounts

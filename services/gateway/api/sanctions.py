@@ -5,38 +5,24 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
-from pydantic import ConfigDict, Field, field_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from libs.runtime.auth import Principal, require_admin
+from libs.runtime.http.bodies import Body, Reason, StrictBody
 from services.gateway.api.api_keys import PER_MINUTE_MAX
-from services.gateway.api.bodies import Body
 from services.gateway.api.callers import Callers
 from services.gateway.domain.limits import Kind, OwnPolicy, Subject
 from services.gateway.domain.orders import INTEGER_MAX
-from services.gateway.domain.text import is_storable
 from services.gateway.handlers.errors import SubjectNotFound
 from services.gateway.handlers.sanctions import Limited, Sanctions
 
 THROTTLE_SECONDS_MAX: Final = 366 * 86_400
 
 
-class Command(Body):
+class Command(StrictBody):
     """Whatever an administrator does has a reason, which is kept."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid"
-    )
-
-    reason: str = Field(max_length=500)
-
-    @field_validator("reason")
-    @classmethod
-    def _is_said(cls, reason: str) -> str:
-        trimmed = reason.strip()
-        if not trimmed or not is_storable(trimmed):
-            raise ValueError("reason must be plain text: say why")
-        return trimmed
+    reason: Reason
 
 
 class SetLimit(Command):

@@ -6,8 +6,8 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, status
 
 from libs.runtime.auth import Principal, require_admin
+from libs.runtime.http.bodies import Body
 from services.gateway.api.accounts import address_of
-from services.gateway.api.bodies import Body
 from services.gateway.api.callers import Callers
 from services.gateway.handlers.accounts import Accounts
 from services.gateway.handlers.credentials import LogIns

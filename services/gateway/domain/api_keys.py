@@ -11,7 +11,8 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from services.gateway.domain.text import InvalidRequestError, is_storable
+from libs.events.text import is_storable
+from services.gateway.domain.text import InvalidRequestError
 
 PREFIX: Final = "dg_"
 NAME_CHARS_MAX: Final = 100

@@ -4,7 +4,8 @@ import re
 from enum import StrEnum
 from typing import Final
 
-from services.gateway.domain.text import InvalidRequestError, is_storable
+from libs.events.text import is_storable
+from services.gateway.domain.text import InvalidRequestError
 
 EMAIL_CHARS_MAX: Final = 254  # RFC 5321: a path is at most 256 octets, brackets included
 PASSWORD_CHARS_MIN: Final = 8

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from libs.events.generation import INPUT_ROLES, Operation
+from libs.events.text import is_storable
 from services.gateway.domain.catalogue import (
     Provider,
     Takes,
@@ -17,7 +18,7 @@ from services.gateway.domain.catalogue import (
     provider_of,
 )
 from services.gateway.domain.inputs import Given, Input, check_inputs, in_roles, pictures_in
-from services.gateway.domain.text import InvalidRequestError, is_storable
+from services.gateway.domain.text import InvalidRequestError
 
 UNITS_MAX: Final = 8
 OPTIONS_BYTES_MAX: Final = 16_384

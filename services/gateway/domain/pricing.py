@@ -14,8 +14,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from libs.events.text import is_storable
 from services.gateway.domain.orders import INTEGER_MAX, UNITS_MAX, Order
-from services.gateway.domain.text import is_storable
 
 BOOK_BYTES_MAX: Final = 262_144
 RULES_MAX: Final = 300

@@ -1,4 +1,4 @@
-"""What text from outside must satisfy, and the refusal of input that does not fit."""
+"""The refusal of input that does not fit."""
 
 
 class InvalidRequestError(ValueError):
@@ -8,14 +8,3 @@ class InvalidRequestError(ValueError):
         super().__init__(message)
         self.message = message
         self.field = field
-
-
-def is_storable(text: str) -> bool:
-    """Whether Postgres takes it: JSON allows NUL and lone surrogates, Postgres does not."""
-    if "\0" in text:
-        return False
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -5,6 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from libs.events.identity import SessionsRevoked
+from libs.events.text import is_storable
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database, Transaction
 from libs.runtime.ids import Ids
@@ -14,7 +15,7 @@ from services.gateway.domain.identity import (
     normalise_email,
 )
 from services.gateway.domain.mails import Template
-from services.gateway.domain.text import InvalidRequestError, is_storable
+from services.gateway.domain.text import InvalidRequestError
 from services.gateway.handlers.account_errors import InvalidCredentials, WrongPassword
 from services.gateway.handlers.errors import InvalidRequest, UnknownUser
 from services.gateway.handlers.guesses import Guesses

@@ -8,8 +8,6 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from msgspec import Struct
 from msgspec.structs import asdict
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
 
 from libs.events.credits import Wallet
 from libs.runtime.auth import Principal, RequirePrincipal
@@ -17,6 +15,7 @@ from libs.runtime.clock import Clock
 from libs.runtime.db import Connection, Database
 from libs.runtime.errors import BadRequest, Forbidden
 from libs.runtime.http.as_of import past_by
+from libs.runtime.http.bodies import Body
 from services.ledger.domain.account import Account
 from services.ledger.domain.lots import Lot
 from services.ledger.domain.postings import Book, Transaction, TransactionKind
@@ -43,10 +42,6 @@ AccountId = Annotated[
 Cursor = Annotated[
     int | None, Query(ge=1, le=VERSION_MAX, description="`nextCursor` of the page before.")
 ]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
 class TwoTimesError(BadRequest):

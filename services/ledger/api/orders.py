@@ -8,13 +8,13 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header
 from msgspec import Struct
 from msgspec.structs import asdict
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
-from pydantic.alias_generators import to_camel
+from pydantic import AwareDatetime, Field, field_validator
 
 from libs.events.credits import Wallet
 from libs.runtime.auth import Principal, RequirePrincipal, require_admin
 from libs.runtime.clock import Clock
 from libs.runtime.errors import BadRequest
+from libs.runtime.http.bodies import Body, Reason, StrictBody
 from services.ledger.domain.commands import (
     CREDITS_MAX,
     DebitCredits,
@@ -31,7 +31,6 @@ PREFIX = "/api/admin/accounts/{account_id}"
 GRANT, ADJUSTMENT = "administrator", "adjustment"
 PRIORITY_MAX = 1_000
 KEY_CHARS_MAX = 255
-REASON_CHARS_MAX = 500
 
 IdempotencyKey = Annotated[
     str | None,
@@ -61,21 +60,10 @@ class Ordered(Struct, frozen=True):
     at: datetime
 
 
-class OrderBody(BaseModel, ABC):
+class OrderBody(StrictBody, ABC):
     """Every order tells why."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid"
-    )
-
-    reason: Annotated[str, Field(min_length=1, max_length=REASON_CHARS_MAX)]
-
-    @field_validator("reason")
-    @classmethod
-    def _is_said(cls, reason: str) -> str:
-        if not reason.strip() or "\0" in reason:
-            raise ValueError("reason must say something.")
-        return reason.strip()
+    reason: Reason
 
     @abstractmethod
     def command(self, ordered: Ordered) -> KeyedCommand:
@@ -189,10 +177,8 @@ class GraceBody(OrderBody):
         )
 
 
-class DoneBody(BaseModel):
+class DoneBody(Body):
     """What was booked: the gateway offers it once its copy has reached this version."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
     account_id: UUID
     account_version: int

@@ -5,12 +5,11 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
 from starlette.responses import PlainTextResponse, Response
 
 from libs.proofs.notes import to_base64
 from libs.runtime.auth import Principal, RequirePrincipal
+from libs.runtime.http.bodies import Body
 from services.ledger.handlers.receipts import Proof, Receipts
 
 SIZE_MAX = 2**62
@@ -24,10 +23,8 @@ Size = Annotated[
 ]
 
 
-class ProofBody(BaseModel):
+class ProofBody(Body):
     """Hashes (base64) in the order in which they are joined, and the root that they lead to."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
     size: int
     root: str

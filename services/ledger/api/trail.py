@@ -8,11 +8,11 @@ from uuid import UUID
 import msgspec
 from fastapi import APIRouter, Depends, Query
 from msgspec.structs import asdict, replace
-from pydantic import AwareDatetime, BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
+from pydantic import AwareDatetime
 
 from libs.events.names import EventType
 from libs.runtime.auth import Principal, RequirePrincipal, require_admin
+from libs.runtime.http.bodies import Body, Cursor, Text
 from libs.runtime.paging import decode_cursor, encode_cursor
 from services.ledger.domain.masks import for_owner
 from services.ledger.domain.story.story import Story, is_for_owner
@@ -27,27 +27,20 @@ TYPES_MAX = 20
 
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
 StoriesLimit = Annotated[int, Query(ge=1, le=STORIES_MAX, alias="limit")]
-Cursor = Annotated[str | None, Query(description="`nextCursor` of the page before.")]
 Types = Annotated[
-    list[str] | None, Query(alias="type", max_length=TYPES_MAX, description="Any of these.")
+    list[Text] | None, Query(alias="type", max_length=TYPES_MAX, description="Any of these.")
 ]
 AccountId = Annotated[UUID | None, Query(alias="accountId", description="Who pays.")]
 UserId = Annotated[UUID | None, Query(alias="userId", description="Who acted.")]
 WorkspaceId = Annotated[UUID | None, Query(alias="workspaceId")]
-Subject = Annotated[str | None, Query(max_length=TEXT_MAX, description="What it is about.")]
+Subject = Annotated[Text | None, Query(max_length=TEXT_MAX, description="What it is about.")]
 JobId = Annotated[UUID | None, Query(alias="jobId", description="The same, of a job.")]
 CorrelationId = Annotated[UUID | None, Query(alias="correlationId")]
 Since = Annotated[AwareDatetime | None, Query(description="At this time or later.")]
 Until = Annotated[AwareDatetime | None, Query(description="Before this time.")]
 Path = Annotated[
-    str | None, Query(max_length=TEXT_MAX, description="A JSON path that finds something in it.")
+    Text | None, Query(max_length=TEXT_MAX, description="A JSON path that finds something in it.")
 ]
-
-
-class Body(BaseModel):
-    """Snake case here, camel case on the wire."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
 class StepBody(Body):

@@ -229,7 +229,10 @@ async def test_pages_follow_each_other_while_rows_are_added(billing: RunningBill
     assert len(seen) == len(set(seen)) == 5
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "jobId=x", "cursor=x"])
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=201", "limit=x", "jobId=x", "cursor=x", "provider=%00", "model=a%00"],
+)
 async def test_a_query_that_makes_no_sense_is_refused(billing: RunningBilling, query: str) -> None:
     answer = await billing.get(f"/api/usage/mine?{query}", person(uuid4()))
     assert answer.status_code == 400

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Depends, Response, status
 
 from libs.events.generation import Operation
 from libs.runtime.auth import Principal
-from services.gateway.api.bodies import AcceptedBody, Body
+from libs.runtime.http.bodies import Body
+from services.gateway.api.bodies import AcceptedBody
 from services.gateway.api.callers import Callers
 from services.gateway.api.costing import CostingRoute
 from services.gateway.api.generations import (

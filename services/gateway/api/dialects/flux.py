@@ -12,7 +12,8 @@ from libs.runtime.auth import Principal
 from libs.runtime.clock import Clock
 from libs.runtime.errors import Unauthorized
 from libs.runtime.http import JsonResponse
-from services.gateway.api.bodies import Body, GenerationBody
+from libs.runtime.http.bodies import Body
+from services.gateway.api.bodies import GenerationBody
 from services.gateway.api.callers import Callers
 from services.gateway.api.costing import CostingRoute
 from services.gateway.api.forwarding import forward

@@ -1,5 +1,6 @@
 """The gateway on real parts, and what its neighbours would say to it."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
@@ -53,7 +54,9 @@ class Person(Struct):
         return await self.client.get(path, headers={**self.headers, **headers})
 
     async def post(self, path: str, body: Any, **headers: str) -> httpx2.Response:
-        return await self.client.post(path, json=body, headers={**self.headers, **headers})
+        """`body` as JSON in plain ASCII: so it may also be text that no encoding can say."""
+        headers = {**self.headers, "Content-Type": "application/json", **headers}
+        return await self.client.post(path, content=json.dumps(body), headers=headers)
 
     async def send(
         self, path: str, files: Any, data: dict[str, Any] | None = None, **headers: str

@@ -199,7 +199,8 @@ async def test_a_repeat_under_one_key_is_the_same_deduction(
     [
         *({"credits": bad, "reason": "x"} for bad in (0, -1, 1.5, 2.0, "3", None, 2**53)),
         {"credits": 1},
-        {"credits": 1, "reason": "  "},
+        *({"credits": 1, "reason": bad} for bad in ("  ", "nul \0", "half a pair \ud83d")),
+        {"credits": 1, "reason": "x", "more": 1},
     ],
 )
 async def test_bad_deductions_are_refused_and_nothing_is_held(

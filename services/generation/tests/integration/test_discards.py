@@ -79,3 +79,16 @@ async def test_only_an_administrator_sees_parked_messages(generation: RunningGen
     other = headers("ADMIN", Service.LEDGER)
     assert (await client.get(PATH, headers=other)).status_code == 401
     assert (await client.get(PATH, headers=headers("ADMIN"))).status_code == 200
+
+
+async def test_what_no_text_can_be_is_refused(generation: RunningGeneration) -> None:
+    for query in ("type=%00", "reason=a%00"):
+        answer = await generation.client.get(f"{PATH}?{query}", headers=headers("ADMIN"))
+        assert answer.status_code == 400, answer.text
+    for reason in ("nul \\u0000", "half a pair \\ud83d"):
+        answer = await generation.client.post(
+            f"{PATH}/{uuid4()}/discard",
+            content=f'{{"reason": "{reason}", "dryRun": false}}',
+            headers={**headers("ADMIN"), "Content-Type": "application/json"},
+        )
+        assert answer.status_code == 400, answer.text

@@ -1,5 +1,6 @@
 """The ledger on real parts: its books alone, or the whole service."""
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from functools import partial
@@ -127,9 +128,10 @@ class RunningLedger(Struct):
         admin = Principal(user_id=ADMIN, role=role, account_id=ADMIN)
         headers = {"Authorization": f"Bearer {self.tokens.issue(admin, Service.LEDGER)}"}
         headers |= {} if key is None else {"Idempotency-Key": key}
+        headers |= {"Content-Type": "application/json"}
         method = "PUT" if path.endswith("grace") else "POST"
         return await self.client.request(
-            method, f"/api/admin/accounts/{path}", json=body, headers=headers
+            method, f"/api/admin/accounts/{path}", content=json.dumps(body), headers=headers
         )
 
 

@@ -128,7 +128,7 @@ async def test_the_grace_is_set_and_told(running: RunningLedger, account_id: UUI
         ("grants", {"credits": CREDITS_MAX + 1, "reason": "x"}),
         ("grants", {"credits": CREDITS_MAX, "reason": "x"}),  # the account holds some already
         ("grants", {"credits": 10**400, "reason": "x"}),
-        ("grants", {"credits": 1, "reason": " "}),
+        *(("grants", {"credits": 1, "reason": bad}) for bad in (" ", "nul \0", "half \ud83d")),
         ("grants", {"credits": 1}),
         ("grants", {"credits": 1, "reason": "x", "expiresAt": "2001-01-01T00:00:00Z"}),
         ("grants", {"credits": 1, "reason": "x", "wallet": "subscription"}),

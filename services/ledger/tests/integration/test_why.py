@@ -200,6 +200,9 @@ async def test_administrators_ask_why_of_a_person_a_time_and_of_failures(
 async def test_what_cannot_be_asked_is_refused_in_a_sentence(running: RunningLedger) -> None:
     for query, status, code in (
         ("path=%24..(", 400, "invalid_path"),
+        ("path=%24.a%00", 400, "invalid_request"),
+        ("subject=%00", 400, "invalid_request"),
+        ("type=%00", 400, "invalid_request"),
         ("cursor=x", 400, "invalid_cursor"),
         ("since=yesterday", 400, "invalid_request"),
         ("limit=0", 400, "invalid_request"),
