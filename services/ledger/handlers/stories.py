@@ -51,7 +51,8 @@ class Stories:
         """
         async with self._database.read() as connection:
             rows = await self._job(connection, job_id, caller)
-            return await _story(connection, rows, is_admin=caller.is_admin)
+            (story,) = await _stories(connection, [rows], is_admin=caller.is_admin)
+            return story
 
     async def events_of_job(self, job_id: UUID, caller: Principal) -> Sequence[TrailRow]:
         """A job's events, the oldest first.
@@ -65,8 +66,8 @@ class Stories:
     async def of_chain(self, correlation_id: UUID) -> list[Story]:
         """What one cause has led to; nothing if it is not known. For administrators."""
         async with self._database.read() as connection:
-            rows = await trail.find_chain(connection, correlation_id)
-            return [await _story(connection, rows, is_admin=True)] if rows else []
+            chains = await trail.find_chains(connection, [correlation_id])
+            return await _stories(connection, chains, is_admin=True)
 
     async def newest(self, several: Sequence[Wanted], limit: int) -> list[Story]:
         """The newest stories in which an event fits one of these. For administrators.
@@ -75,16 +76,14 @@ class Stories:
             SearchTooWide: it took too long.
         """
         async with self._database.read() as connection:
-            chains: list[UUID] = []
+            ids: list[UUID] = []
             for wanted in several:
                 try:
-                    chains += await trail.list_chains(connection, wanted, limit)
+                    ids += await trail.list_chains(connection, wanted, limit)
                 except TimeoutError:
                     raise SearchTooWide from None
-            stories = []
-            for correlation_id in dict.fromkeys(chains):
-                rows = await trail.find_chain(connection, correlation_id)
-                stories.append(await _story(connection, rows, is_admin=True))
+            chains = await trail.find_chains(connection, set(ids))
+            stories = await _stories(connection, chains, is_admin=True)
         return sorted(stories, key=lambda story: story.began_at, reverse=True)[:limit]
 
     async def search(self, wanted: Wanted, after: Position, limit: int) -> Found:
@@ -119,7 +118,10 @@ def _is_of(caller: Principal, rows: Sequence[TrailRow], job_id: UUID) -> bool:
     return caller.account_id in {row.account_id for row in own}
 
 
-async def _story(connection: Connection, rows: Sequence[TrailRow], *, is_admin: bool) -> Story:
-    envelopes = [each.envelope for each in rows]
-    lots = await trail.find_lots(connection, lots_in(envelopes))
-    return tell(envelopes, Telling(is_admin=is_admin, lots=lots))
+async def _stories(
+    connection: Connection, chains: Sequence[Sequence[TrailRow]], *, is_admin: bool
+) -> list[Story]:
+    several = [[row.envelope for row in rows] for rows in chains]
+    spoken_of = set[UUID]().union(*map(lots_in, several))
+    telling = Telling(is_admin=is_admin, lots=await trail.find_lots(connection, spoken_of))
+    return [tell(envelopes, telling) for envelopes in several]

@@ -58,10 +58,16 @@ CONDITIONS = {
 }
 
 
-FIND_CHAINS = f"""
+FIND_JOB = f"""
     SELECT {COLUMNS} FROM trail
-     WHERE correlation_id = ANY($1::uuid[]) OR subject = ANY($2::text[])
+     WHERE correlation_id = ANY($1::uuid[]) OR subject = $2
      ORDER BY occurred_at, event_id LIMIT $3
+"""
+FIND_CHAINS = f"""
+    SELECT row.* FROM unnest($1::uuid[]) AS chain (id)
+     CROSS JOIN LATERAL (SELECT {COLUMNS} FROM trail WHERE correlation_id = chain.id
+                          ORDER BY occurred_at, event_id LIMIT $2) AS row
+     ORDER BY occurred_at, event_id
 """
 # Bookings that have reversed those of a job tell of themselves, in chains of their own.
 REVERSALS = """
@@ -151,14 +157,18 @@ async def find_job(connection: Connection, job_id: UUID) -> list[TrailRow]:
     """Everything that a job has led to, up to `CHAIN_ROWS_MAX` events, the oldest first."""
     reversals = await connection.fetch(REVERSALS, job_id)
     chains = [job_id, *(each["correlation_id"] for each in reversals)]
-    rows = await connection.fetch(FIND_CHAINS, chains, [str(job_id)], CHAIN_ROWS_MAX)
+    rows = await connection.fetch(FIND_JOB, chains, str(job_id), CHAIN_ROWS_MAX)
     return [trail_row(each) for each in rows]
 
 
-async def find_chain(connection: Connection, correlation_id: UUID) -> list[TrailRow]:
-    """Everything that one cause has led to, as `find_job`."""
-    rows = await connection.fetch(FIND_CHAINS, [correlation_id], [], CHAIN_ROWS_MAX)
-    return [trail_row(each) for each in rows]
+async def find_chains(
+    connection: Connection, correlation_ids: Collection[UUID]
+) -> list[list[TrailRow]]:
+    """Everything that each of these causes has led to, as `find_job`; of an unknown one nothing."""
+    chains: dict[UUID, list[TrailRow]] = {}
+    for row in await connection.fetch(FIND_CHAINS, list(correlation_ids), CHAIN_ROWS_MAX):
+        chains.setdefault(row["correlation_id"], []).append(trail_row(row))
+    return list(chains.values())
 
 
 async def find_lots(connection: Connection, lot_ids: Collection[UUID]) -> dict[UUID, LotFacts]:

@@ -1,8 +1,10 @@
 """Why, in words: for the person who asked, for administrators, and for nobody else."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
@@ -15,9 +17,12 @@ from libs.events.names import Topic
 from libs.events.payload import Payload
 from libs.events.testing import completed, failed
 from libs.events.testing import event as event_of
+from libs.runtime.db import Connection, Database
 from services.ledger.domain.masks import INSIDE
+from services.ledger.handlers.stories import Stories
+from services.ledger.store.trail import Wanted
 from services.ledger.tests.builders import facts, registered, requested
-from services.ledger.tests.integration.conftest import RunningLedger
+from services.ledger.tests.integration.conftest import Ledger, RunningLedger
 from services.ledger.tests.integration.test_service import balance, eventually, person, reach
 from services.ledger.tests.integration.test_trail import follow, seen, strange
 
@@ -195,6 +200,37 @@ async def test_administrators_ask_why_of_a_person_a_time_and_of_failures(
         str(fine.job_id)
     ]
     assert await jobs(f"correlationId={fine.job_id}") == [str(fine.job_id)]
+
+
+class Counted:
+    """A database whose statements are noted."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.statements: list[str] = []
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Connection]:
+        async with self._database.read() as connection:
+            with connection.query_logger(lambda record: self.statements.append(record.query)):
+                yield connection
+
+
+async def test_many_stories_take_no_more_statements_than_one(ledger: Ledger) -> None:
+    told = [facts(uuid4(), uuid4()) for _ in range(5)]
+    await follow(
+        ledger,
+        *seen(*(about(each, requested(each), NOW - timedelta(minutes=1)) for each in told)),
+        *seen(*(about(each, completed(each)) for each in told)),
+    )
+    counts = []
+    for limit in (1, 5):
+        counted = Counted(ledger.streams.database)
+        found = await Stories(cast("Database", counted)).newest([Wanted()], limit)
+        assert len(found) == limit
+        assert all(len(each.steps) == 2 for each in found)
+        counts.append(len(counted.statements))
+    assert counts[0] == counts[1]
 
 
 async def test_what_cannot_be_asked_is_refused_in_a_sentence(running: RunningLedger) -> None:
