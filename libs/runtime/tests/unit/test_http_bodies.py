@@ -32,13 +32,11 @@ def test_a_reason_is_trimmed_and_kept() -> None:
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * (REASON_CHARS_MAX + 1), None, 1, *UNSTORABLE])
-@pytest.mark.parametrize("is_json", [True, False])
-def test_what_is_no_reason_is_refused(reason: Any, is_json: bool) -> None:
-    with pytest.raises(ValidationError, match="reason"):
-        if is_json:
-            Order.model_validate_json(json.dumps(order(reason=reason)))
-        else:
-            Order.model_validate(order(reason=reason))
+def test_what_is_no_reason_is_refused(reason: Any) -> None:
+    with pytest.raises(ValidationError):
+        Order.model_validate(order(reason=reason))
+    with pytest.raises(ValidationError):
+        Order.model_validate_json(json.dumps(order(reason=reason)))
 
 
 def test_a_command_takes_no_field_that_it_does_not_know() -> None:
