@@ -56,11 +56,11 @@ def configure_logging(service: str, level: str, output: BinaryIO | None = None) 
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
         _ServiceName(service),
         redact,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),  # nothing to hide in it
     ]
     structlog.configure(
         processors=[*shared, render],

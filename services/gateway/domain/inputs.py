@@ -55,7 +55,8 @@ def pictures_in(options: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Given
     found = (
         Given(field=name, role=role, content=each)
         for name, role in _ROLES.items()
-        for each in _each(options.get(name))
+        if name in options
+        for each in _each(options[name])
     )
     return rest, tuple(found)
 
