@@ -152,7 +152,11 @@ class _LoggerName:
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Hide secrets by the name of their key, and those that stand inside a text."""
-    return {name: _redacted(name, value) for name, value in event.items()}
+    return {
+        # Nearly all values are plain texts, and every request writes a line.
+        name: scrub(value) if type(value) is str and not is_secret(name) else _redacted(name, value)
+        for name, value in event.items()
+    }
 
 
 def _redacted(name: str, value: Any) -> Any:
