@@ -49,6 +49,12 @@ class GenerationBody(Body):
     prompt: str | None = None
     model: str | None = None
     provider_options: dict[str, Any] | None = None
+    deadline_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=86_400,
+        description="Fail, uncharged, if it is not done by then. At most what the system allows.",
+    )
 
     def draft(
         self,
@@ -67,11 +73,12 @@ class GenerationBody(Body):
             options={**(options or {}), **(self.model_extra or {})},
             provider_options=self.provider_options or {},
             given=given,
+            deadline_seconds=self.deadline_seconds,
         )
 
 
 class JobRequest(GenerationBody):
-    """A generation of any kind. Without `operation` it is an image."""
+    """A generation of any kind. Without `operation` it is an image, if the model makes any."""
 
     provider: str | None = None
     operation: str | None = None

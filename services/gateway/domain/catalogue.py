@@ -36,6 +36,11 @@ class Provider(Struct, frozen=True, kw_only=True):
         found = self.models[model]
         return next((found[each] for each in found if each == operation), None)
 
+    def usual_for(self, model: str) -> Operation:
+        """What the model is asked for that does nothing else, or if nothing is said: a picture."""
+        offered = self.models[model]
+        return Operation.IMAGE if Operation.IMAGE in offered else next(iter(offered))
+
     def default_for(self, operation: Operation) -> str:
         """The model of an order that names none: the usual one, if it can do that."""
         able = (name for name, offered in self.models.items() if operation in offered)

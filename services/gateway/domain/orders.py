@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
@@ -11,12 +12,7 @@ from msgspec.structs import replace
 
 from libs.events.generation import INPUT_ROLES, Operation
 from libs.events.text import is_storable
-from services.gateway.domain.catalogue import (
-    Provider,
-    Takes,
-    provider_named,
-    provider_of,
-)
+from services.gateway.domain.catalogue import Provider, provider_named, provider_of
 from services.gateway.domain.inputs import Given, Input, check_inputs, in_roles, pictures_in
 from services.gateway.domain.text import InvalidRequestError
 
@@ -46,6 +42,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
     provider_options: dict[str, Any] = {}
     given: tuple[Given, ...] = ()  # pictures that came as files
+    deadline_seconds: int | None = None
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -58,12 +55,18 @@ class Order(Struct, frozen=True, kw_only=True):
     options: dict[str, Any]
     units: int
     inputs: tuple[Input, ...] = ()
+    deadline_seconds: int | None = None  # after so long nobody wants it any more
 
     def fingerprint(self) -> bytes:
         """Equal for equal orders, however their JSON was written and wherever inputs lie."""
         inputs = tuple(replace(each, key="") for each in self.inputs)
         equal = replace(self, inputs=inputs)
         return hashlib.sha256(msgspec.json.encode(equal, order="deterministic")).digest()
+
+    def patience(self, most: timedelta) -> timedelta:
+        """For how long it is worked on: as long as its sender wants it, and no longer than this."""
+        wanted = self.deadline_seconds
+        return most if wanted is None else min(most, timedelta(seconds=wanted))
 
     def with_inputs(self, inputs: tuple[Input, ...]) -> "Order":
         """The order, with its pictures where they are kept."""
@@ -91,12 +94,17 @@ def place(draft: Draft, *, needs_model: bool = False) -> Placed:
     Raises:
         InvalidRequestError: something is missing, unknown or out of bounds.
     """
-    operation, sent = _operation(draft.operation), {**draft.options, **draft.provider_options}
-    is_reframed = operation is Operation.EDIT and sent.get(METHOD) == REFRAME
+    named, sent = _operation(draft.operation), {**draft.options, **draft.provider_options}
+    is_reframed = named is Operation.EDIT and sent.get(METHOD) == REFRAME
     prompt = (draft.prompt or "").strip()
-    if not prompt and not is_reframed and operation not in _WITHOUT_PROMPT:
+    if not prompt and not is_reframed and named not in _WITHOUT_PROMPT:
         raise InvalidRequestError("Prompt is required", field="prompt")
-    provider, model, takes = _target(draft, operation, needs_model=needs_model)
+    provider, model = _target(draft, named, needs_model=needs_model)
+    operation = named or provider.usual_for(model)
+    takes = provider.takes(model, operation)
+    if takes is None:
+        text = f"{model} cannot do {operation.value}: choose another model"
+        raise InvalidRequestError(text, field="operation")
     if not is_storable(prompt) or len(prompt) > provider.prompt_chars_max:
         text = f"Prompt must be plain text of at most {provider.prompt_chars_max} characters"
         raise InvalidRequestError(text, field="prompt")
@@ -118,13 +126,14 @@ def place(draft: Draft, *, needs_model: bool = False) -> Placed:
         prompt=prompt,
         options=kept,
         units=units,
+        deadline_seconds=draft.deadline_seconds,
     )
     return Placed(order=order, given=given)
 
 
 def _target(
-    draft: Draft, operation: Operation, *, needs_model: bool
-) -> tuple[Provider, str, Takes]:
+    draft: Draft, operation: Operation | None, *, needs_model: bool
+) -> tuple[Provider, str]:
     provider = None if draft.provider is None else provider_named(draft.provider)
     if draft.provider is not None and provider is None:
         text = f"Unsupported provider: {_shown(draft.provider)}"
@@ -133,22 +142,20 @@ def _target(
     if not model:
         if needs_model or provider is None:
             raise InvalidRequestError("Model is required", field="model")
-        model = provider.default_for(operation)
+        model = provider.default_for(operation or Operation.IMAGE)
     provider = provider or provider_of(model)
     if provider is None or model not in provider.models:
         raise InvalidRequestError(f"Unsupported model: {_shown(model)}", field="model")
-    takes = provider.takes(model, operation)
-    if takes is None:
-        text = f"{model} cannot do {operation.value}: choose another model"
-        raise InvalidRequestError(text, field="operation")
-    return provider, model, takes
+    return provider, model
 
 
-def _operation(name: str | None) -> Operation:
+def _operation(name: str | None) -> Operation | None:
+    if not name:
+        return None
     try:
-        return Operation(name or Operation.IMAGE)
+        return Operation(name)
     except ValueError:
-        text = f"Unsupported operation: {_shown(name or '')}"
+        text = f"Unsupported operation: {_shown(name)}"
         raise InvalidRequestError(text, field="operation") from None
 
 

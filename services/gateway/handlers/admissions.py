@@ -269,6 +269,6 @@ class Admissions:
             units=admitted.units,
             price_book_version=admitted.book_version,
             requested_at=counter.now,
-            deadline_at=counter.now + self._deadline,
+            deadline_at=counter.now + order.patience(self._deadline),
         )
         return Written(request=request, facts=facts, tokens=admitted.tokens)

@@ -1,6 +1,6 @@
 """Work on pictures that come as files: Ideogram's, Qwen's and Recraft's routes, and video."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Response, status
@@ -21,6 +21,8 @@ from services.gateway.api.generations import (
 )
 from services.gateway.api.reading import Sent, read_sent
 from services.gateway.domain.orders import REFRAME
+from services.gateway.domain.text import InvalidRequestError
+from services.gateway.handlers.errors import InvalidRequest
 from services.gateway.store.jobs import OwnJob
 
 Files = Annotated[Sent, Depends(read_sent)]
@@ -69,6 +71,9 @@ class VariantsBody(Body):
     job_id: str
 
 
+NO_WORDS: Final[Mapping[str, str]] = {}
+
+
 class Work:
     """One route: an operation, what it asks for by itself, and the words of its answer."""
 
@@ -80,6 +85,8 @@ class Work:
         answer: type[Body],
         summary: str,
         fields: str,
+        *,
+        words: Mapping[str, str] = NO_WORDS,
         **options: Any,
     ) -> None:
         self.path = path
@@ -88,7 +95,13 @@ class Work:
         self.answer = answer
         self.summary = summary
         self.fields = fields.split()
+        self.words = words
         self.options = options
+
+    def in_words(self, error: InvalidRequest) -> InvalidRequest:
+        """A refusal, in the words that this route's clients know."""
+        text = self.words.get(error.message, error.message)
+        return InvalidRequest(InvalidRequestError(text, field=error.details["field"]))
 
     @property
     def document(self) -> dict[str, Any]:
@@ -107,6 +120,10 @@ class Work:
         return {"requestBody": {"required": True, "content": content}}
 
 
+_QWENS: Final = {
+    "Prompt is required": "Missing prompt",
+    "Image file is required": "Missing image file",
+}
 _COMMON: Final = "rendering_speed seed num_images style_preset"
 WORKS: Final = (
     Work(
@@ -137,12 +154,12 @@ WORKS: Final = (
     ),
     Work(
         "/api/qwen/image", "qwen", Operation.IMAGE, PictureBody, "Make a picture with Qwen.",
-        "prompt! size seed negative_prompt prompt_extend watermark",
+        "prompt! size seed negative_prompt prompt_extend watermark", words=_QWENS,
         size="1328*1328", prompt_extend=True, watermark=False,
     ),
     Work(
         "/api/qwen/image-edit", "qwen", Operation.EDIT, PictureBody, "Change a picture with Qwen.",
-        "image! prompt! negative_prompt seed watermark", watermark=False,
+        "image! prompt! negative_prompt seed watermark", words=_QWENS, watermark=False,
     ),
     Work(
         "/api/image/recraft/variate", "recraft", Operation.VARIATE, VariantsBody,
@@ -168,7 +185,10 @@ def _add(router: APIRouter, desk: Desk, callers: Callers, work: Work) -> None:
         caller: Caller, sent: Files, key: IdempotencyKey = None, prefer: Prefer = None
     ) -> Response:
         draft = sent.draft(provider=work.provider, operation=work.operation.value, **work.options)
-        accepted = await desk.submit(caller, draft, work.path, key)
+        try:
+            accepted = await desk.submit(caller, draft, work.path, key)
+        except InvalidRequest as error:
+            raise work.in_words(error) from None
 
         async def shown(job: OwnJob) -> Body:
             return SHOWN[work.answer](desk, job)

@@ -237,6 +237,7 @@ def _draft(sent: Sent, operation: Operation) -> tuple[Draft, str | None]:
         options=kept,
         provider_options=plain.provider_options,
         given=plain.given,
+        deadline_seconds=plain.deadline_seconds,
     ), shape
 
 

@@ -239,7 +239,9 @@ async def test_missing_parts_are_named_in_words_clients_know(gateway: RunningGat
         ("/api/ideogram/edit", FILE, {"prompt": "a fox"}, "Mask file is required"),
         ("/api/ideogram/reframe", FILE, {}, "Resolution is required"),
         ("/api/ideogram/describe", {"note": (None, "")}, {}, "Image file is required"),
-        ("/api/qwen/image-edit", {"note": (None, "")}, {"prompt": "x"}, "Image file is required"),
+        ("/api/qwen/image-edit", {"note": (None, "")}, {"prompt": "x"}, "Missing image file"),
+        ("/api/qwen/image-edit", FILE, {}, "Missing prompt"),
+        ("/api/qwen/image", {"note": (None, "")}, {}, "Missing prompt"),
         ("/api/ideogram/upscale", FILE, {"detail": "much"}, "detail must be a whole number"),
         (
             "/api/ideogram/upscale",

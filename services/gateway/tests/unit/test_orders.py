@@ -1,5 +1,6 @@
 """From a client's request to an order: texts, bounds, defaults, and equal orders."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -46,6 +47,63 @@ def test_a_provider_alone_means_its_default_model() -> None:
 def test_a_model_alone_finds_its_provider() -> None:
     order = place(Draft(prompt="a fox", model="local-sketch"), needs_model=True)
     assert order.provider == "local"
+
+
+@pytest.mark.parametrize(
+    ("model", "operation"),
+    [
+        ("luma-ray-2", "video"),
+        ("gen4_turbo", "video"),
+        ("qwen-image-edit", "edit"),
+        ("flux-kontext-pro", "image"),
+        ("recraft-v3", "image"),
+    ],
+)
+def test_a_model_that_makes_no_pictures_is_asked_for_what_it_does(
+    model: str, operation: str
+) -> None:
+    order = place(
+        Draft(prompt="a fox", model=model, options={"image": "a"} if operation != "image" else {})
+    )
+    assert order.operation == operation
+
+
+# What the web client sends (its contract, sections 3.2 and 6), and what it has sent before.
+SENT = {
+    "gemini": ("gemini-2.5-flash-image-preview", "gemini-2.5-flash-image"),
+    "flux": (
+        "flux-pro-1.1", "flux-pro-1.1-ultra", "flux-kontext-pro", "flux-kontext-max", "flux-pro",
+        "flux-dev", "flux-1.1", "flux-t1", "flux-t2", "flux-e1", "flux-e2",
+    ),
+    "chatgpt": ("chatgpt-image",),
+    "ideogram": ("ideogram",),
+    "qwen": ("qwen-image",),
+    "runway": ("runway-gen4", "runway-gen4-turbo"),
+    "reve": ("reve-image-1.0", "reve-image"),
+    "recraft": ("recraft-v3", "recraft-v2", "recraft"),
+    "seedream": ("seedream-3.0",),
+    "luma": ("luma-photon-1", "luma-photon-flash-1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"), [(name, model) for name, sent in SENT.items() for model in sent]
+)
+def test_every_model_of_the_web_client_is_offered_with_and_without_its_provider(
+    provider: str, model: str
+) -> None:
+    options = {"references": ["a"]} if model == "runway-gen4-turbo" else {}
+    named = place(Draft(prompt="a fox", provider=provider, model=model, options=options))
+    alone = place(Draft(prompt="a fox", model=model, options=options), needs_model=True)
+    assert named == alone
+    assert (named.model, named.operation) == (model, "image")
+
+
+def test_a_sender_sets_a_deadline_within_ours() -> None:
+    ten = timedelta(minutes=10)
+    assert place(Draft(**DRAFT)).patience(ten) == ten
+    assert place(Draft(**DRAFT, deadline_seconds=30)).patience(ten) == timedelta(seconds=30)
+    assert place(Draft(**DRAFT, deadline_seconds=9_999)).patience(ten) == ten
 
 
 def test_an_unknown_operation_is_refused() -> None:

@@ -1,12 +1,15 @@
 """The shared HTTP client against a server that misbehaves."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from random import Random
 
 import pytest
 from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
 
+from libs.runtime import guard
 from libs.runtime.guard import Allowed
 from libs.runtime.tracing import Traceparent, tracing
 from services.generation.adapters.http import client
@@ -227,6 +230,34 @@ async def test_without_the_setting_nothing_on_this_machine_is_fetched(server: Se
         with pytest.raises(Unreadable):
             await http.send(server.call("GET", is_safe=True), named_by=server.allowed)
     assert server.seen == []
+
+
+class Elsewhere(AbstractResolver):
+    """Every name leads inside, whatever it meant when somebody looked at it."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host, host="10.0.0.7", port=port, family=family, proto=0, flags=0
+            )
+        ]
+
+    async def close(self) -> None:
+        return None
+
+
+async def test_a_providers_host_that_leads_inside_is_not_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(guard, "ThreadedResolver", Elsewhere)
+    url, allowed = "https://delivery-eu1.bfl.ai/x.png", Allowed(hosts=("bfl.ai",))
+    async with ProviderHttp(random=Random(1), patience=Patience(tries=1)).opened() as http:
+        with pytest.raises(Unreadable, match="private address"):
+            await whole(http, url, allowed)
+        with pytest.raises(Unreadable, match="private address"):
+            await http.send(Call(method="GET", url=url, is_safe=True), named_by=allowed)
 
 
 async def test_a_final_refusal_is_not_repeated(server: Server, http: ProviderHttp) -> None:
