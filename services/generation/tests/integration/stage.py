@@ -117,6 +117,7 @@ class Stage:
         self.metrics = Metrics(CollectorRegistry())
         self.lease = timedelta(seconds=30)
         self.sweep_delay = timedelta(0)
+        self.budget_bytes = 128 * 1024 * 1024
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -219,7 +220,7 @@ class Stage:
                 self._providers,
                 Following(self.submissions(), self.streams.wakeups),
                 self.objects,
-                ByteBudget(128 * 1024 * 1024),
+                ByteBudget(self.budget_bytes),
                 self.streams.clock,
             ),
             progress=Progress(

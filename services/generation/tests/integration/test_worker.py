@@ -15,6 +15,7 @@ from libs.runtime.objects_s3 import S3ObjectStore
 from libs.runtime.testing import Streams
 from libs.runtime.tracing import Traceparent, current_traceparent
 from services.generation.handlers import progress
+from services.generation.handlers.execution import UPLOAD_BYTES
 from services.generation.ports import ProviderError, ProviderRequest, ProviderResult
 from services.generation.tests.integration.stage import (
     PNG,
@@ -330,6 +331,37 @@ async def test_an_outage_of_storage_delays_jobs_and_fails_none(
     (answer,) = await flaky.answers(1)
     await flaky.close()
     assert isinstance(answer, GenerationCompleted)
+
+
+class WatchedStore(S3ObjectStore):
+    """The real store, slow enough to see how many pictures are on their way at once."""
+
+    now = most = 0
+
+    async def put(
+        self, key: str, body: bytes | AsyncIterable[bytes], **options: Any
+    ) -> StoredObject:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0.05)
+        try:
+            return await super().put(key, body, **options)
+        finally:
+            self.now -= 1
+
+
+async def test_pictures_wait_for_memory_on_their_way(
+    streams: Streams, bucket: S3ObjectStore, stage: Stage
+) -> None:
+    store = WatchedStore(bucket._client, bucket._putter, bucket._bucket)
+    watched = Stage(streams, store)
+    watched.budget_bytes = 2 * UPLOAD_BYTES
+    watched.worker(slots=8)
+    await watched.ask(*(watched.facts() for _ in range(8)))
+    told = await watched.answers(8)
+    await watched.close()
+    assert all(isinstance(each, GenerationCompleted) for each in told)
+    assert store.most == 2
 
 
 async def test_a_provider_is_called_within_the_requests_trace(stage: Stage) -> None:
