@@ -1,4 +1,4 @@
-"""Requests as a client would send them, for the OpenAPI document: one for each body."""
+"""Requests as a client would send them, and answers to them, for the OpenAPI document."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -79,8 +79,82 @@ EXAMPLES: Final[Mapping[str, Any]] = {
 }  # fmt: skip
 
 
+_JOB: Final = "019a3b5c-7d1e-7f00-8a2b-5c6d7e8f9a0b"
+_URL: Final = f"https://api.example.com/assets/attempts/{_JOB}/1.png"
+_PNG: Final = "iVBORw0KGgo="
+_NAMES: Final = {"provider": "ideogram", "model": "ideogram"}
+_MODEL: Final = {
+    "id": "ideogram",
+    "object": "model",
+    "created": 1_759_276_800,
+    "owned_by": "ideogram",
+}
+
+# Answers by the name of their schema, for the routes that make pictures.
+ANSWERS: Final[Mapping[str, Any]] = {
+    "AcceptedBody": {"jobId": _JOB, "status": "PENDING"},
+    "GeneratedBody": {
+        "success": True, "jobId": _JOB, "status": "completed", **_NAMES, "mimeType": "image/png",
+        "contentType": "image/png", "imageBase64": None, "dataUrl": _URL, "dataUrls": [_URL],
+        "images": [_URL],
+    },
+    "JobBody": {
+        "id": _JOB, "jobId": _JOB, "type": "IMAGE_GENERATION", "operation": "image", **_NAMES,
+        "prompt": _FOX, "status": "COMPLETED", "stage": "completed", "progress": 100,
+        "resultUrl": _URL, "error": None, "errorCode": None,
+        "metadata": {
+            "stage": "completed", "mimeType": "image/png", "fileUrl": _URL, "r2FileUrl": _URL,
+            "url": _URL, "r2FileId": _JOB, "results": [_URL], "seed": 7, "texts": [],
+            "images": [
+                {
+                    "url": _URL, "contentType": "image/png", "sizeBytes": 1_482_113,
+                    "width": 1024, "height": 1024, "sha256": "9f86d081" * 8,
+                }
+            ],
+        },
+        "credits": {"held": 1, "charged": 1, "unit": 1, "units": 1, "priceBookVersion": 1},
+        "createdAt": "2026-11-21T10:00:00Z", "deadlineAt": "2026-11-21T10:10:00Z",
+        "finishedAt": "2026-11-21T10:00:09Z",
+    },
+    "QueuedBody": {
+        "id": _JOB, "pollingUrl": f"https://api.example.com/api/jobs/{_JOB}",
+        "model": "flux-pro-1.1", "status": "queued",
+    },
+    "ResultBody": {
+        "id": _JOB, "status": "Ready", "progress": 100, "result": {"sample": _URL, "seed": 7},
+        "error": None, "pollingUrl": f"https://api.example.com/api/jobs/{_JOB}",
+        "timestamp": "2026-11-21T10:00:09Z",
+    },
+    "DownloadBody": {"dataUrl": f"data:image/png;base64,{_PNG}", "contentType": "image/png"},
+    "ProbeBody": {"ok": True, "models": ["flux-1.1", "flux-pro-1.1"]},
+    "PicturesBody": {"dataUrls": [_URL], "mimeType": "image/png", "jobId": _JOB},
+    "DescriptionsBody": {"descriptions": [{"text": _FOX}], "jobId": _JOB},
+    "PictureBody-Output": {
+        "dataUrl": _URL, "contentType": "image/png", "jobId": _JOB,
+        "usage": {"image_count": 1, "width": 1328, "height": 1328},
+    },
+    "VariantsBody": {
+        "items": [
+            {
+                "url": _URL, "prompt": None, "model": "recraft", "mimeType": "image/png",
+                "r2FileId": _JOB, "r2FileUrl": _URL,
+            }
+        ],
+        "dataUrls": [_URL], "jobId": _JOB,
+    },
+    "ImagesObject": {
+        "created": 1_795_168_809,
+        "data": [{"b64_json": _PNG, "url": _URL, "revised_prompt": None}],
+    },
+    "ModelObject": _MODEL,
+    "ModelsObject": {"object": "list", "data": [_MODEL]},
+}  # fmt: skip
+
+
 def add_examples(document: dict[str, Any]) -> None:
-    """Put each request's example into the document."""
+    """Put each request's example into the document, and those of answers."""
+    for name, example in ANSWERS.items():
+        document["components"]["schemas"][name].setdefault("example", example)
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             example = EXAMPLES.get(f"{method.upper()} {path}")

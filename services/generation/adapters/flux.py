@@ -21,7 +21,7 @@ from services.generation.adapters.options import (
     seed_of,
     text_of,
 )
-from services.generation.domain.capabilities import Model
+from services.generation.domain.capabilities import Model, Way
 from services.generation.ports import (
     Pending,
     PollingProvider,
@@ -35,10 +35,6 @@ SUBMIT_SECONDS = 30.0
 CREDIT_MICROUSD = 10_000
 MODERATED = frozenset({"Request Moderated", "Content Moderated"})
 PASSED_ON = ("prompt_upsampling", "safety_tolerance", "raw", "steps", "guidance")
-BY_RATIO = frozenset({"flux-pro-1.1-ultra", "flux-kontext-pro", "flux-kontext-max"})
-BY_PROMPT_IMAGE = frozenset({"flux-pro-1.1", "flux-pro-1.1-ultra"})
-FILL = "flux-pro-1.0-fill"
-EXPAND = "flux-pro-1.0-expand"
 SIDES = ("top", "bottom", "left", "right")
 SIDE_PIXELS_MAX = 2048
 
@@ -108,7 +104,7 @@ class FluxProvider(Adapter, PollingProvider):
 def _body(model: Model, request: ProviderRequest) -> dict[str, Any]:
     options = request.options
     passed = {name: options[name] for name in PASSED_ON if name in options}
-    is_prompted = model.id not in {FILL, EXPAND}
+    is_prompted = model.way not in {Way.FILL, Way.EXPAND}
     return {
         **present(prompt=prompt_of(request) if is_prompted else request.prompt or None),
         "output_format": text_of(options, "output_format") or "jpeg",
@@ -120,7 +116,7 @@ def _body(model: Model, request: ProviderRequest) -> dict[str, Any]:
 
 
 def _shape(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
-    if model.id in BY_RATIO:
+    if model.by_ratio:
         return present(aspect_ratio=ratio_of(model, options))
     pixels = pixels_of(options)
     if pixels is not None:
@@ -132,16 +128,16 @@ def _shape(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
 def _pictures(model: Model, request: ProviderRequest) -> dict[str, Any]:
     """Each model has a way of its own to be given pictures; all are bare base64."""
     options = request.options
-    if model.id == FILL:
+    if model.way is Way.FILL:
         mask = mask_of(request)
         own = {"image": base64_of(picture_of(request))}
         return {**own, **present(mask=base64_of(mask) if mask else None)}
-    if model.id == EXPAND:
+    if model.way is Way.EXPAND:
         margins = {each: number_of(options, each, 0, SIDE_PIXELS_MAX) for each in SIDES}
         return {"image": base64_of(picture_of(request)), **present(**margins)}
     if not request.inputs:
         return {}
-    if model.id in BY_PROMPT_IMAGE:
+    if model.way is Way.BESIDE_PROMPT:
         strength = number_of(options, "image_prompt_strength", 0, 1)
         prompted = {"image_prompt": base64_of(request.inputs[0])}
         return {**prompted, **present(image_prompt_strength=strength)}

@@ -1,6 +1,7 @@
 """What providers can do, as data, and which requests are refused because nobody can do them."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from types import MappingProxyType
 
 from msgspec import Struct
@@ -24,6 +25,15 @@ class Takes(Struct, frozen=True, kw_only=True):
 IMAGE: Mapping[str, Takes] = MappingProxyType({"image": Takes()})
 
 
+class Way(StrEnum):
+    """How a model is called, where those of one provider differ in it."""
+
+    USUAL = "usual"
+    BESIDE_PROMPT = "beside prompt"  # a picture says the same as the prompt, it is no input
+    FILL = "fill"  # what a mask shows is made anew
+    EXPAND = "expand"  # what lies beyond the sides is made
+
+
 class Model(Struct, frozen=True, kw_only=True):
     """One model of a provider, and what it takes. Empty sizes or ratios: the adapter decides."""
 
@@ -33,6 +43,8 @@ class Model(Struct, frozen=True, kw_only=True):
     aspect_ratios: tuple[str, ...] = ()
     sizes: tuple[str, ...] = ()
     cost_microusd: int = 0  # of a picture, where the provider does not say what it took
+    way: Way = Way.USUAL
+    by_ratio: bool = False  # it is told a shape, where its provider's others are told a size
 
     def cost_of(self, operation: str) -> int:
         """The list price of one unit, in micro-USD."""

@@ -7,7 +7,7 @@ are list prices in micro-USD for one picture, used where an answer does not say 
 from collections.abc import Mapping
 from typing import Final
 
-from services.generation.domain.capabilities import Capabilities, Model, Polling, Takes
+from services.generation.domain.capabilities import Capabilities, Model, Polling, Takes, Way
 
 _GEMINI_RATIOS: Final = (
     "1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9",
@@ -129,23 +129,27 @@ FLUX: Final = Capabilities(
     models=(
         Model(
             id="flux-pro-1.1", names=("flux-1.1", "flux-t1", "flux-pro"),
-            operations=_FLUX_PROMPTED, cost_microusd=40_000,
+            operations=_FLUX_PROMPTED, cost_microusd=40_000, way=Way.BESIDE_PROMPT,
         ),
         Model(
             id="flux-pro-1.1-ultra", names=("flux-t2",), operations=_FLUX_PROMPTED,
-            cost_microusd=60_000,
+            cost_microusd=60_000, way=Way.BESIDE_PROMPT, by_ratio=True,
         ),
         Model(
             id="flux-kontext-pro", names=("flux-e1",), operations=_FLUX_KONTEXT,
-            cost_microusd=40_000,
+            cost_microusd=40_000, by_ratio=True,
         ),
         Model(
             id="flux-kontext-max", names=("flux-e2",), operations=_FLUX_KONTEXT,
-            cost_microusd=80_000,
+            cost_microusd=80_000, by_ratio=True,
         ),
         Model(id="flux-dev", cost_microusd=25_000),
-        Model(id="flux-pro-1.0-fill", operations=_edit(1, 1), cost_microusd=50_000),
-        Model(id="flux-pro-1.0-expand", operations=_edit(1), cost_microusd=50_000),
+        Model(
+            id="flux-pro-1.0-fill", operations=_edit(1, 1), cost_microusd=50_000, way=Way.FILL
+        ),
+        Model(
+            id="flux-pro-1.0-expand", operations=_edit(1), cost_microusd=50_000, way=Way.EXPAND
+        ),
         Model(id="flux-2-pro", operations=_FLUX_2, cost_microusd=30_000),
         Model(id="flux-2-max", operations=_FLUX_2, cost_microusd=70_000),
         Model(id="flux-2-flex", operations=_FLUX_2, cost_microusd=50_000),

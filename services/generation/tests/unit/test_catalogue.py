@@ -54,6 +54,18 @@ def test_an_operator_gives_a_name_another_id_and_another_cost() -> None:
     assert changed.model("gpt-image-1.5") == CATALOGUE["openai"].model("gpt-image-1.5")
 
 
+def test_another_id_changes_nothing_of_how_a_model_is_called() -> None:
+    changes = Changes(model_ids={"flux-kontext-pro": "flux-kontext-next", "flux-t2": "ultra-next"})
+    changed = CATALOGUE["flux"].configured(changes)
+    for name in changes.model_ids:
+        new, old = changed.model(name), CATALOGUE["flux"].model(name)
+        assert new is not None
+        assert old is not None
+        assert new.id == changes.model_ids[name]
+        assert (new.way, new.by_ratio) == (old.way, old.by_ratio)
+        assert new.by_ratio
+
+
 def test_an_operator_sets_a_providers_limits() -> None:
     changed = CATALOGUE["flux"].configured(Changes(concurrency={"flux": 6}, per_minute={"flux": 9}))
     assert (changed.concurrency, changed.per_minute) == (6, 9)
