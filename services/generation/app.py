@@ -80,7 +80,12 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
 
 def _remote(settings: Settings, http: ProviderHttp) -> list[AnyProvider]:
     """Every provider that there is a key or a simulator for."""
-    found = accesses(os.environ, settings.simulators_url, webhooks_url=settings.webhooks_url)
+    found = accesses(
+        os.environ,
+        settings.simulators_url,
+        webhooks_url=settings.webhooks_url,
+        result_hosts=settings.result_hosts,
+    )
     changes = Changes(
         model_ids=settings.model_ids,
         costs_microusd=settings.costs_microusd,

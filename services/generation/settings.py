@@ -7,6 +7,8 @@ from pydantic_settings import SettingsConfigDict
 
 from libs.runtime.settings import InternalSettings, StorageSettings
 
+Host = Annotated[str, Field(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
+
 
 class Settings(InternalSettings, StorageSettings):
     model_config = SettingsConfigDict(env_prefix="GENERATION_")
@@ -20,6 +22,8 @@ class Settings(InternalSettings, StorageSettings):
     simulators_url: str = Field(default="", pattern=r"^(https?://.*)?$")
     # Whether a provider's results may lie on this machine: for simulators.
     loopback_results: bool = False
+    # Hosts that results come from besides those we know, by provider; all that lies below them too.
+    result_hosts: dict[str, tuple[Host, ...]] = Field(default_factory=dict)
     # Where the gateway is for providers that tell by themselves; empty: they are asked alone.
     webhooks_url: str = Field(default="", pattern=r"^(https?://.*)?$")
     # Calls at once that providers bear over all replicas, where that is not what the table says.

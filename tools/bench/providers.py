@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from statistics import median
 from typing import Any, Self
 from uuid import UUID
 
@@ -60,6 +61,7 @@ class Batch:
     started: Sequence[float]
     decided: Sequence[float]
     own_ms: Sequence[float]  # of each job: from its start to its end, less its provider's time
+    answer_ms: Sequence[float]  # of each order: until the gateway has admitted it
 
     @property
     def seconds(self) -> float:
@@ -121,14 +123,16 @@ async def _throughput(load: "Load", plan: Plan, report: Report) -> Finding:
     for number in range(1, plan.rounds + 1):
         report(f"Round {number}: {WAVES * IN_FLIGHT} jobs, {IN_FLIGHT} at once")
         batches.append(await load.batch({name: WAVES * count for name, count in SHARES.items()}))
-    own = [sorted(each.own_ms)[len(each.own_ms) // 2] for each in batches]
+    own = [median(each.own_ms) for each in batches]
+    answers = [median(each.answer_ms) for each in batches]
     rates = [len(each.decided) / each.seconds for each in batches]
     return Finding(
         "providers",
         f"{IN_FLIGHT} in flight at providers that take {LATENCY_SECONDS:g} s",
         (
             Figure("generations a second, from the first start", "1/s", Spread.of(rates)),
-            Figure("a generation less its provider's time, median", "ms", Spread.of(own)),
+            Figure("the gateway's part: an order is admitted, median", "ms", Spread.of(answers)),
+            Figure("generation's part: less its provider's time, median", "ms", Spread.of(own)),
         ),
         (
             Outcome(
@@ -184,7 +188,10 @@ class Load:
         Random(0).shuffle(wanted)  # noqa: S311 - as they come from many people, no secret
         waiting = iter(wanted)
         ids: list[UUID] = []
-        await asyncio.gather(*(self._send(waiting, bearer, ids) for bearer in self._bearers))
+        answer_ms: list[float] = []
+        await asyncio.gather(
+            *(self._send(waiting, bearer, ids, answer_ms) for bearer in self._bearers)
+        )
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while await self._tables.fetchval(DECIDED, ids) < len(ids):
             if asyncio.get_running_loop().time() > deadline:
@@ -202,16 +209,21 @@ class Load:
         started, decided = (
             sorted(row[name].timestamp() for row in rows) for name in ("started_at", "decided_at")
         )
-        return Batch(started, decided, own)
+        return Batch(started, decided, own, answer_ms)
 
-    async def _send(self, waiting: Any, bearer: dict[str, str], ids: list[UUID]) -> None:
+    async def _send(
+        self, waiting: Any, bearer: dict[str, str], ids: list[UUID], answer_ms: list[float]
+    ) -> None:
+        clock = asyncio.get_running_loop().time
         for name in waiting:
+            asked_at = clock()
             body = {"provider": name, "prompt": "a heron", "output_format": "png"}
             status, answer = await self._client.answer(
                 "POST", "/api/jobs", json=body, headers=bearer
             )
             if status != 202:
                 raise Problem(f"The gateway refused: {status} {answer.get('message')}.")
+            answer_ms.append((clock() - asked_at) * 1000)
             ids.append(UUID(answer["jobId"]))
 
     def peak_mb(self) -> float:

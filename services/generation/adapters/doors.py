@@ -1,6 +1,6 @@
 """Where each provider is and what opens it: its key, else the simulator that stands in for it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -112,12 +112,16 @@ DOORS: Final[Mapping[str, Door]] = {
 
 
 def accesses(
-    environment: Mapping[str, str], simulators_url: str, *, webhooks_url: str = ""
+    environment: Mapping[str, str],
+    simulators_url: str,
+    *,
+    webhooks_url: str = "",
+    result_hosts: Mapping[str, Sequence[str]] = {},  # nobody writes into it
 ) -> dict[str, Access]:
     """How to reach each provider that can be: with a key the real one, else its simulator.
 
     With `webhooks_url`, the gateway's public address, those that can tell by themselves are to;
-    real ones call over HTTPS only.
+    real ones call over HTTPS only. `result_hosts` are hosts that providers deliver from besides.
     """
     found: dict[str, Access] = {}
     secrets = webhook_secrets(environment)
@@ -134,7 +138,7 @@ def accesses(
         if reaches and secrets.get(name):
             url = webhooks_url.rstrip("/") + door.webhook_path
             access = replace(access, webhook_url=url, webhook_secret=secrets[name])
-        found[name] = access
+        found[name] = replace(access, result_hosts=tuple(result_hosts.get(name, ())))
     return found
 
 

@@ -31,7 +31,7 @@ WORKING = frozenset({"queued", "dreaming"})
 class LumaProvider(Adapter, PollingProvider):
     """`POST /generations/{image,video}`, then `GET /generations/{id}`."""
 
-    hosts = ("lumalabs.ai",)
+    hosts = ("lumalabs.ai", "cdn-luma.com")
 
     async def submit(self, request: ProviderRequest) -> Submission:
         model = self._model(request)

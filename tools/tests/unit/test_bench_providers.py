@@ -12,6 +12,6 @@ def test_the_share_is_what_waves_take_beside_the_providers_time(
     wave = LATENCY_SECONDS + own_seconds
     ramp = [place * 0.01 for place in range(IN_FLIGHT)]
     started = [number * wave + at for number in range(WAVES) for at in ramp]
-    batch = Batch(started, [at + wave for at in started], [0.0])
+    batch = Batch(started, [at + wave for at in started], [0.0], [0.0])
     assert batch.share == pytest.approx(share)
     assert batch.seconds == pytest.approx(WAVES * wave + ramp[-1])

@@ -60,6 +60,7 @@ class Access(Struct, frozen=True, kw_only=True):
     base_url: str
     key: str
     timeout_seconds: float = math.inf  # if a call shall take less than its adapter allows
+    result_hosts: tuple[str, ...] = ()  # from where its results come besides, as an operator knows
     webhook_url: str = ""  # where it may tell by itself that a job of its own is done
     webhook_secret: str = ""  # what it signs that with; with none it is not asked to
 
@@ -121,7 +122,7 @@ class Wire:
         self._timeout_seconds = access.timeout_seconds
         self._classify = classify
         self._references = references
-        self.allowed = Allowed(hosts=hosts, origin=self._base_url)
+        self.allowed = Allowed(hosts=(*hosts, *access.result_hosts), origin=self._base_url)
 
     async def post(
         self,

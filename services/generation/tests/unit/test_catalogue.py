@@ -1,10 +1,14 @@
 """The one table of model ids, and what an operator changes in it."""
 
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from libs.runtime.guard import ForbiddenAddressError, check_url
+from services.generation.adapters.base import Adapter
 from services.generation.adapters.doors import DOORS, SIMULATED_KEY, accesses
+from services.generation.adapters.http.client import ProviderHttp
 from services.generation.domain.capabilities import Changes
 from services.generation.domain.catalogue import CATALOGUE
 
@@ -87,6 +91,18 @@ def test_the_example_environment_names_every_key_and_address() -> None:
     for door in DOORS.values():
         assert f"#{door.keys[0]}=" in example
         assert door.base_urls[0] in example
+
+
+def test_an_operator_names_a_host_that_results_come_from() -> None:
+    found = accesses({}, "http://127.0.0.1:9", result_hosts={"luma": ["new.example"]})
+    http = ProviderHttp(random=Random(1))
+    made = {name: DOORS[name].make(http, found[name], CATALOGUE[name]) for name in found}
+    allowed = {name: each._wire.allowed for name, each in made.items() if isinstance(each, Adapter)}
+    url = "https://storage.new.example/1.png"
+    assert str(check_url(url, allowed["luma"], allows_loopback=False)) == url
+    assert check_url("https://x.lumalabs.ai/1", allowed["luma"], allows_loopback=False)
+    with pytest.raises(ForbiddenAddressError):
+        check_url(url, allowed["flux"], allows_loopback=False)
 
 
 def test_real_providers_call_over_https_alone() -> None:
