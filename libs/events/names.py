@@ -81,6 +81,7 @@ class EventType(StrEnum):
     MESSAGE_DISCARDED = "daygen.message.discarded"
     PRICE_BOOK_ADDED = "daygen.price_book.added"
     LOG_SEALED = "daygen.log.sealed"
+    PROVIDER_BILL_IMPORTED = "daygen.provider_bill.imported"
 
 
 class Service(StrEnum):

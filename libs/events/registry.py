@@ -6,7 +6,12 @@ from typing import Any
 
 import msgspec
 
-from libs.events.billing import PaymentReceived, PaymentRefunded, UsageRecorded
+from libs.events.billing import (
+    PaymentReceived,
+    PaymentRefunded,
+    ProviderBillImported,
+    UsageRecorded,
+)
 from libs.events.credits import (
     CreditsCaptured,
     CreditsDebited,
@@ -108,6 +113,7 @@ EVENTS: tuple[type[Payload], ...] = (
     MessageDiscarded,
     PriceBookAdded,
     LogSealed,
+    ProviderBillImported,
 )
 
 

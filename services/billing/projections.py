@@ -1,11 +1,16 @@
-"""Finished jobs -> usage rows. The live consumer and a rebuild use it alike: no side effects."""
+"""Finished jobs -> usage rows; attempts that decided no job -> rows of their own.
+
+The live consumer and a rebuild use it alike: no side effects.
+"""
 
 from collections.abc import Sequence
 
 from libs.events.envelope import Event
 from libs.events.payload import Payload
 from libs.runtime.db import Connection
+from services.billing.domain.attempts import ended_attempts
 from services.billing.domain.usage import Usage, usage_of
+from services.billing.store import attempts
 from services.billing.store import usage as store
 
 RecordedUsage = tuple[Event[Payload], Usage]
@@ -26,3 +31,14 @@ async def record_finished_jobs(
     # Rows are written in one order everywhere, so that two batches never wait for each other.
     known = await store.record_usage(connection, [jobs[number][1] for number in sorted(jobs)])
     return [job for job in jobs.values() if not known or job[1].job_id not in known]
+
+
+async def record_attempts(connection: Connection, events: Sequence[Event[Payload]]) -> None:
+    """Record the attempts that are told of by themselves."""
+    await attempts.record_attempts(connection, ended_attempts(events))
+
+
+async def record_all(connection: Connection, events: Sequence[Event[Payload]]) -> None:
+    """What follows from a batch of generation's events, without telling anybody."""
+    await record_attempts(connection, events)
+    await record_finished_jobs(connection, events)

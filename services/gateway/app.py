@@ -69,6 +69,8 @@ from services.gateway.store.profiles import PROFILE_CHANNEL
 
 # A picture of 50 MB as base64, in JSON or in a form.
 UPLOAD_BODY_BYTES_MAX: Final = 80_000_000
+# Billing takes half of it, and says in which line it is too much.
+BILL_BYTES_MAX: Final = 64 * 1024 * 1024
 # Under these, requests may carry pictures.
 LARGE_BODIES: Final = (
     "/api/jobs",
@@ -139,6 +141,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
             body_bytes_max_under={
                 **dict.fromkeys(LARGE_BODIES, BODY_BYTES_MAX),
                 "/api/upload/": UPLOAD_BODY_BYTES_MAX,
+                "/api/admin/reconciliation/": BILL_BYTES_MAX,
                 "/api/users/me": PROFILE_BYTES_MAX,
             },
             document=documentation.merged_document(owners),

@@ -76,6 +76,8 @@ class UsageEvent(UsageRow):
 
     provider_cost_microusd: int
     provider_cost_source: CostSource
+    attempt_id: UUID | None
+    provider_references: str
 
 
 class UsageRows(Body):

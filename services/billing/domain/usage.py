@@ -18,6 +18,7 @@ from libs.events.generation import (
 )
 from libs.events.names import EventType, Service
 from libs.events.payload import Moment, Payload
+from services.billing.domain.attempts import lines_of
 
 
 class Usage(Struct, frozen=True, gc=False):
@@ -48,6 +49,8 @@ class Usage(Struct, frozen=True, gc=False):
     provider_ms: int
     provider_cost_microusd: int
     provider_cost_source: CostSource  # who said so
+    attempt_id: UUID | None  # the attempt that the answer tells of
+    provider_references: str  # what the provider calls its calls, one a line
     event_id: UUID
     correlation_id: UUID
     occurred_at: datetime
@@ -75,6 +78,7 @@ class CompletedUsage(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=
     writers: ClassVar[tuple[Service, ...]] = GenerationCompleted.writers
 
     request: UsageFacts
+    attempt_id: UUID
     delivered_units: int
     queued_ms: int
     provider_ms: int
@@ -82,6 +86,7 @@ class CompletedUsage(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=
     output_tokens: int = 0
     provider_cost_microusd: int = 0
     provider_cost_source: CostSource = CostSource.UNKNOWN
+    provider_references: tuple[str, ...] = ()
 
 
 def usage_id(job_id: UUID) -> UUID:
@@ -131,6 +136,8 @@ def _usage_of_completed(
         completed.provider_ms,
         completed.provider_cost_microusd,
         completed.provider_cost_source,
+        completed.attempt_id,
+        lines_of(completed.provider_references),
         event.id,
         event.correlation_id,
         event.time,
@@ -162,6 +169,8 @@ def _usage_of_failed(event: Event[Payload], failed: GenerationFailed) -> Usage:
         provider_ms=failed.provider_ms,
         provider_cost_microusd=failed.provider_cost_microusd,
         provider_cost_source=failed.provider_cost_source,
+        attempt_id=failed.attempt_id,
+        provider_references=lines_of(failed.provider_references),
         event_id=event.id,
         correlation_id=event.correlation_id,
         occurred_at=event.time,

@@ -20,8 +20,8 @@ from services.billing.domain.usage import Usage
 COLUMNS = """
     id, job_id, account_id, user_id, workspace_id, operation, provider, model, price_book_version,
     requested_at, units_requested, units_delivered, credits, outcome, error_code, input_tokens,
-    output_tokens, queued_ms, provider_ms, provider_cost_microusd, provider_cost_source, event_id,
-    correlation_id, occurred_at
+    output_tokens, queued_ms, provider_ms, provider_cost_microusd, provider_cost_source,
+    attempt_id, provider_references, event_id, correlation_id, occurred_at
 """
 
 COLUMN_NAMES = Usage.__struct_fields__
@@ -34,7 +34,8 @@ RECORD_USAGE = f"""
         $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
         $8::text[], $9::integer[], $10::timestamptz[], $11::integer[], $12::integer[],
         $13::bigint[], $14::text[], $15::text[], $16::bigint[], $17::bigint[], $18::bigint[],
-        $19::bigint[], $20::bigint[], $21::text[], $22::uuid[], $23::uuid[], $24::timestamptz[])
+        $19::bigint[], $20::bigint[], $21::text[], $22::uuid[], $23::text[], $24::uuid[],
+        $25::uuid[], $26::timestamptz[])
     ON CONFLICT (job_id) DO NOTHING
     RETURNING job_id
 """

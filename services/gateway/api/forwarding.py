@@ -102,6 +102,23 @@ OWNED: Final = (
     Forwarded("/api/usage/mine", Service.BILLING, "The caller's finished jobs."),
     Forwarded("/api/usage/events", Service.BILLING, "Everybody's finished jobs, for admins."),
     Forwarded("/api/usage/events/export", Service.BILLING, "The same as a file, CSV or JSON."),
+    Forwarded(
+        "/api/admin/reconciliation/bills",
+        Service.BILLING,
+        "Compare a provider's bill with our attempts, for admins.",
+        "POST",
+    ),
+    Forwarded("/api/admin/reconciliation/bills", Service.BILLING, "Imported bills, for admins."),
+    Forwarded(
+        "/api/admin/reconciliation/bills/{bill_id}/entries",
+        Service.BILLING,
+        "What a bill's lines were found to be, for admins.",
+    ),
+    Forwarded(
+        "/api/admin/reconciliation/drift",
+        Service.BILLING,
+        "What providers billed against what was recorded, for admins.",
+    ),
     Forwarded("/api/credits/balance", Service.LEDGER, "The caller's credits, lot by lot."),
     Forwarded("/api/credits/transactions", Service.LEDGER, "The caller's bookings."),
     Forwarded("/api/jobs/{job_id}/why", Service.LEDGER, "A job of the caller, in words."),

@@ -1,5 +1,6 @@
 """Sentences about what the system did itself: told to administrators alone."""
 
+from libs.events.billing import ProviderBillImported
 from libs.events.operations import (
     Circuit,
     LogSealed,
@@ -53,4 +54,17 @@ def log_sealed(event: LogSealed, telling: Telling) -> str:
     count = plural(len(event.leaves), "booking")
     return f"The log took in {count}, and has {event.size} now." + telling.inside(
         f"from position {event.position} on, root {event.root}"
+    )
+
+
+def bill_imported(event: ProviderBillImported, telling: Telling) -> str:
+    flagged = sum(count for finding, count in event.findings.items() if finding.is_flagged)
+    drift = event.billed_microusd - event.own_microusd
+    return (
+        f"A bill of {event.provider} with {plural(event.lines, 'line')} was compared with our"
+        f" attempts: {flagged} to look at, {drift:+,} micro-USD against what we had recorded."
+        + telling.inside(
+            f"bill {event.bill_id}, part {event.part} of {event.parts}, by {event.actor}, sha256"
+            f" {event.sha256}"
+        )
     )

@@ -55,6 +55,7 @@ SENTENCES: Final[Mapping[type[Payload], Say]] = {
     operations.MessageDiscarded: of_operations.discarded,
     operations.PriceBookAdded: of_operations.price_book_added,
     operations.LogSealed: of_operations.log_sealed,
+    billing.ProviderBillImported: of_operations.bill_imported,
 }
 
 
