@@ -31,17 +31,6 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return sha256(b"\1" + left + right).digest()
 
 
-def root_of(leaves: Sequence[bytes]) -> bytes:
-    """Root over leaf hashes."""
-    if not leaves:
-        return EMPTY_ROOT
-    level = list(leaves)
-    while len(level) > 1:
-        paired = [node_hash(*each) for each in zip(level[::2], level[1::2], strict=False)]
-        level = paired + level[len(paired) * 2 :]
-    return level[0]
-
-
 def perfect_subtrees(span: Span) -> Iterator[tuple[int, int]]:
     """(height, number) of the perfect subtrees that a subtree of the log consists of, from left."""
     first, stop = span

@@ -89,7 +89,9 @@ def _add_routes(app: FastAPI, settings: Settings, runtime: Runtime, storage: S3A
     addresses = Addresses(settings.public_base_url, settings.asset_base_url)
     items = Items(runtime.database)
     app.include_router(public.create_router(runtime.database, find_principal(verify), addresses))
-    app.include_router(files.create_router(runtime.database, principal_of, items, addresses))
+    app.include_router(
+        files.create_router(runtime.database, runtime.clock, principal_of, items, addresses)
+    )
     desk = uploads.Desk(
         uploads=Uploads(
             database=runtime.database, objects=storage, ids=runtime.ids, clock=runtime.clock

@@ -60,6 +60,9 @@ PROJECTION: Final = Projection(
         Table(name="item", key=("id",), loaded=Item.__struct_fields__),
         Table(name="item_fact", key=("item_id",)),
         Table(name="item_like", key=("item_id", "user_id")),
+        Table(name="item_origin", key=("id",)),
+        Table(name="item_version", key=("item_id", "version")),
+        Table(name="item_like_version", key=("item_id", "user_id", "version")),
     ),
     passes=(
         Pass(

@@ -1,14 +1,17 @@
 """A person's own pictures: the list, and what its owner does with them."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 
 from libs.runtime.auth import Principal, RequirePrincipal
+from libs.runtime.clock import Clock
 from libs.runtime.db import Database
+from libs.runtime.http.as_of import past_by
 from libs.runtime.http.bodies import Cursor, Text
-from libs.runtime.paging import Position, decode_cursor, page
+from libs.runtime.paging import Position, decode_cursor, no_later, page
 from services.gallery import store
 from services.gallery.api.bodies import (
     Addresses,
@@ -23,6 +26,7 @@ from services.gallery.api.bodies import (
 from services.gallery.domain.facts import MODEL_CHARACTERS_MAX
 from services.gallery.domain.listing import Filters
 from services.gallery.handlers.items import Items
+from services.gallery.store import past
 
 # The first web clients know no pages: without a limit they get the newest of this many.
 LIMIT_MAX = 1000
@@ -39,23 +43,33 @@ async def _filters(
 
 
 def create_router(
-    database: Database, principal_of: RequirePrincipal, items: Items, addresses: Addresses
+    database: Database,
+    clock: Clock,
+    principal_of: RequirePrincipal,
+    items: Items,
+    addresses: Addresses,
 ) -> APIRouter:
     """The routes of `/api/r2files` that are about one's own pictures."""
     router = APIRouter(prefix="/api/r2files", tags=["gallery"])
     Caller = Annotated[Principal, Depends(principal_of)]  # noqa: N806  # a type, made at start
+    AsOf = Annotated[datetime | None, Depends(past_by(clock))]  # noqa: N806  # a type, as above
 
     @router.get("")
     async def list_files(
         caller: Caller,
         filters: Annotated[Filters, Depends(_filters)],
+        as_of: AsOf,
         limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_MAX,
         cursor: Cursor = None,
     ) -> R2Files:
-        """The caller's pictures, newest first."""
-        after = decode_cursor(cursor)
+        """The caller's pictures, newest first; as of a time also those that were deleted since."""
+        after, caller_id = no_later(decode_cursor(cursor), as_of), caller.user_id
         async with database.read() as connection:
-            rows = await store.list_items(connection, caller.user_id, after, limit + 1, filters)
+            rows = (
+                await store.list_items(connection, caller_id, after, limit + 1, filters)
+                if as_of is None
+                else await past.list_items(connection, caller_id, as_of, after, limit + 1, filters)
+            )
         listed = page(rows, limit, lambda item: Position(item.created_at, item.id))
         return R2Files(
             items=[addresses.file(item) for item in listed.rows], next_cursor=listed.next_cursor

@@ -107,9 +107,9 @@ def liked(item: Standing, user_id: UUID, *, is_liked: bool) -> GalleryItemLiked 
     )
 
 
-def newest_facts(events: Iterable[Event[Payload]]) -> list[ItemFact]:
-    """What owners have said last, by picture."""
-    found: dict[UUID, ItemFact] = {}
+def all_facts(events: Iterable[Event[Payload]]) -> list[ItemFact]:
+    """All that owners have said, in the order of the events."""
+    found: list[ItemFact] = []
     for event in events:
         match event.data:
             case GalleryItemChanged() as data:
@@ -120,6 +120,14 @@ def newest_facts(events: Iterable[Event[Payload]]) -> list[ItemFact]:
                 fact = _fact(data, event.time, is_deleted=True)
             case _:
                 continue
+        found.append(fact)
+    return found
+
+
+def newest_facts(facts: Iterable[ItemFact]) -> list[ItemFact]:
+    """What owners have said last, by picture."""
+    found: dict[UUID, ItemFact] = {}
+    for fact in facts:
         if fact.version > found.setdefault(fact.item_id, fact).version:
             found[fact.item_id] = fact
     return [found[item_id] for item_id in sorted(found)]
@@ -147,19 +155,27 @@ def _fact(
     )
 
 
-def newest_likes(events: Iterable[Event[Payload]]) -> list[Like]:
+def all_likes(events: Iterable[Event[Payload]]) -> list[tuple[Like, datetime]]:
+    """All that people have said of liking pictures, each with when."""
+    return [
+        (
+            Like(
+                item_id=event.data.item_id,
+                user_id=event.data.user_id,
+                version=event.data.version,
+                is_liked=event.data.is_liked,
+            ),
+            event.time,
+        )
+        for event in events
+        if isinstance(event.data, GalleryItemLiked)
+    ]
+
+
+def newest_likes(likes: Iterable[Like]) -> list[Like]:
     """What people have said last of liking a picture."""
     found: dict[tuple[UUID, UUID], Like] = {}
-    for event in events:
-        if not isinstance(event.data, GalleryItemLiked):
-            continue
-        data = event.data
-        like = Like(
-            item_id=data.item_id,
-            user_id=data.user_id,
-            version=data.version,
-            is_liked=data.is_liked,
-        )
+    for like in likes:
         key = (like.item_id, like.user_id)
         if like.version > found.setdefault(key, like).version:
             found[key] = like

@@ -13,6 +13,7 @@ from libs.events.payload import Payload
 from libs.runtime.db import Connection
 from services.gallery.domain import facts, pictures
 from services.gallery.domain.facts import Standing
+from services.gallery.store import past
 from services.gallery.store.items import add_assets, add_items
 
 # A fact that came again, or late, is not newer than what is noted.
@@ -100,7 +101,10 @@ async def follow(connection: Connection, events: Sequence[Event[Payload]]) -> li
     brought = pictures.uploads(events)
     await add_assets(connection, [asset for asset, _ in brought])
     await add_items(connection, [item for _, item in brought])
-    said, likes = facts.newest_facts(events), facts.newest_likes(events)
+    ever_said, ever_liked = facts.all_facts(events), facts.all_likes(events)
+    await past.note(connection, ever_said, ever_liked)
+    said = facts.newest_facts(ever_said)
+    likes = facts.newest_likes(like for like, _ in ever_liked)
     if said:
         await connection.execute(NOTE_FACTS, *zip(*map(astuple, said), strict=True))
     if likes:
@@ -119,6 +123,7 @@ async def settle(connection: Connection, item_ids: Sequence[UUID]) -> list[str]:
     touched = sorted(row["item_id"] for row in rows)
     if not touched:
         return []
+    await past.keep_origins(connection, touched)
     await connection.execute(APPLY_FACTS, touched)
     await connection.execute(COUNT_LIKES, touched)
     deleted = await connection.fetch(DELETED_AMONG, touched)
@@ -149,6 +154,7 @@ async def remove_accounts(connection: Connection, account_ids: Sequence[UUID]) -
     liked = [row["id"] for row in await connection.fetch(LIKED_BY, account_ids)]
     await connection.execute(TAKE_BACK_LIKES, account_ids)
     await connection.execute(COUNT_LIKES, liked)
+    await past.forget(connection, account_ids)
     return freed
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from libs.proofs import merkle, tiles
 from libs.proofs.merkle import ProofError
+from libs.proofs.testing import root_of
 
 # The test data that implementations of certificate transparency share: leaves, roots of the trees
 # of the first n of them, and proofs (index from 1, or size of the older tree; size).
@@ -79,7 +80,7 @@ def by_definition(leaves: list[bytes]) -> bytes:
 @pytest.mark.parametrize("size", range(9))
 def test_the_published_roots_come_out(size: int) -> None:
     leaves = [merkle.leaf_hash(each) for each in LEAVES[:size]]
-    assert merkle.root_of(leaves).hex() == ROOTS[size]
+    assert root_of(leaves).hex() == ROOTS[size]
     assert tiles.root(size, grown(0, {}, leaves)).hex() == ROOTS[size]
 
 
@@ -186,7 +187,7 @@ def uniform(size: int) -> dict[tuple[int, int], bytes]:
         for first in range(0, size, tiles.WIDTH):
             held[level, first // tiles.WIDTH] = node * min(tiles.WIDTH, size - first)
         level, size = level + 1, size // tiles.WIDTH
-        node = merkle.root_of([node] * tiles.WIDTH)
+        node = root_of([node] * tiles.WIDTH)
     return held
 
 

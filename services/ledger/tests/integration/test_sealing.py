@@ -24,8 +24,8 @@ from libs.events.testing import event as event_of
 from libs.events.transport import OutgoingMessage
 from libs.proofs.keyring import HeldKey, Keyring
 from libs.proofs.leaves import leaf_of
-from libs.proofs.merkle import root_of
 from libs.proofs.notes import to_base64
+from libs.proofs.testing import root_of
 from libs.runtime.testing import Streams, rebuilt
 from libs.runtime.testing_recovery import (
     DiedError,
