@@ -101,7 +101,16 @@ class DriftsBody(Body):
 def create_router(database: Database, bills: Bills, principal_of: RequirePrincipal) -> APIRouter:
     """The routes of `/api/admin/reconciliation`."""
     router = APIRouter(prefix="/api/admin/reconciliation", tags=["reconciliation"])
-    Admin = Annotated[Principal, Depends(require_admin(principal_of))]  # noqa: N806  # a type
+    is_admin = require_admin(principal_of)
+    _add_import(router, database, bills, is_admin)
+    _add_lists(router, database, is_admin)
+    return router
+
+
+def _add_import(
+    router: APIRouter, database: Database, bills: Bills, is_admin: RequirePrincipal
+) -> None:
+    Admin = Annotated[Principal, Depends(is_admin)]  # noqa: N806  # a type, made at start
 
     @router.post("/bills", status_code=status.HTTP_201_CREATED, openapi_extra=_FILE)
     async def import_bill(
@@ -143,6 +152,10 @@ def create_router(database: Database, bills: Bills, principal_of: RequirePrincip
             is_dry_run=is_dry_run,
             flagged_entries=[EntryBody(**asdict(each)) for each in entries[:FLAGGED_SHOWN_MAX]],
         )
+
+
+def _add_lists(router: APIRouter, database: Database, is_admin: RequirePrincipal) -> None:
+    Admin = Annotated[Principal, Depends(is_admin)]  # noqa: N806  # a type, made at start
 
     @router.get("/bills")
     async def list_bills(
@@ -189,8 +202,6 @@ def create_router(database: Database, bills: Bills, principal_of: RequirePrincip
         return DriftsBody(
             items=[_of_drift(name, drifts.get(name), unknown.get(name, 0)) for name in names]
         )
-
-    return router
 
 
 def _flagged(findings: dict[BillFinding, int]) -> int:

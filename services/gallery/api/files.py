@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 
 from libs.runtime.auth import Principal, RequirePrincipal
 from libs.runtime.clock import Clock
-from libs.runtime.db import Database
+from libs.runtime.db import Connection, Database
 from libs.runtime.http.as_of import past_by
 from libs.runtime.http.bodies import Cursor, Text
 from libs.runtime.paging import Position, decode_cursor, no_later, page
@@ -24,7 +24,7 @@ from services.gallery.api.bodies import (
     R2Files,
 )
 from services.gallery.domain.facts import MODEL_CHARACTERS_MAX
-from services.gallery.domain.listing import Filters
+from services.gallery.domain.listing import Filters, ListedItem
 from services.gallery.handlers.items import Items
 from services.gallery.store import past
 
@@ -63,13 +63,9 @@ def create_router(
         cursor: Cursor = None,
     ) -> R2Files:
         """The caller's pictures, newest first; as of a time also those that were deleted since."""
-        after, caller_id = no_later(decode_cursor(cursor), as_of), caller.user_id
+        after = no_later(decode_cursor(cursor), as_of)
         async with database.read() as connection:
-            rows = (
-                await store.list_items(connection, caller_id, after, limit + 1, filters)
-                if as_of is None
-                else await past.list_items(connection, caller_id, as_of, after, limit + 1, filters)
-            )
+            rows = await _rows(connection, caller.user_id, as_of, after, limit + 1, filters)
         listed = page(rows, limit, lambda item: Position(item.created_at, item.id))
         return R2Files(
             items=[addresses.file(item) for item in listed.rows], next_cursor=listed.next_cursor
@@ -107,3 +103,17 @@ def create_router(
         return LikeBody(like_count=liked.like_count, is_liked=liked.is_liked)
 
     return router
+
+
+async def _rows(
+    connection: Connection,
+    user_id: UUID,
+    as_of: datetime | None,
+    after: Position,
+    limit: int,
+    filters: Filters,
+) -> list[ListedItem]:
+    """Somebody's pictures as they are, or as they were."""
+    if as_of is None:
+        return await store.list_items(connection, user_id, after, limit, filters)
+    return await past.list_items(connection, user_id, as_of, after, limit, filters)

@@ -4,14 +4,19 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
 
 from libs.events.billing import BillFinding, ProviderBillImported
 from libs.events.envelope import Event
-from libs.events.generation import AttemptOutcome, CostSource, GenerationAttemptEnded
+from libs.events.generation import (
+    AttemptOutcome,
+    CostSource,
+    GenerationAttemptEnded,
+    GenerationCompleted,
+)
 from libs.events.names import Service
 from libs.events.payload import Payload
 from libs.events.registry import REGISTRY
@@ -58,6 +63,11 @@ def ended(minute: float, *references: str, **changes: Any) -> Event[Payload]:
         "provider_references": references,
     }
     return event(GenerationAttemptEnded(**{**given, **changes}), time=at(minute + 0.5))
+
+
+def attempt_of(told: Event[Payload]) -> UUID:
+    assert isinstance(told.data, GenerationAttemptEnded | GenerationCompleted)
+    return told.data.attempt_id
 
 
 def bill(*lines: str) -> bytes:
@@ -140,11 +150,11 @@ async def test_a_bill_is_compared_told_and_looked_at(billing: RunningBilling) ->
     assert body["ownMicrousd"] == 34_000 * 5
     assert body["driftMicrousd"] == 50_000
     assert [each["line"] for each in body["flaggedEntries"]] == [3, 5, 7, None]
-    assert body["flaggedEntries"][-1]["attemptId"] == str(missing.data.attempt_id)  # type: ignore[attr-defined]
+    assert body["flaggedEntries"][-1]["attemptId"] == str(attempt_of(missing))
     (said,) = await told(billing)
     assert (said.actor, said.file_name, said.provider) == (actor.user_id, "november.csv", "openai")
     resolved = next(each for each in said.entries if each.finding is BillFinding.RESOLVED)
-    assert resolved.attempt_id == lost.data.attempt_id  # type: ignore[attr-defined]
+    assert resolved.attempt_id == attempt_of(lost)
 
     listed = (await billing.get(f"{URL}/bills?provider=openai", admin())).json()["items"]
     assert [each["id"] for each in listed] == [body["id"]]
