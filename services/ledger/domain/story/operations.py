@@ -62,9 +62,10 @@ def bill_imported(event: ProviderBillImported, telling: Telling) -> str:
     drift = event.billed_microusd - event.own_microusd
     return (
         f"A bill of {event.provider} with {plural(event.lines, 'line')} was compared with our"
-        f" attempts: {flagged} to look at, {drift:+,} micro-USD against what we had recorded."
+        " attempts."
         + telling.inside(
-            f"bill {event.bill_id}, part {event.part} of {event.parts}, by {event.actor}, sha256"
+            f"{flagged} to look at, {drift:+,} micro-USD against what we had recorded; bill"
+            f" {event.bill_id}, part {event.part} of {event.parts}, by {event.actor}, sha256"
             f" {event.sha256}"
         )
     )
