@@ -5,7 +5,12 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from libs.events.envelope import Event
-from libs.events.gallery import GalleryItemChanged, GalleryItemLiked, GalleryItemUploaded
+from libs.events.gallery import (
+    GalleryItemChanged,
+    GalleryItemLiked,
+    GalleryItemUploaded,
+    GalleryThumbnailMade,
+)
 from libs.events.generation import (
     GenerationCompleted,
     GenerationFailed,
@@ -29,6 +34,8 @@ def without_person(event: Event[PayloadT]) -> Event[PayloadT]:
         return replace(event, data=replace(event.data, images=()))
     if isinstance(event.data, GalleryItemUploaded):
         return replace(event, data=replace(event.data, image=None))
+    if isinstance(event.data, GalleryThumbnailMade):
+        return replace(event, data=replace(event.data, thumbnail=None))
     return event
 
 
@@ -58,5 +65,7 @@ def _blank_of_gallery(data: PayloadT) -> PayloadT:
             return replace(data, title="", model="")
         case GalleryItemLiked():  # a taste is as personal as a word
             return replace(data, is_liked=False)
+        case GalleryThumbnailMade():  # it is the picture, in a few colours
+            return replace(data, blur_hash="")
         case _:
             return data

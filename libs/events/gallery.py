@@ -82,3 +82,29 @@ class GalleryItemLiked(GalleryItemFact, frozen=True, kw_only=True):
     event_type: ClassVar[EventType] = EventType.GALLERY_ITEM_LIKED
 
     is_liked: bool
+
+
+class GalleryThumbnailMade(Payload, frozen=True, kw_only=True):
+    """A small copy of an object is stored, and its colours are known, before it is loaded.
+
+    It is of the object, so of every picture that shows it; `item_id` is the first of them, and the
+    account is that one's. Without a thumbnail nothing of it is left.
+    """
+
+    event_type: ClassVar[EventType] = EventType.GALLERY_THUMBNAIL_MADE
+    topic: ClassVar[Topic] = Topic.GALLERY
+    writers: ClassVar[tuple[Service, ...]] = (Service.GALLERY,)
+
+    asset_key: str
+    item_id: UUID
+    account_id: UUID
+    thumbnail: StoredImage | None
+    blur_hash: str  # https://blurha.sh
+
+    @property
+    def subject(self) -> str:
+        return str(self.item_id)
+
+    @property
+    def account(self) -> UUID:
+        return self.account_id

@@ -72,6 +72,7 @@ class EventType(StrEnum):
     GALLERY_ITEM_CHANGED = "daygen.gallery.item_changed"
     GALLERY_ITEM_DELETED = "daygen.gallery.item_deleted"
     GALLERY_ITEM_LIKED = "daygen.gallery.item_liked"
+    GALLERY_THUMBNAIL_MADE = "daygen.gallery.thumbnail_made"
     USAGE_RECORDED = "daygen.usage.recorded"
     PROVIDER_CIRCUIT_CHANGED = "daygen.provider.circuit_changed"
     PAYMENT_RECEIVED = "daygen.payment.received"

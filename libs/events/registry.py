@@ -38,6 +38,7 @@ from libs.events.gallery import (
     GalleryItemLiked,
     GalleryItemsAdded,
     GalleryItemUploaded,
+    GalleryThumbnailMade,
 )
 from libs.events.generation import (
     GenerationAttemptEnded,
@@ -104,6 +105,7 @@ EVENTS: tuple[type[Payload], ...] = (
     GalleryItemChanged,
     GalleryItemDeleted,
     GalleryItemLiked,
+    GalleryThumbnailMade,
     UsageRecorded,
     ProviderCircuitChanged,
     PaymentReceived,

@@ -14,12 +14,14 @@ from libs.runtime.http import HttpOptions
 from libs.runtime.objects_s3 import S3Options
 from libs.runtime.service import Parts, Runtime
 from services.gallery import consumers
+from services.gallery.adapters.shrinker import ShrinkerProcess
 from services.gallery.adapters.storage import S3Assets
 from services.gallery.api import assets, files, proxy, public, uploads
 from services.gallery.api.bodies import Addresses
 from services.gallery.domain.addresses import Signer
 from services.gallery.handlers.custody import Custody
 from services.gallery.handlers.items import Items
+from services.gallery.handlers.thumbnails import Thumbnails
 from services.gallery.handlers.uploads import Uploads
 from services.gallery.rebuild import PROJECTION
 from services.gallery.settings import Settings
@@ -59,6 +61,17 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         registry=runtime.registry,
     )
     runtime.background("custody", custody.run)
+    thumbnails = Thumbnails(
+        database=runtime.database,
+        source=storage,
+        sink=storage,
+        shrinker=ShrinkerProcess(),
+        wakeups=runtime.wakeups,
+        clock=runtime.clock,
+        ids=runtime.ids,
+        registry=runtime.registry,
+    )
+    runtime.background("thumbnails", thumbnails.run)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

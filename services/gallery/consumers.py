@@ -12,7 +12,7 @@ from libs.runtime.db import Transaction
 from libs.runtime.recovery import History
 from services.gallery import projections, store
 from services.gallery.domain import pictures
-from services.gallery.store import DOOMED_CHANNEL
+from services.gallery.store import DOOMED_CHANNEL, THUMBNAILS_CHANNEL
 
 TOPICS = (Topic.IDENTITY, Topic.GENERATION)
 EVENT_TYPES = (EventType.ACCOUNT_ERASED, EventType.GENERATION_COMPLETED)
@@ -22,9 +22,10 @@ ACTIONS = frozenset(
         EventType.GALLERY_ITEM_CHANGED,
         EventType.GALLERY_ITEM_DELETED,
         EventType.GALLERY_ITEM_LIKED,
+        EventType.GALLERY_THUMBNAIL_MADE,
     }
 )
-"""What the gallery itself says that people have done."""
+"""What the gallery itself says: what people have done, and of what there are thumbnails."""
 NEVER_DISCARDED = {
     EventType.GENERATION_COMPLETED: (
         "A job completes only when its pictures are listed: correct the cause and redrive."
@@ -35,6 +36,7 @@ NEVER_DISCARDED = {
 async def remember(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
     """Keep what people have done, for the pictures that are yet to be listed again."""
     await _doom(transaction, await store.follow(transaction.connection, events))
+    await _want_thumbnails(transaction, [asset.key for asset, _ in pictures.uploads(events)])
 
 
 async def fold(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
@@ -78,7 +80,17 @@ async def _add(
     shown = [pictures.shown(event, erased) for event in events]
     added = await projections.add_completed_jobs(transaction.connection, shown)
     await _doom(transaction, [*pictures.keys_of(events, erased), *added.freed])
+    await _want_thumbnails(
+        transaction, [image.key for _, completed in added.jobs for image in completed.images]
+    )
     return added.jobs
+
+
+async def _want_thumbnails(transaction: Transaction, keys: Sequence[str]) -> None:
+    """Have thumbnails made, by the worker."""
+    if keys:
+        await store.want_thumbnails(transaction.connection, keys)
+        transaction.wake(THUMBNAILS_CHANNEL)
 
 
 async def _doom(transaction: Transaction, keys: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from libs.runtime.objects import ByteRange, ListedObject, ObjectBody, StoredObject
+from services.gallery.domain.thumbnails import Shrunk
 
 
 class AssetSource(Protocol):
@@ -28,7 +29,7 @@ class AssetSink(Protocol):
     async def put(
         self,
         key: str,
-        body: AsyncIterable[bytes],
+        body: bytes | AsyncIterable[bytes],
         *,
         content_type: str,
         cache_control: str | None = None,
@@ -50,4 +51,29 @@ class AssetSink(Protocol):
         Raises:
             StorageUnavailable: the store does not answer.
         """
+        ...
+
+
+class UnshrinkableError(ValueError):
+    """Of these bytes there will never be a thumbnail; the text says why."""
+
+
+class ShrinkerFailedError(RuntimeError):
+    """It has died, or takes too long: another attempt may do better."""
+
+
+class Shrinker(Protocol):
+    """Makes pictures small, away from the event loop and from all that the service knows."""
+
+    async def shrink(self, content: AsyncIterator[bytes], size_bytes: int) -> Shrunk:
+        """Make a picture small. What is not ours to mend, such as storage, passes through.
+
+        Raises:
+            UnshrinkableError: it is none, damaged, or unfolds into too much.
+            ShrinkerFailedError: the attempt has come to nothing.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End what runs for it."""
         ...

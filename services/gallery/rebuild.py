@@ -63,6 +63,7 @@ PROJECTION: Final = Projection(
         Table(name="item_origin", key=("id",)),
         Table(name="item_version", key=("item_id", "version")),
         Table(name="item_like_version", key=("item_id", "user_id", "version")),
+        Table(name="thumbnail", key=("asset_key",)),
     ),
     passes=(
         Pass(

@@ -45,7 +45,7 @@ class S3Assets(AssetSource, AssetSink):
     async def put(
         self,
         key: str,
-        body: AsyncIterable[bytes],
+        body: bytes | AsyncIterable[bytes],
         *,
         content_type: str,
         cache_control: str | None = None,

@@ -36,6 +36,8 @@ class R2File(Body):
     width: int
     height: int
     aspect_ratio: str
+    thumbnail_url: str | None
+    blur_hash: str | None
     title: str
     prompt: str
     model: str
@@ -72,6 +74,8 @@ class PublicFile(Body):
     mime_type: str
     width: int
     height: int
+    thumbnail_url: str | None
+    blur_hash: str | None
     created_at: datetime
     like_count: int
     is_liked: bool
@@ -139,6 +143,10 @@ class Addresses:
         """The address of an object."""
         return f"{self._base}/{quote(key)}"
 
+    def small(self, item: ListedItem) -> str | None:
+        """The address of a picture's thumbnail, once there is one."""
+        return None if item.thumbnail_key is None else self.of(item.thumbnail_key)
+
     def key(self, url: str) -> str:
         """The key in an address that was given out once; empty if it is another's address."""
         try:
@@ -161,6 +169,8 @@ class Addresses:
             width=item.width,
             height=item.height,
             aspect_ratio=aspect_ratio(item.width, item.height),
+            thumbnail_url=self.small(item),
+            blur_hash=item.blur_hash,
             title=item.title,
             prompt=item.prompt,
             model=item.model,
@@ -182,6 +192,8 @@ class Addresses:
             mime_type=item.content_type,
             width=item.width,
             height=item.height,
+            thumbnail_url=self.small(item),
+            blur_hash=item.blur_hash,
             created_at=item.created_at,
             like_count=item.like_count,
             is_liked=item.is_liked,

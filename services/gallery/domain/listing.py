@@ -45,6 +45,8 @@ class ListedItem(Struct, frozen=True, kw_only=True, gc=False):
     size_bytes: int
     width: int
     height: int
+    thumbnail_key: str | None  # none yet, or of what none is made
+    blur_hash: str | None
 
 
 class Creator(Struct, frozen=True, kw_only=True, gc=False):

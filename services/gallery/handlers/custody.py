@@ -1,7 +1,7 @@
-"""Looks after the objects: deletes uploads that nothing shows, and reads what pictures show.
+"""Looks after the objects: deletes what nothing shows, and reads what pictures show.
 
-An upload whose process died before it was listed leaves an object that nobody knows. And a store
-may lose or damage what it holds: then better an alarm than a stranger's complaint.
+A process that died before it listed an upload or a thumbnail leaves an object that nobody knows.
+And a store may lose or damage what it holds: then better an alarm than a stranger's complaint.
 """
 
 import hashlib
@@ -16,11 +16,12 @@ from libs.runtime.clock import Clock
 from libs.runtime.db import Database
 from libs.runtime.objects import ObjectNotFound
 from services.gallery import store
-from services.gallery.domain.uploads import PREFIX
+from services.gallery.domain import thumbnails, uploads
 from services.gallery.ports import AssetSink, AssetSource
-from services.gallery.store import DOOMED_CHANNEL
+from services.gallery.store import DOOMED_CHANNEL, THUMBNAILS_CHANNEL
 
-KEPT: Final = timedelta(days=1)  # an upload takes minutes: nobody is still about to list it
+PREFIXES: Final = (uploads.PREFIX, thumbnails.PREFIX)
+KEPT: Final = timedelta(days=1)  # both take minutes: nobody is still about to list it
 BATCH: Final = 500
 ROUND_SECONDS: Final = 24 * 3_600.0
 PAUSE_SECONDS: Final = 0.05  # after each object: nobody waits for this
@@ -46,7 +47,7 @@ class Custody:
         self._clock = clock
         self.swept = Counter(
             "daygen_gallery_swept_uploads",
-            "Uploads that nothing showed and that were given up for deletion.",
+            "Uploads and thumbnails that nothing showed and that were given up for deletion.",
             registry=registry,
         )
         self.broken = Gauge(
@@ -61,28 +62,45 @@ class Custody:
             try:
                 await self.sweep()
                 await self.verify()
+                await self.complete()
             except Exception as error:  # noqa: BLE001  # whatever it is, the next round comes
                 logger.warning("custody_interrupted", error=repr(error))
             await self._clock.sleep(ROUND_SECONDS)
 
     async def sweep(self) -> int:
-        """Give up uploads that nothing shows; answers how many.
+        """Give up uploads and thumbnails that nothing shows; answers how many.
 
         Raises:
             StorageUnavailable: the rest comes with the next round.
         """
         now = self._clock.now()
         found, keys = 0, list[str]()
-        async for each in self._sink.list(PREFIX):
-            if each.modified_at < now - KEPT:
-                keys.append(each.key)
-            if len(keys) == BATCH:
-                found += await self._sweep_some(keys)
-                keys.clear()
+        for prefix in PREFIXES:
+            async for each in self._sink.list(prefix):
+                if each.modified_at < now - KEPT:
+                    keys.append(each.key)
+                if len(keys) == BATCH:
+                    found += await self._sweep_some(keys)
+                    keys.clear()
         found += await self._sweep_some(keys)
         async with self._database.transaction() as transaction:
             await store.forget_claims(transaction.connection, now)
         return found
+
+    async def complete(self) -> int:
+        """Have thumbnails made where nobody is about to; answers of how many pictures."""
+        found, after = 0, ""
+        while True:
+            async with self._database.transaction() as transaction:
+                last, lacking = await store.want_lacking_thumbnails(
+                    transaction.connection, after, BATCH
+                )
+                if lacking:
+                    transaction.wake(THUMBNAILS_CHANNEL)
+            found += lacking
+            if last is None:
+                return found
+            after = last
 
     async def _sweep_some(self, keys: Sequence[str]) -> int:
         async with self._database.transaction() as transaction:

@@ -28,6 +28,7 @@ from services.gallery.domain.uploads import (
     Described,
 )
 from services.gallery.ports import AssetSink
+from services.gallery.store import THUMBNAILS_CHANNEL
 
 ADDRESS_LIFETIME: Final = timedelta(minutes=15)
 
@@ -167,6 +168,8 @@ class Uploads:
             if await erasure.is_erased(transaction, caller.user_id):
                 raise Unauthorized("Unauthorized: log in again.")
             await store.follow(transaction.connection, [transaction.publish(data)])
+            await store.want_thumbnails(transaction.connection, [image.key])
+            transaction.wake(THUMBNAILS_CHANNEL)
 
 
 async def _limited(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -13,6 +13,7 @@ DOOM = """
 LIST_DOOMED = """
     SELECT key FROM doomed_object
      WHERE NOT EXISTS (SELECT FROM asset WHERE asset.key = doomed_object.key)
+       AND NOT EXISTS (SELECT FROM thumbnail WHERE thumbnail.key = doomed_object.key)
        AND NOT EXISTS (SELECT FROM outbox_pending JOIN outbox USING (order_number)
                         WHERE outbox.event_id = told_by)
      ORDER BY key LIMIT $1

@@ -11,10 +11,16 @@ from msgspec.structs import astuple
 from libs.events.envelope import Event
 from libs.events.payload import Payload
 from libs.runtime.db import Connection
-from services.gallery.domain import facts, pictures
+from services.gallery.domain import facts, pictures, thumbnails
 from services.gallery.domain.facts import Standing
 from services.gallery.store import past
 from services.gallery.store.items import add_assets, add_items
+from services.gallery.store.thumbnails import (
+    add_thumbnails,
+    remove_late_thumbnails,
+    remove_thumbnails_of,
+    remove_thumbnails_of_accounts,
+)
 
 # A fact that came again, or late, is not newer than what is noted.
 NOTE_FACTS = """
@@ -101,6 +107,8 @@ async def follow(connection: Connection, events: Sequence[Event[Payload]]) -> li
     brought = pictures.uploads(events)
     await add_assets(connection, [asset for asset, _ in brought])
     await add_items(connection, [item for _, item in brought])
+    small = thumbnails.newest(events)
+    await add_thumbnails(connection, small)
     ever_said, ever_liked = facts.all_facts(events), facts.all_likes(events)
     await past.note(connection, ever_said, ever_liked)
     said = facts.newest_facts(ever_said)
@@ -110,7 +118,7 @@ async def follow(connection: Connection, events: Sequence[Event[Payload]]) -> li
     if likes:
         await connection.execute(NOTE_LIKES, *zip(*map(astuple, likes), strict=True))
     touched = {each.item_id for each in said} | {each.item_id for each in likes}
-    touched |= {item.id for _, item in brought}
+    touched |= {item.id for _, item in brought} | {each.item_id for each in small}
     return await settle(connection, sorted(touched)) if touched else []
 
 
@@ -127,7 +135,8 @@ async def settle(connection: Connection, item_ids: Sequence[UUID]) -> list[str]:
     await connection.execute(APPLY_FACTS, touched)
     await connection.execute(COUNT_LIKES, touched)
     deleted = await connection.fetch(DELETED_AMONG, touched)
-    return await _remove(connection, [(row["id"], row["asset_key"]) for row in deleted])
+    freed = await _remove(connection, [(row["id"], row["asset_key"]) for row in deleted])
+    return freed + await remove_late_thumbnails(connection, touched)
 
 
 async def find_standing(connection: Connection, item_id: UUID, viewer_id: UUID) -> Standing | None:
@@ -150,6 +159,7 @@ async def remove_accounts(connection: Connection, account_ids: Sequence[UUID]) -
     rows = await connection.fetch(ITEMS_OF, account_ids)
     await connection.execute(EMPTY_CONFIRMATIONS, account_ids)
     freed = await _remove(connection, [(row["id"], row["asset_key"]) for row in rows])
+    freed += await remove_thumbnails_of_accounts(connection, account_ids)
     await connection.execute(BLANK_FACTS, account_ids)
     liked = [row["id"] for row in await connection.fetch(LIKED_BY, account_ids)]
     await connection.execute(TAKE_BACK_LIKES, account_ids)
@@ -165,5 +175,5 @@ async def _remove(connection: Connection, items: Sequence[tuple[UUID, str]]) -> 
     keys = sorted({key for _, key in items})
     await connection.execute(LOCK_ASSETS, keys)
     await connection.execute(DELETE_ITEMS, [item_id for item_id, _ in items])
-    rows = await connection.fetch(REMOVE_ASSETS, keys)
-    return [row["key"] for row in rows]
+    freed = [row["key"] for row in await connection.fetch(REMOVE_ASSETS, keys)]
+    return freed + await remove_thumbnails_of(connection, freed)

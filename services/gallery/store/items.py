@@ -45,6 +45,10 @@ FIND_SHOWN_ASSET = """
     SELECT key, sha256, content_type, size_bytes, width, height, stored_at
       FROM asset
      WHERE key = $1 AND EXISTS (SELECT 1 FROM item WHERE item.asset_key = asset.key)
+    UNION ALL
+    SELECT key, sha256, 'image/webp', size_bytes, width, height, made_at
+      FROM thumbnail
+     WHERE key = $1 AND EXISTS (SELECT 1 FROM item WHERE item.asset_key = thumbnail.asset_key)
 """
 
 
@@ -79,6 +83,6 @@ def _columns(rows: Sequence[Struct]) -> Iterator[tuple[object, ...]]:
 
 
 async def find_shown_asset(connection: Connection, key: str) -> Asset | None:
-    """The object of this key, if a picture shows it."""
+    """The object of this key, if a picture shows it or is shown small by it."""
     row = await connection.fetchrow(FIND_SHOWN_ASSET, key)
     return None if row is None else Asset(**row)

@@ -12,15 +12,18 @@ COLUMNS = """
     item.id, item.user_id, item.job_id, item.asset_key, item.file_name, item.operation, item.model,
     item.prompt, item.title, item.is_public, item.like_count, item.created_at, item.updated_at,
     asset.content_type, asset.size_bytes, asset.width, asset.height,
+    thumbnail.key AS thumbnail_key, thumbnail.blur_hash,
     EXISTS (SELECT FROM item_like
              WHERE item_like.item_id = item.id AND item_like.user_id = {viewer} AND is_liked
            ) AS is_liked
 """
+TABLES = """item JOIN asset ON asset.key = item.asset_key
+           LEFT JOIN thumbnail ON thumbnail.asset_key = item.asset_key"""
 NEWEST_FIRST = "ORDER BY item.created_at DESC, item.id DESC LIMIT $4"
 
 LIST_OWN = f"""
     SELECT {COLUMNS.format(viewer="$1")}
-      FROM item JOIN asset ON asset.key = item.asset_key
+      FROM {TABLES}
      WHERE item.user_id = $1 AND (item.created_at, item.id) < ($2, $3)
        AND item.operation <> 'profile'
        AND ($5::text IS NULL OR starts_with(asset.content_type, $5))
@@ -34,19 +37,20 @@ LIST_OWN = f"""
 """
 LIST_PUBLIC = f"""
     SELECT {COLUMNS.format(viewer="$1")}
-      FROM item JOIN asset ON asset.key = item.asset_key
+      FROM {TABLES}
      WHERE item.is_public AND (item.created_at, item.id) < ($2, $3)
      {NEWEST_FIRST}
 """
 LIST_PUBLIC_OF = f"""
     SELECT {COLUMNS.format(viewer="$1")}
-      FROM item JOIN asset ON asset.key = item.asset_key
+      FROM {TABLES}
      WHERE item.is_public AND item.user_id = $5 AND (item.created_at, item.id) < ($2, $3)
      {NEWEST_FIRST}
 """
 FIND = f"""
     SELECT {COLUMNS.format(viewer="$2")}
-      FROM item JOIN asset ON asset.key = item.asset_key WHERE item.id = $1
+      FROM {TABLES}
+     WHERE item.id = $1
 """
 COUNT_PUBLIC = "SELECT count(*) FROM item WHERE is_public"
 COUNT_PUBLIC_OF = "SELECT count(*) FROM item WHERE is_public AND user_id = $1"

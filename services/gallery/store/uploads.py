@@ -11,8 +11,16 @@ CLAIM = """
     ON CONFLICT DO NOTHING RETURNING item_id
 """
 FORGET_CLAIMS = "DELETE FROM upload_claim WHERE expires_at < $1"
-LIST_CHECKSUMS = "SELECT key, sha256 FROM asset WHERE key > $1 ORDER BY key LIMIT $2"
-KNOWN_KEYS = "SELECT key FROM asset WHERE key = ANY($1::text[])"
+LIST_CHECKSUMS = """
+    SELECT key, sha256
+      FROM (SELECT key, sha256 FROM asset UNION ALL SELECT key, sha256 FROM thumbnail) AS object
+     WHERE key > $1 ORDER BY key LIMIT $2
+"""
+KNOWN_KEYS = """
+    SELECT key FROM asset WHERE key = ANY($1::text[])
+    UNION ALL SELECT key FROM thumbnail WHERE key = ANY($1::text[])
+    UNION ALL SELECT object_key FROM thumbnail_work WHERE object_key = ANY($1::text[])
+"""
 
 
 async def claim_upload(connection: Connection, item_id: UUID, expires_at: datetime) -> bool:
@@ -26,11 +34,11 @@ async def forget_claims(connection: Connection, before: datetime) -> None:
 
 
 async def known_keys(connection: Connection, keys: Sequence[str]) -> frozenset[str]:
-    """Those of some objects that a picture shows."""
+    """Those of some objects that a picture shows, and those that are being made for one."""
     return frozenset(row["key"] for row in await connection.fetch(KNOWN_KEYS, keys))
 
 
 async def list_checksums(connection: Connection, after: str, limit: int) -> list[tuple[str, str]]:
-    """(key, SHA-256) of objects that pictures show, in the order of their keys."""
+    """(key, SHA-256) of objects that pictures show, and of thumbnails, ordered by key."""
     rows = await connection.fetch(LIST_CHECKSUMS, after, limit)
     return [(row["key"], row["sha256"]) for row in rows]

@@ -28,7 +28,7 @@ from services.gallery.tests.integration.support import person, until_listed
 
 TABLES = (
     "confirmation", "asset", "item", "item_fact", "item_like", "item_origin", "item_version",
-    "item_like_version",
+    "item_like_version", "thumbnail",
 )  # fmt: skip
 OWNER = UUID(int=7)
 

@@ -33,6 +33,7 @@ from services.gallery import consumers, store
 from services.gallery.domain.facts import Changes
 from services.gallery.handlers.items import ItemNotFound, Items
 from services.gallery.rebuild import PROJECTION
+from services.gallery.tests.integration.drawing_room import Room
 from services.gallery.worker import Sweeper
 
 HABITS = Habits(
@@ -76,6 +77,18 @@ async def pictures(streams: Streams) -> list[Record]:
         return await connection.fetch("SELECT id, user_id FROM item ORDER BY id")
 
 
+async def make_small(streams: Streams) -> None:
+    """A thumbnail of each picture."""
+    room = Room(streams)
+    async with streams.database.transaction() as transaction:
+        rows = await transaction.connection.fetch("SELECT key FROM asset")
+        room.bucket.objects |= {row["key"]: b"a picture" for row in rows}
+        await store.want_thumbnails(transaction.connection, [row["key"] for row in rows])
+    worker = room.worker()
+    while await worker.work():
+        pass
+
+
 async def act(streams: Streams, random: Random, times: int) -> None:
     """People change, like and delete pictures; some of them are asked for what is gone."""
     items = Items(streams.database)
@@ -83,6 +96,7 @@ async def act(streams: Streams, random: Random, times: int) -> None:
     people = [row["user_id"] for row in rows]
     for owner_id in people[:5]:
         await upload(streams, owner_id)
+    await make_small(streams)
     rows = await pictures(streams)
     for _ in range(times):
         row, other = random.choice(rows), random.choice(people)
@@ -114,7 +128,7 @@ async def test_what_people_have_done_comes_back_and_can_be_made_again(
     await live(streams, bus, HABITS)
     said = await extents(bus, HABITS.history.own)
     whole = await tables(streams, without=("doomed_object",))
-    assert all(whole[name] for name in ("item", "item_fact", "item_like"))
+    assert all(whole[name] for name in ("item", "item_fact", "item_like", "thumbnail"))
     assert any(line.endswith(",t)") for line in whole["item_like"])
 
     rebuilt_ = await rebuilt(PROJECTION, streams.dsn, bus)
@@ -124,7 +138,7 @@ async def test_what_people_have_done_comes_back_and_can_be_made_again(
     assert await recover_dying(emptied, bus, HABITS.history) > 5
     await live(emptied, bus, HABITS)
     again = await tables(emptied, without=("doomed_object",))
-    for name in ("confirmation", "asset", "item", "item_fact", "item_like"):
+    for name in ("confirmation", "asset", "item", "item_fact", "item_like", "thumbnail"):
         assert again[name] == whole[name], name
     assert await extents(bus, HABITS.history.own) == said
 

@@ -5,6 +5,7 @@ from libs.events.gallery import (
     GalleryItemDeleted,
     GalleryItemLiked,
     GalleryItemUploaded,
+    GalleryThumbnailMade,
 )
 from services.ledger.domain.story.telling import Telling, quoted
 
@@ -30,3 +31,10 @@ def deleted(event: GalleryItemDeleted, telling: Telling) -> str:
 def liked(event: GalleryItemLiked, telling: Telling) -> str:
     stands = "liked" if event.is_liked else "took back a like of"
     return f"{telling.who(event.user_id)} {stands} picture {event.item_id}."
+
+
+def thumbnail_made(event: GalleryThumbnailMade, _telling: Telling) -> str:
+    if event.thumbnail is None:
+        return f"A thumbnail of picture {event.item_id} was made of which nothing is left."
+    size = f"{event.thumbnail.width} x {event.thumbnail.height}"
+    return f"A thumbnail of picture {event.item_id} was stored ({size})."

@@ -46,6 +46,7 @@ SENTENCES: Final[Mapping[type[Payload], Say]] = {
     gallery.GalleryItemChanged: pictures.changed,
     gallery.GalleryItemDeleted: pictures.deleted,
     gallery.GalleryItemLiked: pictures.liked,
+    gallery.GalleryThumbnailMade: pictures.thumbnail_made,
     billing.UsageRecorded: jobs.usage_recorded,
     billing.PaymentReceived: of_credits.payment_received,
     billing.PaymentRefunded: of_credits.payment_refunded,

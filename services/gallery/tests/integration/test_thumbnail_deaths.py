@@ -1,0 +1,275 @@
+"""Whatever dies or comes twice while a thumbnail is made, there is exactly one in the end."""
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from libs.runtime import erasure
+from libs.runtime.auth import Principal
+from libs.runtime.objects import StorageUnavailable
+from libs.runtime.testing import Streams
+from services.gallery import store
+from services.gallery.handlers.items import Items
+from services.gallery.handlers.thumbnails import ATTEMPTS_MAX
+from services.gallery.ports import ShrinkerFailedError
+from services.gallery.tests.integration.drawing_room import Died, Hand, Room
+
+LATER = timedelta(minutes=3)  # a lease is over
+
+
+@pytest.fixture
+def room(streams: Streams) -> Room:
+    return Room(streams)
+
+
+def owner(user_id: UUID) -> Principal:
+    return Principal(user_id=user_id, role="USER", account_id=user_id)
+
+
+async def die() -> None:
+    raise Died
+
+
+async def died(room: Room, hand: Hand | None = None) -> None:
+    with pytest.raises(Died):
+        await room.worker(hand).work()
+
+
+async def done(room: Room) -> None:
+    worker = room.worker()
+    while await worker.work():
+        pass
+
+
+@pytest.mark.parametrize("point", ["before", "after_put", "commit"])
+async def test_whoever_dies_is_followed_by_another(
+    room: Room, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    await room.upload(uuid4())
+    hand = Hand()
+    if point == "before":
+        hand.before = die
+    elif point == "after_put":
+        room.bucket.after_put = die
+    else:
+
+        async def follow(*_: object) -> list[str]:
+            raise Died
+
+        monkeypatch.setattr(store, "follow", follow)
+    await died(room, hand)
+    monkeypatch.undo()
+    room.bucket.after_put = None
+
+    assert await room.worker().work() is False  # the lease holds
+    room.clock.ahead = LATER
+    await done(room)
+    await room.assert_exactly_one()
+
+
+async def test_whoever_stands_still_comes_too_late(room: Room) -> None:
+    await room.upload(uuid4())
+    going_on, standing = asyncio.Event(), asyncio.Event()
+
+    async def stand() -> None:
+        if not standing.is_set():
+            standing.set()
+            await going_on.wait()
+
+    room.bucket.after_put = stand
+    first = asyncio.create_task(room.worker().work())
+    await standing.wait()
+    room.clock.ahead = LATER
+    await done(room)
+    going_on.set()
+    await first
+    await room.assert_exactly_one()
+
+
+async def test_whoever_stands_still_and_is_not_missed_may_finish(room: Room) -> None:
+    await room.upload(uuid4())
+
+    async def stand() -> None:
+        room.clock.ahead = LATER
+
+    room.bucket.after_put = stand
+    await done(room)
+    await room.assert_exactly_one()
+
+
+async def test_two_replicas_share_the_work(room: Room) -> None:
+    for _ in range(12):
+        await room.upload(uuid4())
+    hands = [Hand(), Hand(), Hand()]
+
+    async def work(hand: Hand) -> None:
+        hand.before = lambda: asyncio.sleep(0.005)
+        worker = room.worker(hand)
+        while await worker.work():
+            pass
+
+    await asyncio.gather(*map(work, hands))
+    assert sum(hand.made for hand in hands) == 12
+    assert len(await room.told()) == len(await room.noted()) == len(room.bucket.small) == 12
+
+
+async def test_a_picture_wanted_twice_gets_one(room: Room) -> None:
+    item_id = await room.upload(uuid4())
+    await done(room)
+    async with room.streams.database.transaction() as transaction:
+        await store.want_thumbnails(transaction.connection, [f"uploads/{item_id}.png"])
+    await done(room)
+    await room.assert_exactly_one()
+
+
+async def test_of_a_picture_that_goes_meanwhile_nothing_stays(room: Room) -> None:
+    me = uuid4()
+    item_id = await room.upload(me)
+
+    async def throw_away() -> None:
+        await Items(room.streams.database).delete(owner(me), item_id)
+
+    room.bucket.after_put = throw_away
+    await done(room)
+    await room.swept()
+    assert (room.bucket.objects, await room.told(), await room.noted()) == ({}, [], {})
+    assert await room.count("SELECT count(*) FROM thumbnail_work") == 0
+
+
+async def test_of_whoever_is_erased_meanwhile_nothing_is_told(room: Room) -> None:
+    me = uuid4()
+    await room.upload(me)
+
+    async def erase() -> None:
+        async with room.streams.database.transaction() as transaction:
+            await erasure.erase(transaction, me)
+
+    room.bucket.after_put = erase
+    hand = Hand()
+    worker = room.worker(hand)
+    assert await worker.work()
+    assert await room.told() == []
+
+
+async def test_one_object_of_two_people_outlives_the_first(room: Room) -> None:
+    """The thumbnail is told to the account of whoever shows it when it is done."""
+    first, second = uuid4(), uuid4()
+    item_id = await room.upload(first)
+    key = f"uploads/{item_id}.png"
+    async with room.streams.database.transaction() as transaction:
+        await transaction.connection.execute(
+            """
+            INSERT INTO item (id, user_id, account_id, picture_index, asset_key, file_name,
+                              operation, provider, model, prompt, created_at, updated_at)
+            SELECT $1, $2, $2, 0, asset_key, file_name, operation, provider, model, prompt,
+                   created_at + interval '1 second', updated_at FROM item
+            """,
+            uuid4(),
+            second,
+        )
+
+    async def throw_away() -> None:
+        room.bucket.after_put = None
+        await Items(room.streams.database).delete(owner(first), item_id)
+
+    room.bucket.after_put = throw_away
+    await done(room)
+    await room.assert_exactly_one()
+    (told,) = await room.told()
+    assert (told.account_id, told.asset_key) == (second, key)
+
+
+async def test_an_outage_of_storage_counts_as_no_attempt(room: Room) -> None:
+    await room.upload(uuid4())
+
+    async def fail() -> None:
+        raise StorageUnavailable("away")
+
+    room.bucket.after_put = fail
+    for _ in range(2 * ATTEMPTS_MAX):
+        with pytest.raises(StorageUnavailable):
+            await room.worker().work()
+        room.clock.ahead += timedelta(seconds=11)
+    room.bucket.after_put = None
+    await done(room)
+    await room.assert_exactly_one()
+
+
+@pytest.mark.parametrize("fault", [ShrinkerFailedError("died"), Died()])
+async def test_a_picture_that_nothing_lives_through_is_given_up(
+    room: Room, fault: BaseException
+) -> None:
+    await room.upload(uuid4())
+    hand = Hand()
+
+    async def fail() -> None:
+        raise fault
+
+    hand.before = fail
+    for _ in range(ATTEMPTS_MAX + 2):
+        with suppress(Died):
+            await room.worker(hand).work()
+        room.clock.ahead += LATER
+    assert hand.made == ATTEMPTS_MAX
+    assert await room.count("SELECT count(*) FROM thumbnail_work WHERE next_at IS NULL") == 1
+    assert await room.custody().complete() == 0
+
+
+async def test_what_nobody_is_about_to_make_is_found(room: Room) -> None:
+    await room.upload(uuid4())
+    async with room.streams.database.transaction() as transaction:
+        await transaction.connection.execute("DELETE FROM thumbnail_work")
+    await done(room)
+    assert await room.told() == []
+    assert await room.custody().complete() == 1
+    await done(room)
+    await room.assert_exactly_one()
+    assert await room.custody().complete() == 0
+
+
+async def test_what_was_given_up_is_forgotten_with_its_picture(room: Room) -> None:
+    me = uuid4()
+    item_id = await room.upload(me)
+    async with room.streams.database.transaction() as transaction:
+        await transaction.connection.execute("UPDATE thumbnail_work SET next_at = NULL")
+    await room.custody().complete()
+    assert await room.count("SELECT count(*) FROM thumbnail_work") == 1
+    await Items(room.streams.database).delete(owner(me), item_id)
+    await room.custody().complete()
+    assert await room.count("SELECT count(*) FROM thumbnail_work") == 0
+
+
+async def test_loose_ones_are_swept_and_one_under_way_is_not(room: Room) -> None:
+    """The one under way is as old: its process has stood still for days."""
+    await room.upload(uuid4())
+    await room.custody().sweep()
+    await done(room)
+    shown = set(await room.noted())
+    await room.upload(uuid4())
+    room.bucket.objects["thumbnails/loose.webp"] = b"loose"
+
+    async def sweep() -> None:
+        room.clock.ahead = timedelta(days=2)
+        await room.custody().sweep()
+        await room.swept()
+
+    room.bucket.after_put = sweep
+    await done(room)
+    assert "thumbnails/loose.webp" not in room.bucket.small
+    assert len(room.bucket.small) == 2
+    assert room.bucket.small == set(await room.noted())
+    assert shown < room.bucket.small
+
+
+async def test_missing_and_changed_ones_are_counted(room: Room) -> None:
+    for _ in range(2):
+        await room.upload(uuid4())
+    await done(room)
+    assert await room.custody().verify() == 0
+    first, second = sorted(room.bucket.small)
+    del room.bucket.objects[first]
+    room.bucket.objects[second] = b"another"
+    assert await room.custody().verify() == 2
