@@ -5,7 +5,7 @@ attempt takes over under another key, and the first can finish no more.
 """
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -145,19 +145,23 @@ class Thumbnails:
                 shower = None
             # Nobody frees the object from here to the commit.
             await store.lock_asset(connection, claim.asset_key)
+            now_shown = await store.find_shower(connection, claim.asset_key)
             is_wanted = (
-                await store.finish_thumbnail(connection, claim)
-                and shower is not None
-                and shower == await store.find_shower(connection, claim.asset_key)
+                shower is not None
+                and shower == now_shown
+                and await store.finish_thumbnail(connection, claim)
             )
             if is_wanted and shower is not None:
                 await store.follow(connection, [transaction.publish(_made(claim, shower, shrunk))])
             else:
-                # It is gone, or another picture shows it now: that one's owner is told of the next.
-                await store.want_thumbnails(connection, [claim.asset_key])
                 await store.doom(connection, [claim.object_key])
                 transaction.wake(DOOMED_CHANNEL)
-                transaction.wake(THUMBNAILS_CHANNEL)
+                if now_shown is None:
+                    await store.forget_thumbnail_work(connection, claim.asset_key)
+                else:  # another picture shows it now: its owner is told of the next one
+                    await store.postpone_thumbnail(
+                        connection, claim, self._again(), is_counted=True
+                    )
         self.count.labels("made" if is_wanted else "late").inc()
 
     async def _try_again(self, claim: Claim, reason: str) -> None:
@@ -174,11 +178,13 @@ class Thumbnails:
             self.count.labels("failed").inc()
 
     async def _postpone(self, claim: Claim, *, is_counted: bool) -> None:
-        until = self._clock.now() + AGAIN
         async with self._database.transaction() as transaction:
             await store.postpone_thumbnail(
-                transaction.connection, claim, until, is_counted=is_counted
+                transaction.connection, claim, self._again(), is_counted=is_counted
             )
+
+    def _again(self) -> datetime:
+        return self._clock.now() + AGAIN
 
     async def _give_up(self, claim: Claim, reason: str) -> None:
         async with self._database.transaction() as transaction:

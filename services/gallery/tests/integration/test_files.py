@@ -35,6 +35,8 @@ async def test_a_picture_is_listed_once_its_job_is_confirmed(gallery: RunningGal
                 "width": 1024,
                 "height": 1024,
                 "aspectRatio": "1:1",
+                "thumbnailUrl": None,
+                "blurHash": None,
                 "title": "",
                 "prompt": "a lighthouse",
                 "model": "as-sent",

@@ -112,8 +112,8 @@ async def test_a_batch_costs_the_same_few_statements_however_long_it_is(streams:
 
     await statements(1)  # the driver looks up each type once per connection
     assert (
-        await statements(1) == await statements(200) == 5
-    )  # who is erased, confirmations, assets, items, what people have done with them
+        await statements(1) == await statements(200) == 6
+    )  # who is erased, confirmations, assets, items, what people have done, thumbnails to make
 
 
 async def test_an_answer_in_words_is_confirmed_with_no_items(streams: Streams) -> None:

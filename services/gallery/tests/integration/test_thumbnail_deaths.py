@@ -1,6 +1,7 @@
 """Whatever dies or comes twice while a thumbnail is made, there is exactly one in the end."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -9,6 +10,7 @@ import pytest
 
 from libs.runtime import erasure
 from libs.runtime.auth import Principal
+from libs.runtime.db import Connection
 from libs.runtime.objects import StorageUnavailable
 from libs.runtime.testing import Streams
 from services.gallery import store
@@ -125,14 +127,41 @@ async def test_a_picture_wanted_twice_gets_one(room: Room) -> None:
     await room.assert_exactly_one()
 
 
-async def test_of_a_picture_that_goes_meanwhile_nothing_stays(room: Room) -> None:
+def at(
+    room: Room, monkeypatch: pytest.MonkeyPatch, moment: str, action: Callable[[], Awaitable[None]]
+) -> None:
+    """Have something done once: when the object is stored, or when it is about to be locked."""
+    due = [action]
+    lock_asset = store.lock_asset
+
+    async def act() -> None:
+        while due:
+            await due.pop()()
+
+    async def lock(connection: Connection, asset_key: str) -> None:
+        await act()
+        await lock_asset(connection, asset_key)
+
+    if moment == "stored":
+        room.bucket.after_put = act
+    else:
+        monkeypatch.setattr(store, "lock_asset", lock)
+
+
+MOMENTS = pytest.mark.parametrize("moment", ["stored", "locked"])
+
+
+@MOMENTS
+async def test_of_a_picture_that_goes_meanwhile_nothing_stays(
+    room: Room, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
     me = uuid4()
     item_id = await room.upload(me)
 
     async def throw_away() -> None:
         await Items(room.streams.database).delete(owner(me), item_id)
 
-    room.bucket.after_put = throw_away
+    at(room, monkeypatch, moment, throw_away)
     await done(room)
     await room.swept()
     assert (room.bucket.objects, await room.told(), await room.noted()) == ({}, [], {})
@@ -154,7 +183,10 @@ async def test_of_whoever_is_erased_meanwhile_nothing_is_told(room: Room) -> Non
     assert await room.told() == []
 
 
-async def test_one_object_of_two_people_outlives_the_first(room: Room) -> None:
+@MOMENTS
+async def test_one_object_of_two_people_outlives_the_first(
+    room: Room, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
     """The thumbnail is told to the account of whoever shows it when it is done."""
     first, second = uuid4(), uuid4()
     item_id = await room.upload(first)
@@ -172,10 +204,11 @@ async def test_one_object_of_two_people_outlives_the_first(room: Room) -> None:
         )
 
     async def throw_away() -> None:
-        room.bucket.after_put = None
         await Items(room.streams.database).delete(owner(first), item_id)
 
-    room.bucket.after_put = throw_away
+    at(room, monkeypatch, moment, throw_away)
+    await done(room)
+    room.clock.ahead = timedelta(seconds=11)
     await done(room)
     await room.assert_exactly_one()
     (told,) = await room.told()

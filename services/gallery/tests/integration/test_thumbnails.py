@@ -136,5 +136,5 @@ async def test_a_rebuild_makes_the_same_rows_and_no_object(gallery: RunningGalle
 
     assert outcome.is_equal, outcome.tables
     (thumbnails,) = [each for each in outcome.tables if each.table == "thumbnail"]
-    assert thumbnails.live.rows == 2
+    assert thumbnails.live_rows == 2
     assert await stored(gallery) <= before
