@@ -104,6 +104,8 @@ class Custody:
 
     async def _sweep_some(self, keys: Sequence[str]) -> int:
         async with self._database.transaction() as transaction:
+            # First: whoever is just listing one of them is waited for, and then it is known.
+            await store.give_up_announced(transaction.connection, self._clock.now())
             known = await store.known_keys(transaction.connection, keys)
             unknown = [key for key in keys if key not in known]
             if unknown:

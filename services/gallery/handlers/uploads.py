@@ -14,7 +14,7 @@ from libs.runtime.auth import Principal
 from libs.runtime.carriers import UnreadableError
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database
-from libs.runtime.errors import BadRequest, Conflict, PayloadTooLarge, Unauthorized
+from libs.runtime.errors import BadRequest, Conflict, PayloadTooLarge, Unauthorized, Unavailable
 from libs.runtime.ids import Ids
 from libs.runtime.pictures.heads import NotAPictureError
 from libs.runtime.pictures.streams import begin
@@ -31,6 +31,7 @@ from services.gallery.ports import AssetSink
 from services.gallery.store import THUMBNAILS_CHANNEL
 
 ADDRESS_LIFETIME: Final = timedelta(minutes=15)
+UNDER_WAY: Final = timedelta(days=1)  # an upload takes minutes: whatever takes longer has died
 
 
 class UploadRefused(BadRequest):
@@ -53,6 +54,15 @@ class AddressUsed(Conflict):
 
     def __init__(self) -> None:
         super().__init__("This address has been used: ask for another one.")
+
+
+class UploadGivenUp(Unavailable):
+    """It stood still for so long that its object may be deleted already."""
+
+    code = "upload_given_up"
+
+    def __init__(self) -> None:
+        super().__init__("The upload took too long: send the file again.")
 
 
 class Uploaded(Struct, frozen=True, kw_only=True):
@@ -83,6 +93,7 @@ class Uploads:
         Raises:
             UploadRefused, UploadTooLarge: it is none that we keep; nothing is left of it.
             StorageUnavailable: the object store does not answer.
+            UploadGivenUp: it stood still for a day.
         """
         return await self._take(caller, self._ids.new(), content, described, extension=None)
 
@@ -134,9 +145,12 @@ class Uploads:
         )
         if extension is not None and picture.extension != extension:
             raise NotAPictureError(f"it is {picture.content_type}, and another type was announced")
-        # A death after this leaves an object that nobody knows: the sweeper finds it.
+        key = uploads.key_of(item_id, picture.extension)
+        async with self._database.transaction() as transaction:
+            await store.announce(transaction.connection, key, self._clock.now() + UNDER_WAY)
+        # A death after this leaves an object that nobody shows: the sweeper finds it.
         stored = await self._objects.put(
-            uploads.key_of(item_id, picture.extension),
+            key,
             cleaned,
             content_type=picture.content_type,
             cache_control=CACHE_CONTROL,
@@ -167,6 +181,8 @@ class Uploads:
         async with self._database.transaction() as transaction:
             if await erasure.is_erased(transaction, caller.user_id):
                 raise Unauthorized("Unauthorized: log in again.")
+            if not await store.take_announced(transaction.connection, image.key):
+                raise UploadGivenUp
             await store.follow(transaction.connection, [transaction.publish(data)])
             await store.want_thumbnails(transaction.connection, [image.key])
             transaction.wake(THUMBNAILS_CHANNEL)

@@ -37,10 +37,13 @@ from services.gallery.store.thumbnails import (
     want_thumbnails,
 )
 from services.gallery.store.uploads import (
+    announce,
     claim_upload,
     forget_claims,
+    give_up_announced,
     known_keys,
     list_checksums,
+    take_announced,
 )
 
 __all__ = [
@@ -50,6 +53,7 @@ __all__ = [
     "Shower",
     "add_assets",
     "add_items",
+    "announce",
     "claim_thumbnail",
     "claim_upload",
     "confirm_jobs",
@@ -64,6 +68,7 @@ __all__ = [
     "follow",
     "forget_claims",
     "forget_thumbnail_work",
+    "give_up_announced",
     "give_up_thumbnail",
     "is_untold",
     "known_keys",
@@ -76,6 +81,7 @@ __all__ = [
     "remove_accounts",
     "remove_doomed",
     "settle",
+    "take_announced",
     "top_creators",
     "want_lacking_thumbnails",
     "want_thumbnails",

@@ -20,7 +20,11 @@ KNOWN_KEYS = """
     SELECT key FROM asset WHERE key = ANY($1::text[])
     UNION ALL SELECT key FROM thumbnail WHERE key = ANY($1::text[])
     UNION ALL SELECT object_key FROM thumbnail_work WHERE object_key = ANY($1::text[])
+    UNION ALL SELECT key FROM announced_object WHERE key = ANY($1::text[])
 """
+ANNOUNCE = "INSERT INTO announced_object (key, expires_at) VALUES ($1, $2)"
+TAKE_ANNOUNCED = "DELETE FROM announced_object WHERE key = $1 RETURNING key"
+GIVE_UP_ANNOUNCED = "DELETE FROM announced_object WHERE expires_at < $1"
 
 
 async def claim_upload(connection: Connection, item_id: UUID, expires_at: datetime) -> bool:
@@ -33,8 +37,26 @@ async def forget_claims(connection: Connection, before: datetime) -> None:
     await connection.execute(FORGET_CLAIMS, before)
 
 
+async def announce(connection: Connection, key: str, expires_at: datetime) -> None:
+    """An object is about to be stored: until then nobody gives it up."""
+    await connection.execute(ANNOUNCE, key, expires_at)
+
+
+async def take_announced(connection: Connection, key: str) -> bool:
+    """Whether an object may be listed; False if it has been given up, and may be deleted any time.
+
+    Until the commit nobody else decides.
+    """
+    return await connection.fetchval(TAKE_ANNOUNCED, key) is not None
+
+
+async def give_up_announced(connection: Connection, now: datetime) -> None:
+    """Whoever still stores what has expired may not list it any more."""
+    await connection.execute(GIVE_UP_ANNOUNCED, now)
+
+
 async def known_keys(connection: Connection, keys: Sequence[str]) -> frozenset[str]:
-    """Those of some objects that a picture shows, and those that are being made for one."""
+    """Those of some objects that a picture shows, and those that are about to be shown."""
     return frozenset(row["key"] for row in await connection.fetch(KNOWN_KEYS, keys))
 
 
