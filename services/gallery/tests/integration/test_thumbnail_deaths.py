@@ -91,6 +91,28 @@ async def test_whoever_stands_still_comes_too_late(room: Room) -> None:
     await room.assert_exactly_one()
 
 
+async def test_whoever_was_taken_over_may_not_finish_while_the_other_is_at_work(
+    room: Room,
+) -> None:
+    """Its object has been deleted already: told, it would be of nothing."""
+    await room.upload(uuid4())
+    second = Hand()
+
+    async def take_over() -> None:
+        room.bucket.after_put = None
+        room.clock.ahead = LATER
+        await died(room, second)
+        await room.swept()
+
+    second.before = die
+    room.bucket.after_put = take_over
+    await room.worker().work()
+    assert await room.told() == []
+    room.clock.ahead = 2 * LATER
+    await done(room)
+    await room.assert_exactly_one()
+
+
 async def test_whoever_stands_still_and_is_not_missed_may_finish(room: Room) -> None:
     await room.upload(uuid4())
 
