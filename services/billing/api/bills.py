@@ -11,8 +11,9 @@ from pydantic import AwareDatetime
 from libs.events.billing import FLAGGED, BillEntry, BillFinding
 from libs.runtime.auth import Principal, RequirePrincipal, require_admin
 from libs.runtime.db import Database
+from libs.runtime.http.bodies import Body, Cursor
 from libs.runtime.paging import Position, decode_cursor, page
-from services.billing.api.usage import LIMIT_DEFAULT, LIMIT_MAX, Body, Cursor, Limit
+from services.billing.api.usage import LIMIT_DEFAULT, LIMIT_MAX, Limit
 from services.billing.handlers.bills import Asked, BillNotFound, Bills
 from services.billing.store import bills as store
 from services.billing.store.bills import Bill, Drift

@@ -6,7 +6,8 @@ from uuid import UUID
 import msgspec
 from pydantic import BaseModel
 
-from services.gateway.api.bodies import BalanceBody, Body, JobBody
+from libs.runtime.http.bodies import Body
+from services.gateway.api.bodies import BalanceBody, JobBody
 from services.gateway.api.views import JobViews
 from services.gateway.domain.credits import AccountCopy
 from services.gateway.domain.feed import GalleryNews

@@ -11,8 +11,8 @@ from msgspec import Struct
 from starlette.responses import StreamingResponse
 
 from libs.runtime.auth import Principal
+from libs.runtime.http.bodies import Body
 from libs.runtime.http.event_stream import EventStream
-from services.gateway.api.bodies import Body
 from services.gateway.api.callers import Callers
 from services.gateway.api.jobs import job_id_of
 from services.gateway.api.pushes import Pushes, position_of
