@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from libs.runtime.migrate import Migration, MigrationError, _check, read_migrations
+from libs.events.names import Service
+from libs.runtime.migrate import (
+    RUNTIME_MIGRATIONS,
+    Migration,
+    MigrationError,
+    _check,
+    read_migrations,
+)
 
 
 @pytest.fixture
@@ -79,3 +86,13 @@ def test_rewritten_history_is_refused(
 ) -> None:
     with pytest.raises(MigrationError, match=sentence):
         _check(files, recorded)
+
+
+SERVICES = Path(__file__).parents[4] / "services"
+
+
+@pytest.mark.parametrize(
+    "directory", [RUNTIME_MIGRATIONS, *(SERVICES / each / "migrations" for each in Service)]
+)
+def test_the_files_of_the_tree_are_in_order(directory: Path) -> None:
+    assert read_migrations(directory)
