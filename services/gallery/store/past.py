@@ -59,8 +59,8 @@ LIST_PAST = """
                 ORDER BY version DESC LIMIT 1) AS said ON true
          WHERE user_id = $1 AND said.is_deleted IS NOT TRUE
     )
-    SELECT past.*, like_count, is_liked
-      FROM past CROSS JOIN LATERAL (
+    SELECT past.*, thumbnail.key AS thumbnail_key, blur_hash, like_count, is_liked
+      FROM past LEFT JOIN thumbnail ON thumbnail.asset_key = past.asset_key CROSS JOIN LATERAL (
            SELECT (count(*) FILTER (WHERE newest.is_liked))::integer AS like_count,
                   coalesce(bool_or(newest.is_liked) FILTER (WHERE newest.user_id = $1), false)
                       AS is_liked
