@@ -68,6 +68,8 @@ async def test_what_is_no_picture_in_json(gateway: RunningGateway) -> None:
             sent = {"prompt": "a fox", **body, field: content}
             said = is_typed(await ada.post(route, sent), status, route)
             assert said.startswith(f"{field} is not an image we take: "), (route, name, said)
+            leads_inside = said.endswith("it does not lead to the public internet")
+            assert leads_inside is (name in INSIDE), (route, name, said)
     await unchanged(gateway, ada)
 
 
