@@ -205,14 +205,9 @@ async def test_of_whoever_is_erased_meanwhile_nothing_is_told(room: Room) -> Non
     assert await room.told() == []
 
 
-@MOMENTS
-async def test_one_object_of_two_people_outlives_the_first(
-    room: Room, monkeypatch: pytest.MonkeyPatch, moment: str
-) -> None:
-    """The thumbnail is told to the account of whoever shows it when it is done."""
-    first, second = uuid4(), uuid4()
-    item_id = await room.upload(first)
-    key = f"uploads/{item_id}.png"
+async def show_also(room: Room, user_id: UUID) -> UUID:
+    """Somebody else's item that shows the only object there is, a second younger."""
+    item_id = uuid4()
     async with room.streams.database.transaction() as transaction:
         await transaction.connection.execute(
             """
@@ -221,9 +216,34 @@ async def test_one_object_of_two_people_outlives_the_first(
             SELECT $1, $2, $2, 0, asset_key, file_name, operation, provider, model, prompt,
                    created_at + interval '1 second', updated_at FROM item
             """,
-            uuid4(),
-            second,
+            item_id,
+            user_id,
         )
+    return item_id
+
+
+async def test_it_goes_with_the_last_who_shows_the_object(room: Room) -> None:
+    first, second = uuid4(), uuid4()
+    item_id = await room.upload(first)
+    other_id = await show_also(room, second)
+    await done(room)
+    items = Items(room.streams.database)
+    await items.delete(owner(first), item_id)
+    await room.assert_exactly_one()
+    await items.delete(owner(second), other_id)
+    await room.swept()
+    assert (room.bucket.objects, await room.noted()) == ({}, {})
+
+
+@MOMENTS
+async def test_one_object_of_two_people_outlives_the_first(
+    room: Room, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """The thumbnail is told to the account of whoever shows it when it is done."""
+    first, second = uuid4(), uuid4()
+    item_id = await room.upload(first)
+    key = f"uploads/{item_id}.png"
+    await show_also(room, second)
 
     async def throw_away() -> None:
         await Items(room.streams.database).delete(owner(first), item_id)
