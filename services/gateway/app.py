@@ -290,6 +290,7 @@ def _add_routes(
         views=views,
         patience=settings.patience,
         retired={**RETIRED, **settings.retired_models},
+        outside_waits=settings.outside_waits,
     )
     internal = InternalTokens(settings.internal_secret, runtime.clock)
     app.include_router(generations_api.create_router(desk, callers))

@@ -28,6 +28,7 @@ class Settings(InternalSettings, StorageSettings):
     outside_secret: SecretStr | None = None
     outside_keys_url: str | None = Field(default=None, pattern=r"^https?://")
     outside_emails_verified: bool = False
+    outside_waits: bool = False  # the client of such log-ins gives a request up after 45 s
     smtp_url: SecretStr | None = None
     mail_from: str = Field(default="DayGen <noreply@localhost>", pattern=r"@")
     client_base_url: str = Field(default="http://localhost:5173", pattern=r"^https?://")

@@ -62,6 +62,7 @@ class Desk(Struct, frozen=True, kw_only=True):
     views: JobViews
     patience: timedelta
     retired: Mapping[str, str]  # models that are gone, and what to ask for instead
+    outside_waits: bool = False  # whether /api/image/* waits for people of an outside issuer
 
     async def submit(
         self,
@@ -183,10 +184,12 @@ def create_router(desk: Desk, callers: Callers) -> APIRouter:
         key: IdempotencyKey = None,
         prefer: Prefer = None,
     ) -> Response:
-        """Generate with a provider, and wait for the picture."""
+        """Generate with a provider, and wait for the picture; an outside log-in does not wait."""
         require_offered(provider)
         draft = body.draft(provider=provider)
         accepted = await desk.submit(caller, draft, "/api/image/{provider}", key)
+        if caller.is_outside and not desk.outside_waits:
+            return accepted_response(accepted)
         return await desk.answer(caller, accepted, prefer)
 
     return router

@@ -129,3 +129,22 @@ async def test_an_account_that_came_back_from_the_streams_is_found_again(
     before = (await me(ada))["id"]
     await gateway.run("DELETE FROM outside_identity")
     assert (await me(ada))["id"] == before
+
+
+async def test_pictures_of_people_from_outside_are_not_waited_for(
+    start_gateway: Start, outside: dict[str, Any]
+) -> None:
+    gateway = await start_gateway(**outside, wait_seconds=1)
+    ada = person(gateway, "ada")
+    body = {"prompt": "a fox in the snow"}
+    key = {"Idempotency-Key": "one"}
+    answer, again = [await ada.post("/api/image/local", body, **key) for _ in range(2)]
+    assert (answer.status_code, again.json()) == (202, answer.json())
+    job = await ada.get(f"/api/jobs/{answer.json()['jobId']}")
+    assert (job.status_code, job.json()["status"]) == (200, "PENDING")
+    # Our own log-ins wait, and so do theirs where a setting says so.
+    ours = await (await gateway.sign_up()).post("/api/image/local", body)
+    assert ours.json()["code"] == "still_running"
+    patient = await start_gateway(**outside, wait_seconds=1, outside_waits=True)
+    theirs = await person(patient, "ada").post("/api/image/local", body)
+    assert theirs.json()["code"] == "still_running"

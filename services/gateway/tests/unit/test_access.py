@@ -12,9 +12,21 @@ from libs.runtime.ids import SystemIds
 from libs.runtime.service import Parts
 from services.gateway.api.access import POLICIES, declare, page, routes_of
 from services.gateway.app import create_app
+from services.gateway.domain.api_keys import Scope
 from services.gateway.settings import Settings
 
 ROOT = Path(__file__).parents[4]
+# Of what an API key for generating may do, this makes no job.
+COSTLESS = {
+    "POST /api/quote",
+    "POST /api/jobs/{job_id}/cancel",
+    "POST /api/r2files/{item_id}/toggle-like",
+    "POST /api/upload/presigned",
+    "POST /api/upload/base64",
+    "POST /api/upload/file",
+    "POST /api/upload/profile-picture/upload",
+    "POST /api/upload/migrate-base64-batch",
+}
 SECRET = SecretStr("not between anybody: 32 bytes long")
 
 
@@ -65,3 +77,13 @@ def test_the_page_is_what_is_declared() -> None:
     assert (ROOT / "docs/access.md").read_text() == page(), (
         "python -m services.gateway.api.access > docs/access.md"
     )
+
+
+def test_every_post_that_costs_takes_an_idempotency_key() -> None:
+    paths = document()["paths"]
+    for route, policy in POLICIES.items():
+        method, path = route.split()
+        if method != "POST" or policy.scope is not Scope.GENERATE or route in COSTLESS:
+            continue
+        taken = {each["name"] for each in paths[path]["post"].get("parameters", [])}
+        assert "Idempotency-Key" in taken, route
