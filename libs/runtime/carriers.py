@@ -85,7 +85,8 @@ async def decoded(value: object) -> AsyncIterator[bytes]:
     if isinstance(value, Carrier):
         pieces = value.pieces()
     elif isinstance(value, str):
-        pieces = iter((value.encode(),))
+        # Half a character, which JSON allows, cannot be encoded: it is no base64, like all else.
+        pieces = iter((value.encode(errors="replace"),))
     else:
         raise UnreadableError("no picture where one should be")
     waiting = b""

@@ -104,7 +104,7 @@ class OutsideIssuer:
         """
         try:
             header = jwt.get_unverified_header(token)
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, ValueError):  # half a character cannot even be encoded
             raise _refused() from None
         key, algorithm = await self._key_of(header)
         try:
