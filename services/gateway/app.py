@@ -281,8 +281,6 @@ def _add_routes(
             database=runtime.database, defaults=defaults, deadline=settings.job_deadline
         ),
     )
-    streams = Streams(database=runtime.database, wakeups=runtime.wakeups, clock=runtime.clock)
-    runtime.background("feed", streams.forget)
     desk = generations_api.Desk(
         generations=generations,
         inputs=inputs,
@@ -304,11 +302,7 @@ def _add_routes(
     app.include_router(sanctions_api.create_router(sanctions, callers))
     install_rate_limit_handler(app)
     app.include_router(jobs.create_router(generations, views, runtime.clock, callers))
-    pushes = streams_api.Desk(
-        streams=streams, slots=Slots(settings.streams_per_user), pushes=Pushes(views)
-    )
-    app.include_router(streams_api.create_router(pushes, tickets, callers))
-    app.include_router(sockets.create_router(pushes, callers))
+    _add_streams(app, settings, runtime, views, tickets, callers)
     letters = runtime.dead_letters(consumers.EVENT_TYPES, projections.project, discards.settle)
     app.include_router(dead_letters.create_router(letters, owners, internal, callers))
     app.include_router(forwarding.create_router(owners, internal, callers))
@@ -319,6 +313,23 @@ def _add_routes(
     )
     app.include_router(credit_orders_api.create_router(ledger, deductions, callers))
     app.include_router(balances_api.create_router(runtime.database, callers))
+
+
+def _add_streams(
+    app: FastAPI,
+    settings: Settings,
+    runtime: Runtime,
+    views: JobViews,
+    tickets: StreamTickets,
+    callers: Callers,
+) -> None:
+    streams = Streams(database=runtime.database, wakeups=runtime.wakeups, clock=runtime.clock)
+    runtime.background("feed", streams.forget)
+    pushes = streams_api.Desk(
+        streams=streams, slots=Slots(settings.streams_per_user), pushes=Pushes(views)
+    )
+    app.include_router(streams_api.create_router(pushes, tickets, callers))
+    app.include_router(sockets.create_router(pushes, callers))
 
 
 def _add_people(
