@@ -268,8 +268,7 @@ def _add_routes(
 ) -> None:
     tokens = UserTokens(settings.jwt_secret, runtime.clock)
     keys = ApiKeys(database=runtime.database, ids=runtime.ids, clock=runtime.clock)
-    tickets = StreamTickets(database=runtime.database, clock=runtime.clock)
-    callers = _callers(settings, runtime, tokens, keys, people, tickets)
+    callers = _callers(settings, runtime, tokens, keys, people)
     views = JobViews(settings.assets_at)
     defaults = _default_limits(settings)
     generations = Generations(
@@ -302,7 +301,7 @@ def _add_routes(
     app.include_router(sanctions_api.create_router(sanctions, callers))
     install_rate_limit_handler(app)
     app.include_router(jobs.create_router(generations, views, runtime.clock, callers))
-    _add_streams(app, settings, runtime, views, tickets, callers)
+    _add_streams(app, settings, runtime, views, callers)
     letters = runtime.dead_letters(consumers.EVENT_TYPES, projections.project, discards.settle)
     app.include_router(dead_letters.create_router(letters, owners, internal, callers))
     app.include_router(forwarding.create_router(owners, internal, callers))
@@ -316,13 +315,9 @@ def _add_routes(
 
 
 def _add_streams(
-    app: FastAPI,
-    settings: Settings,
-    runtime: Runtime,
-    views: JobViews,
-    tickets: StreamTickets,
-    callers: Callers,
+    app: FastAPI, settings: Settings, runtime: Runtime, views: JobViews, callers: Callers
 ) -> None:
+    tickets = StreamTickets(database=runtime.database, clock=runtime.clock)
     streams = Streams(database=runtime.database, wakeups=runtime.wakeups, clock=runtime.clock)
     runtime.background("feed", streams.forget)
     pushes = streams_api.Desk(
@@ -366,13 +361,9 @@ def _add_dialects(
 
 
 def _callers(
-    settings: Settings,
-    runtime: Runtime,
-    tokens: UserTokens,
-    keys: ApiKeys,
-    people: People,
-    tickets: StreamTickets,
+    settings: Settings, runtime: Runtime, tokens: UserTokens, keys: ApiKeys, people: People
 ) -> Callers:
+    tickets = StreamTickets(database=runtime.database, clock=runtime.clock)
     gate = FloodGate(runtime.clock, Limit(per_minute=settings.flood_limit_per_minute))
     use = KeyUse(database=runtime.database, clock=runtime.clock)
     runtime.background("key use", use.run)
