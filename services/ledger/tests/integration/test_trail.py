@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,6 +21,7 @@ from libs.events.testing import completed, request_facts, samples
 from libs.events.testing import event as event_of
 from libs.events.transport import OutgoingMessage
 from libs.runtime import erasure
+from libs.runtime.db import Connection
 from libs.runtime.rebuild.engine import Outcome
 from libs.runtime.testing import rebuilt
 from services.ledger.domain.trail import row_of_envelope
@@ -197,15 +199,28 @@ async def test_of_an_erased_person_the_trail_keeps_no_words_whenever_they_come(
     assert outcome.is_equal, outcome.tables
 
 
+async def _are_held_up(connection: Connection) -> bool:
+    """Whether several wait for the trail."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'trail'::regclass AND NOT granted"
+    return bool(await connection.fetchval(waiting) >= 4)
+
+
 async def test_the_books_go_on_while_the_trail_cannot(running: RunningLedger) -> None:
     account_id = uuid4()
     async with running.books.streams.database.transaction() as transaction:
         await transaction.connection.execute("LOCK TABLE trail IN ACCESS EXCLUSIVE MODE")
         await running.tell(Topic.IDENTITY, registered(account_id))
         await reach(running, account_id, 1)
-        # Every connection that the trail has waits for the lock; the books have theirs.
-        for _ in range(20):
-            await balance(running, account_id)
+        # More readers than any pool has connections: all of the trail wait, the books go on.
+        asking = [
+            asyncio.create_task(running.get("/api/admin/events", running.admin()))
+            for _ in range(12)
+        ]
+        await eventually(partial(_are_held_up, transaction.connection))
+        async with asyncio.timeout(10):
+            for _ in range(20):
+                await balance(running, account_id)
+    assert {answer.status_code for answer in await asyncio.gather(*asking)} == {200}
     await until(running.books, 1)
 
 
