@@ -23,6 +23,12 @@ PARAMETERS = frozenset({
     "prompt", "model", "n", "size", "quality", "background", "output_format", "output_compression",
     "moderation", "user", "safety_identifier", "stream", "partial_images",
 })  # fmt: skip
+WORDS = {
+    "quality": ("auto", "low", "medium", "high"),
+    "background": ("auto", "transparent", "opaque"),
+    "output_format": ("png", "jpeg", "webp"),
+    "moderation": ("auto", "low"),
+}
 IMAGES_MAX = 16
 SIZES = ("auto", "1024x1024", "1536x1024", "1024x1536")
 FREE_SIZE = re.compile(r"(\d{3,4})x(\d{3,4})")
@@ -152,6 +158,10 @@ def _checked(body: dict[str, Any]) -> tuple[int, int]:
     count = body.get("n")
     if count is not None and (type(count) is not int or not 1 <= count <= 10):
         raise Refusal(refused(400, "Invalid 'n'.", code="invalid_value", param="n"))
+    for name, known in WORDS.items():
+        if body.get(name) is not None and body[name] not in known:
+            message = f"Invalid value for '{name}'."
+            raise Refusal(refused(400, message, code="invalid_value", param=name))
     return _size(str(model), body.get("size") or "auto")
 
 

@@ -25,7 +25,7 @@ CREATE INDEX attempt_by_time ON attempt (provider, ended_at, id);
 
 -- What a bill may still tell of.
 CREATE INDEX attempt_unknown ON attempt (provider, id)
- WHERE outcome IN ('unknown', 'handed_back', 'stopped') AND provider_cost_source = 'unknown';
+ WHERE outcome IN ('unknown', 'handed_back', 'stopped', 'late') AND provider_cost_source = 'unknown';
 
 -- A provider whose bills are compared: one at a time, as each must know what the others said.
 CREATE TABLE billed_provider (

@@ -71,7 +71,8 @@ DRIFT = """
 FINDINGS = "SELECT provider, findings FROM bill"
 UNKNOWN = """
     SELECT provider, count(*) FROM attempt
-     WHERE outcome IN ('unknown', 'handed_back', 'stopped') AND provider_cost_source = 'unknown'
+     WHERE outcome IN ('unknown', 'handed_back', 'stopped', 'late')
+       AND provider_cost_source = 'unknown'
        AND NOT EXISTS (SELECT FROM bill_entry WHERE attempt_id = attempt.id)
      GROUP BY provider
 """

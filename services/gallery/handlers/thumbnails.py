@@ -143,6 +143,10 @@ class Thumbnails:
             connection = transaction.connection
             if shower is not None and await erasure.is_erased(transaction, shower.account_id):
                 shower = None
+            if (
+                shower is not None
+            ):  # as everybody does who changes pictures: first it, then its asset
+                await store.lock_item(connection, shower.item_id)
             # Nobody frees the object from here to the commit.
             await store.lock_asset(connection, claim.asset_key)
             now_shown = await store.find_shower(connection, claim.asset_key)

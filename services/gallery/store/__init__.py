@@ -11,6 +11,7 @@ from services.gallery.store.facts import (
     find_by_key,
     find_standing,
     follow,
+    lock_item,
     remove_accounts,
     settle,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "list_items",
     "list_public",
     "lock_asset",
+    "lock_item",
     "postpone_thumbnail",
     "remove_accounts",
     "remove_doomed",

@@ -141,11 +141,14 @@ async def settle(connection: Connection, item_ids: Sequence[UUID]) -> list[str]:
 
 async def find_standing(connection: Connection, item_id: UUID, viewer_id: UUID) -> Standing | None:
     """A picture as somebody sees it now. In a transaction nobody else changes it until the end."""
-    await connection.execute(
-        LOCK_ITEM, item_id
-    )  # apart: the next statement sees what it waited for
+    await lock_item(connection, item_id)  # apart: the next statement sees what it waited for
     row = await connection.fetchrow(FIND_STANDING, item_id, viewer_id)
     return None if row is None else Standing(**row)
+
+
+async def lock_item(connection: Connection, item_id: UUID) -> None:
+    """Nobody else changes a picture until the end of the transaction. Before its asset's lock."""
+    await connection.execute(LOCK_ITEM, item_id)
 
 
 async def find_by_key(connection: Connection, key: str, user_id: UUID) -> UUID | None:

@@ -17,7 +17,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from msgspec import Meta, Struct
 
 from libs.runtime.auth import Principal
-from libs.runtime.errors import DomainError, Unavailable
+from libs.runtime.errors import DomainError, Unauthorized, Unavailable
 from libs.runtime.http.connections import connection_of
 from libs.runtime.http.event_stream import SEND_SECONDS, SlowReaderError
 from libs.runtime.http.problems import problem_of
@@ -115,7 +115,16 @@ class Socket:
                 connection.abort()
         except* _ClosedError as group_of_errors:
             (error, *_) = _leaves(group_of_errors)
-            await self._websocket.close(error.code)
+            await self._close(error.code)
+
+    async def _close(self, code: int) -> None:
+        """Say goodbye, unless the client does not read: then hang up."""
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await self._websocket.close(code)
+        except TimeoutError:
+            if connection := connection_of(self._websocket.scope):
+                connection.abort()
 
     async def _answer(self, group: asyncio.TaskGroup) -> None:
         while True:
@@ -126,6 +135,8 @@ class Socket:
                 await self._take(_message(received), group)
             except Unavailable:
                 raise _ClosedError(_TRY_AGAIN) from None
+            except Unauthorized:
+                raise _ClosedError(_REFUSED) from None
             except DomainError as error:
                 await self._send(_error(error))
 

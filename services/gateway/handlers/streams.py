@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database
+from libs.runtime.errors import Unauthorized
 from libs.runtime.wakeups import Wakeup, Wakeups
 from services.gateway.handlers.errors import JobNotFound, UnknownUser, UserBanned
 from services.gateway.store import feed as store
@@ -56,7 +57,10 @@ class Streams:
             JobNotFound: there is no such job, or it is somebody else's.
             UnknownUser: the user is there no more.
             UserBanned: they are banned, or their key or log-in was revoked just now.
+            Unauthorized: their log-in has ended.
         """
+        if until is not None and until <= self._clock.now():
+            raise Unauthorized("The log-in has ended: log in again.")
         async with self._database.read() as connection:
             if job_id is None:
                 start = await store.overview(connection, listener.user_id)

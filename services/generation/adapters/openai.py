@@ -18,6 +18,10 @@ from services.generation.ports import Provider, ProviderRequest, ProviderResult
 BASE_URL = "https://api.openai.com/v1"
 TIMEOUT_SECONDS = 300.0
 PASSED_ON = ("quality", "background", "output_format", "output_compression", "moderation")
+# What the web client offers from the days of older models -> what the present ones call it.
+QUALITIES = {"standard": "medium", "hd": "high"}
+SIZES = {"256x256": "1024x1024", "512x512": "1024x1024"}
+COLOURS = frozenset({"white", "black"})  # of a background: they are asked for in words
 MODERATED = frozenset({"moderation_blocked", "content_policy_violation"})
 OUT_OF_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 # Micro-USD for a million tokens: input text, input images, output (gpt-image-1-mini).
@@ -61,13 +65,19 @@ class OpenAIProvider(Adapter, Provider):
 
 
 def _body(model: Model, request: ProviderRequest) -> dict[str, Any]:
-    passed = {name: request.options[name] for name in PASSED_ON if name in request.options}
+    options, prompt = dict(request.options), prompt_of(request)
+    if (colour := str(options.get("background"))) in COLOURS:
+        options["background"] = "opaque"
+        prompt = f"{prompt}\n\nThe background is plain {colour}."
+    for name, older in (("quality", QUALITIES), ("size", SIZES)):
+        if (today := older.get(str(options.get(name)))) is not None:
+            options[name] = today
     return {
         "model": model.id,
-        "prompt": prompt_of(request),
+        "prompt": prompt,
         "n": request.units,
-        **present(size=size_of(model, request.options), user=text_of(request.options, "user")),
-        **passed,
+        **present(size=size_of(model, options), user=text_of(options, "user")),
+        **{name: options[name] for name in PASSED_ON if name in options},
     }
 
 

@@ -206,3 +206,9 @@ def test_the_example_environment_shows_the_defaults(
 
 def test_every_setting_of_the_example_environment_has_its_comment() -> None:
     assert [name for name, line in example().items() if not line.comment] == []
+
+
+def test_the_readme_names_every_command() -> None:
+    named = set(re.findall(r"`\./daygen (\w+)", (ROOT / "README.md").read_text()))
+    commands = {path.stem for path in (ROOT / "tools" / "commands").glob("[a-z]*.py")}
+    assert named == commands

@@ -41,9 +41,12 @@ def _video(model: str, *roles: InputRole, method: str) -> Row:
     return Row(model=model, operation="video", method=method, roles=roles, content_type="video/mp4")
 
 
+# What the web client offers, though the present models know none of it.
+OF_OLDER_MODELS: Final = {"quality": "standard", "background": "white", "size": "512x512"}
+
 ROWS: Final[Mapping[str, tuple[Row, ...]]] = {
     "openai": (
-        Row(model="chatgpt-image"),
+        Row(model="chatgpt-image", options=OF_OLDER_MODELS),
         _edit("chatgpt-image", REFERENCE, MASK),
     ),
     "gemini": (
