@@ -1,5 +1,6 @@
 """Marks by folder, and the real parts that integration tests share: one start for a whole run."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import _lru_cache_wrapper
@@ -7,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import structlog
 from fastapi.dependencies import models as fastapi_models
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -51,7 +53,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> EndToEn
 
 
 def pytest_runtest_teardown() -> None:
-    """FastAPI remembers every function that it was given, and so all applications of a run."""
+    """Leave nothing of a test to the next one that is of the whole process.
+
+    A log that went to a file of the test's own goes nowhere now, and would fail whoever writes.
+    FastAPI remembers every function that it was given, and so all applications of a run.
+    """
+    structlog.reset_defaults()
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if type(handler) is logging.StreamHandler:  # pytest's own are of other types
+            root.removeHandler(handler)
     for remembered in vars(fastapi_models).values():
         if isinstance(remembered, _lru_cache_wrapper):
             remembered.cache_clear()

@@ -13,7 +13,6 @@ TOPICS: Final = (Topic.PROGRESS, Topic.GENERATION, Topic.CREDITS, Topic.GALLERY,
 PACE_SECONDS: Final = 0.04
 # What is only told to whoever listens: no row follows from it.
 NEWS_TYPES: Final = (
-    EventType.GENERATION_REQUESTED,
     EventType.GENERATION_STARTED,
     EventType.GALLERY_ITEM_UPLOADED,
     EventType.GALLERY_ITEM_CHANGED,

@@ -16,7 +16,7 @@ from libs.events.credits import (
     JobCreditsEvent,
 )
 from libs.events.gallery import GalleryItemEvent
-from libs.events.generation import GenerationRequested, JobEvent
+from libs.events.generation import JobEvent
 from libs.events.payload import Payload
 from services.gateway.domain.credits import AccountCopy, catch_up, let_go
 from services.gateway.domain.feed import FeedEntry, FeedKind, GalleryNews, gallery_news, news
@@ -83,7 +83,6 @@ class Books:
         self.closed_deductions: dict[UUID, datetime] = {}
         self._loaded_accounts = dict(accounts)
         self._loaded_jobs = dict(self.jobs)
-        self._asked_for: dict[UUID, None] = {}
         self._of_pictures: list[FeedEntry] = []
 
     def apply(self, event: Payload, at: datetime) -> None:
@@ -92,9 +91,6 @@ class Books:
         Raises:
             UnknownSubjectError: its account or job does not exist here.
         """
-        if isinstance(event, GenerationRequested):  # said by the gateway itself: it is but told
-            self._asked_for[event.job_id] = None
-            return
         if isinstance(event, GalleryItemEvent):
             self._of_pictures += filter(None, [gallery_news(event)])
         if isinstance(event, CreditsEvent):
@@ -186,21 +182,11 @@ class Books:
     def feed(self) -> list[FeedEntry]:
         """What the batch has to tell the users: the end of a job behind all that it stands for."""
         return [
-            *self._created(),
             *self._of_pictures,
             *self._listed(),
             *self._balances(),
             *self._progress(),
         ]
-
-    def _created(self) -> Iterator[FeedEntry]:
-        """Jobs of which nothing newer is known: that would say that they exist, too."""
-        for job_id in self._asked_for:
-            job = self.jobs.get(job_id)
-            if job is not None and job.state == JobState():
-                yield FeedEntry(
-                    user_id=job.user_id, kind=FeedKind.JOB_CREATED, job_id=job_id, body=job.state
-                )
 
     def _listed(self) -> Iterator[FeedEntry]:
         for job in self.changed_jobs():
@@ -210,14 +196,13 @@ class Books:
                 yield FeedEntry(user_id=job.user_id, kind=FeedKind.GALLERY_ADDED, body=body)
 
     def _balances(self) -> Iterator[FeedEntry]:
-        """Accounts that show or offer other credits now; a person's has the person's id."""
+        """Accounts whose credits, holds or grace are others now; a person's has the person's id."""
         changed = {
             account_id
             for account_id, copy in self.accounts.items()
-            if _offered(copy) != _offered(self._loaded_accounts[account_id])
+            if _credits(copy) != _credits(self._loaded_accounts[account_id])
         }
-        asked = {self.jobs[each].hold.account_id for each in self._asked_for if each in self.jobs}
-        for account_id in sorted(changed | asked):
+        for account_id in sorted(changed):
             yield FeedEntry(user_id=account_id, kind=FeedKind.BALANCE_CHANGED)
 
     def _progress(self) -> Iterator[FeedEntry]:
@@ -226,5 +211,5 @@ class Books:
                 yield FeedEntry(user_id=job.user_id, kind=kind, job_id=job.job_id, body=job.state)
 
 
-def _offered(copy: AccountCopy) -> tuple[int, int]:
-    return copy.shown_credits, copy.available
+def _credits(copy: AccountCopy) -> tuple[int, int, int]:
+    return copy.settled, copy.held, copy.grace

@@ -18,7 +18,6 @@ from services.gateway.domain.jobs import JobState
 class FeedKind(StrEnum):
     """Names of the pushed events."""
 
-    JOB_CREATED = "job.created"
     JOB_UPDATED = "job.updated"
     ASSET_READY = "asset.ready"
     JOB_COMPLETED = "job.completed"

@@ -9,12 +9,11 @@ from libs.events.gallery import (
     GalleryItemLiked,
     GalleryItemUploaded,
 )
-from libs.events.generation import GenerationRequested, GenerationStarted
 from libs.events.payload import Payload
-from libs.events.testing import NOW, request_facts, stored_image
+from libs.events.testing import NOW, stored_image
 from services.gateway.domain.books import Books
 from services.gateway.domain.feed import FeedEntry, FeedKind, GalleryNews
-from services.gateway.tests.stories import Account, account_with, captured
+from services.gateway.tests.stories import account_with, captured
 
 
 def told(books: Books, *events: Payload) -> list[FeedKind]:
@@ -24,45 +23,19 @@ def told(books: Books, *events: Payload) -> list[FeedKind]:
     return [entry.kind for entry in books.feed()]
 
 
-def asked(story: Account) -> GenerationRequested:
-    (job_id,) = story.jobs
-    return GenerationRequested(
-        job_id=job_id,
-        account_id=story.account_id,
-        request=request_facts(job_id=job_id, account_id=story.account_id),
-    )
-
-
-def test_a_new_job_is_told_with_the_credits_it_holds() -> None:
-    story = account_with("completed")
-    assert told(story.books(), asked(story)) == [FeedKind.JOB_CREATED, FeedKind.BALANCE_CHANGED]
-
-
-def test_a_job_of_which_something_newer_was_told_is_not_told_as_new() -> None:
-    story = account_with("completed")
-    (job_id,) = story.jobs
-    started = GenerationStarted(job_id=job_id, account_id=story.account_id, attempt=1)
-    kinds = told(story.books(), started, asked(story))
-    assert kinds == [FeedKind.BALANCE_CHANGED, FeedKind.JOB_UPDATED]
-
-
-def test_a_job_that_is_not_ours_is_not_told() -> None:
-    assert told(account_with("completed").books(), asked(account_with("failed"))) == []
-
-
 def test_a_release_gives_credits_back_and_says_so() -> None:
     story = account_with("failed")
     kinds = told(story.books(), *(said.data for said in story.events))
     assert kinds == [FeedKind.BALANCE_CHANGED, FeedKind.JOB_FAILED]
 
 
-def test_a_capture_of_all_that_was_held_shows_nobody_other_credits() -> None:
+def test_a_capture_is_told_though_what_is_offered_stays() -> None:
     story = account_with("completed")
     (job_id,) = story.jobs
     books = story.books()
     (copy,) = books.accounts.values()
     whole = captured(story.account_id, job_id, version=1, settled=copy.settled - copy.held)
-    assert FeedKind.BALANCE_CHANGED not in told(books, whole)
+    assert FeedKind.BALANCE_CHANGED in told(books, whole)
 
 
 def test_what_is_done_with_pictures_is_told_to_who_does_it() -> None:

@@ -111,6 +111,7 @@ def test_the_feed_tells_of_pictures_before_the_end() -> None:
         books.apply(said.data, said.at)
     assert [entry.kind for entry in books.feed()] == [
         FeedKind.GALLERY_ADDED,
+        FeedKind.BALANCE_CHANGED,
         FeedKind.ASSET_READY,
         FeedKind.JOB_COMPLETED,
     ]
