@@ -38,7 +38,7 @@ FACTS: Final = (Topic.GENERATION, Topic.IDENTITY)  # read only once there are ke
 RECORDS_MAX: Final = 4_000  # a seal names its leaves: so many fit into one event
 HASHED_AT_ONCE: Final = 100  # about a millisecond: what else the process does goes on in between
 PACE_SECONDS: Final = 1.0  # what comes meanwhile is sealed at once
-DUTY: Final = 0.1  # the share of the time that it works, behind a backlog
+DUTY: Final = 0.07  # the share of the time that it works, behind a backlog
 SAFETY_SECONDS: Final = 30.0
 
 _OF_JOBS: Final = frozenset(
