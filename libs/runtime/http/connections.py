@@ -26,7 +26,20 @@ class Connection:
 
     def __init__(self, abort: Callable[[], None]) -> None:
         self.abort = abort
-        self.on_shutdown: Callable[[], object] | None = None
+        self._is_stopping = False
+        self._at_shutdown: Callable[[], object] | None = None
+
+    def at_shutdown(self, call: Callable[[], object]) -> None:
+        """What is to be called when the server wants to stop; at once if it does already."""
+        self._at_shutdown = call
+        if self._is_stopping:
+            call()
+
+    def stop(self) -> None:
+        """The server wants to stop."""
+        self._is_stopping = True
+        if self._at_shutdown is not None:
+            self._at_shutdown()
 
 
 def connection_of(scope: Scope) -> Connection | None:
@@ -48,8 +61,8 @@ class HttpProtocol(HttpToolsProtocol):
         super().shutdown()
         scope: Any = self.scope
         connection = connection_of(scope or {})
-        if connection is not None and connection.on_shutdown is not None:
-            connection.on_shutdown()
+        if connection is not None:
+            connection.stop()
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):

@@ -54,7 +54,7 @@ class EventStream(StreamingResponse):
         leaving = asyncio.create_task(_left(receive))
         try:
             if connection is not None:
-                connection.on_shutdown = leaving.cancel  # who comes back resumes elsewhere
+                connection.at_shutdown(leaving.cancel)  # who comes back resumes elsewhere
             await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
             leaving.cancel()
             if not writing.done():
