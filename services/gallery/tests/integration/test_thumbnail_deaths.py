@@ -154,20 +154,20 @@ def at(
 ) -> None:
     """Have something done once: when the object is stored, or when it is about to be locked."""
     due = [action]
-    lock_asset = store.lock_asset
+    lock_item = store.lock_item
 
     async def act() -> None:
         while due:
             await due.pop()()
 
-    async def lock(connection: Connection, asset_key: str) -> None:
+    async def lock(connection: Connection, item_id: UUID) -> None:
         await act()
-        await lock_asset(connection, asset_key)
+        await lock_item(connection, item_id)
 
     if moment == "stored":
         room.bucket.after_put = act
     else:
-        monkeypatch.setattr(store, "lock_asset", lock)
+        monkeypatch.setattr(store, "lock_item", lock)
 
 
 MOMENTS = pytest.mark.parametrize("moment", ["stored", "locked"])
