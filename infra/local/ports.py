@@ -54,14 +54,14 @@ class Reserved:
         descriptor = os.open(self._directory / str(port), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = is_free(port)
         except BlockingIOError:
+            is_ours = False
+        if is_ours:
+            self._held.callback(os.close, descriptor)
+        else:
             os.close(descriptor)
-            return False
-        if not is_free(port):
-            os.close(descriptor)
-            return False
-        self._held.callback(os.close, descriptor)
-        return True
+        return is_ours
 
 
 def is_free(port: int) -> bool:

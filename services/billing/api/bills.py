@@ -13,7 +13,7 @@ from libs.runtime.auth import Principal, RequirePrincipal, require_admin
 from libs.runtime.db import Database
 from libs.runtime.http.bodies import Body, Cursor
 from libs.runtime.paging import Position, decode_cursor, page
-from services.billing.api.usage import LIMIT_DEFAULT, LIMIT_MAX, Limit
+from services.billing.api.usage import LIMIT_DEFAULT, Limit
 from services.billing.handlers.bills import Asked, BillNotFound, Bills
 from services.billing.store import bills as store
 from services.billing.store.bills import Bill, Drift
@@ -161,7 +161,7 @@ def _add_lists(router: APIRouter, database: Database, is_admin: RequirePrincipal
     @router.get("/bills")
     async def list_bills(
         _admin: Admin,
-        provider: Annotated[str | None, Query(max_length=NAME_CHARS_MAX, pattern=_PLAIN)] = None,
+        provider: Name | None = None,
         limit: Limit = LIMIT_DEFAULT,
         cursor: Cursor = None,
     ) -> BillsBody:
@@ -179,7 +179,7 @@ def _add_lists(router: APIRouter, database: Database, is_admin: RequirePrincipal
         bill_id: UUID,
         finding: Annotated[list[BillFinding] | None, Query(description="Default: all.")] = None,
         after_place: Annotated[int, Query(alias="afterPlace", ge=-1, lt=2**31)] = -1,
-        limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT,
+        limit: Limit = LIMIT_DEFAULT,
     ) -> EntriesBody:
         """A bill's lines, and the attempts that it does not list."""
         async with database.read() as connection:

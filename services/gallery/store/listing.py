@@ -66,6 +66,14 @@ TOP_CREATORS = """
 """
 
 
+def wanted_by(
+    filters: Filters,
+) -> tuple[str | None, str | None, bool | None, bool | None, UUID | None]:
+    """Start of the content type, model, whether public, whether liked, job: None is any."""
+    kind = None if filters.kind is None else f"{filters.kind}/"
+    return kind, filters.model, filters.is_public, filters.is_liked, filters.job_id
+
+
 async def list_items(
     connection: Connection,
     user_id: UUID,
@@ -74,18 +82,13 @@ async def list_items(
     filters: Filters | None = None,
 ) -> list[ListedItem]:
     """A user's pictures, newest first, from behind a position on."""
-    wanted = filters or Filters()
     rows = await connection.fetch(
         LIST_OWN,
         user_id,
         after.at,
         after.id,
         limit,
-        None if wanted.kind is None else f"{wanted.kind}/",
-        wanted.model,
-        wanted.is_public,
-        wanted.is_liked,
-        wanted.job_id,
+        *wanted_by(filters or Filters()),
     )
     return [ListedItem(**row) for row in rows]
 

@@ -8,6 +8,7 @@ from libs.runtime.db import Connection
 from libs.runtime.paging import Position
 from services.gallery.domain.facts import ItemFact, Like
 from services.gallery.domain.listing import Filters, ListedItem
+from services.gallery.store.listing import wanted_by
 
 NOTE_VERSIONS = """
     INSERT INTO item_version
@@ -128,10 +129,6 @@ async def list_items(
         after.at,
         after.id,
         limit,
-        None if wanted.kind is None else f"{wanted.kind}/",
-        wanted.model,
-        wanted.is_public,
-        wanted.is_liked,
-        wanted.job_id,
+        *wanted_by(wanted),
     )
     return [ListedItem(**row) for row in rows]

@@ -155,6 +155,7 @@ def failed(
     attempt_id: UUID | None = None,
 ) -> GenerationFailed:
     """The answer to a job that delivered nothing."""
+    cost = spent or Spent()
     return GenerationFailed(
         job_id=request.job_id,
         account_id=request.account_id,
@@ -163,10 +164,10 @@ def failed(
         message=failure.message,
         attempt_id=attempt_id,
         queued_ms=queued_ms,
-        provider_ms=spent.provider_ms if spent else 0,
-        provider_cost_microusd=spent.provider_cost_microusd if spent else 0,
-        provider_cost_source=spent.provider_cost_source if spent else CostSource.UNKNOWN,
-        provider_references=spent.references if spent else (),
+        provider_ms=cost.provider_ms,
+        provider_cost_microusd=cost.provider_cost_microusd,
+        provider_cost_source=cost.provider_cost_source,
+        provider_references=cost.references,
     )
 
 
