@@ -8,9 +8,12 @@ import os
 import sys
 from collections.abc import Sequence
 
+from infra.local import jars
 from tools.places import ROOT
 
 SUITES = ("unit", "integration", "e2e")
+# Its jars are fetched before the first test, not under the limits of time of one.
+NEED_KAFKA = ("integration", "e2e", "all")
 WORKERS_MAX = 4  # each starts a Kafka, a Postgres and an S3 server: about 1 GB
 # With these pytest runs in one process: the word says how many, or somebody wants to talk to it.
 ONE_PROCESS = ("-n", "--numprocesses", "-s", "--pdb", "--trace", "--collect-only", "--co")
@@ -33,6 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     words: list[str] = arguments.words
     if words not in (["-h"], ["--help"]):
         os.chdir(ROOT)
+        if not words or words[0] in NEED_KAFKA:
+            jars.ensure(jars.read_lock(), jars.cache_directory(), print)
         command = [sys.executable, "-m", "pytest", *pytest_words(words)]
         os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, no shell
     print(USAGE, end="")
