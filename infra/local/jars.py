@@ -112,8 +112,7 @@ def _fetch(jar: Jar, scratch: Path, directory: Path) -> None:
         with tempfile.TemporaryDirectory(dir=scratch) as place:
             try:
                 file = download(jar, Path(place))
-                if hashlib.sha256(file.read_bytes()).hexdigest() != jar.sha256:
-                    raise Problem(f"The downloaded {jar.filename} is not the pinned one.")  # noqa: TRY301
+                _check(file, jar)
                 shutil.move(file, directory / jar.filename)
             except (OSError, RuntimeError, Problem) as error:
                 if pause_seconds is None or _is_of_the_disk(error):
@@ -138,6 +137,11 @@ def download(jar: Jar, place: Path) -> Path:
         return Path(component.artifact().resolve())
     except RuntimeError as error:
         raise Problem(f"The jar {jar.filename} could not be downloaded: {error}.") from error
+
+
+def _check(file: Path, jar: Jar) -> None:
+    if hashlib.sha256(file.read_bytes()).hexdigest() != jar.sha256:
+        raise Problem(f"The downloaded {jar.filename} is not the pinned one: its hash differs.")
 
 
 def _is_of_the_disk(error: Exception) -> bool:
