@@ -133,7 +133,7 @@ async def test_a_webhook_is_signed_and_may_come_twice(
     )
     assert (status, "polling_url" in told, told["webhook_url"]) == (200, False, hook)
     for _ in range(times):
-        body, signature = await asyncio.wait_for(came.get(), 5)
+        body, signature = await asyncio.wait_for(came.get(), 30)
         digest = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
         assert signature == f"sha256={digest}"
         assert told["id"].encode() in body

@@ -30,12 +30,12 @@ class Endless(Struct):
     def end(self) -> None:
         self.ended += 1
 
-    def app(self) -> FastAPI:
+    def app(self, send_seconds: float = 60.0) -> FastAPI:
         app = FastAPI()
 
         @app.get("/", response_model=None)
         async def follow() -> EventStream:
-            return EventStream(self.chunks(), on_end=self.end, send_seconds=0.5)
+            return EventStream(self.chunks(), on_end=self.end, send_seconds=send_seconds)
 
         return app
 
@@ -55,7 +55,8 @@ async def lazy(url: str) -> AsyncIterator[socket.socket]:
 
 async def test_who_does_not_read_is_cut_off_and_keeps_little() -> None:
     endless = Endless()
-    async with serving(endless.app()) as url, lazy(url) as client, asyncio.timeout(10):
+    app = endless.app(send_seconds=0.5)
+    async with serving(app) as url, lazy(url) as client, asyncio.timeout(30):
         while not endless.ended:  # of another connection's task
             await asyncio.sleep(0.05)
         # What lies in the buffers of process and kernel, and nothing on top of it.
@@ -67,7 +68,7 @@ async def test_who_does_not_read_is_cut_off_and_keeps_little() -> None:
 
 async def test_who_leaves_ends_the_answer() -> None:
     endless = Endless()
-    async with serving(endless.app()) as url, asyncio.timeout(10):
+    async with serving(endless.app()) as url, asyncio.timeout(30):
         async with httpx2.AsyncClient() as client, client.stream("GET", url) as answer:
             await anext(answer.aiter_bytes())
         while not endless.ended:  # as above
@@ -78,11 +79,12 @@ async def test_who_leaves_ends_the_answer() -> None:
 async def test_a_server_that_stops_ends_its_answers_whole() -> None:
     endless = Endless()
     read = 0
-    async with httpx2.AsyncClient() as client, asyncio.timeout(10):
+    async with httpx2.AsyncClient() as client, asyncio.timeout(30):
         async with serving(endless.app()) as url:
             answer = await client.send(client.build_request("GET", url), stream=True)
             reading = asyncio.create_task(_size(answer))
-            await asyncio.sleep(0.3)
+            while endless.made < 10:
+                await asyncio.sleep(0.05)
         read = await reading  # which raises if the answer was cut off
     assert read > len(CHUNK)
     assert endless.ended == 1

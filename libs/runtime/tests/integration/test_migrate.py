@@ -115,7 +115,7 @@ async def test_the_lock_is_given_back_after_a_refusal(dsn: str, write: Write) ->
     first, second = await asyncpg.connect(dsn), await asyncpg.connect(dsn)
     try:
         for connection in (first, second):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 with pytest.raises(MigrationError, match="rolled back"):
                     await migrate(connection, SCHEMA, [directory])
     finally:

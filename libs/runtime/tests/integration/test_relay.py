@@ -162,13 +162,16 @@ async def test_two_replicas_share_the_keys_and_take_over_from_a_dead_one(
     assert len(await two.hold_shares()) == 16
 
 
-async def test_a_commit_wakes_the_relay_at_once(streams: Streams) -> None:
+async def test_a_commit_wakes_the_relay_at_once(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "RENEW_SECONDS", 600.0)  # it never looks by itself
     bus = RecordingBus()
     async with running(streams.relay(bus).run()):
         await asyncio.sleep(0.2)
         async with streams.database.transaction() as transaction:
             publish(transaction)
-        async with asyncio.timeout(1):  # far below the slow poll
+        async with asyncio.timeout(30):
             while not bus.messages:
                 await asyncio.sleep(0.005)
 
@@ -186,7 +189,7 @@ async def test_a_row_whose_wake_up_was_lost_is_found_by_the_slow_poll(
         await asyncio.sleep(0.2)
         async with streams.database.read() as connection:
             await append(connection, [row_of(registered)])  # committed, and nobody is told of it
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not bus.messages:
                 await asyncio.sleep(0.005)
 
@@ -199,7 +202,7 @@ async def test_a_relay_survives_a_bus_that_is_down(streams: Streams) -> None:
             written = publish(transaction)
         await asyncio.sleep(0.3)
         bus.down = False
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not bus.messages:
                 await asyncio.sleep(0.01)
     assert ids(bus.messages) == [written]
@@ -232,6 +235,7 @@ async def test_marks_come_with_the_next_rows_or_a_moment_later(
 ) -> None:
     bus = RecordingBus()
     monkeypatch.setattr(relay_module, "MARK_SECONDS", 0.5)
+    monkeypatch.setattr(relay_module, "RENEW_SECONDS", 600.0)  # it never looks by itself
     async with running(streams.relay(bus).run()):
         for number in range(1, 4):
             async with streams.database.transaction() as transaction:
@@ -239,7 +243,7 @@ async def test_marks_come_with_the_next_rows_or_a_moment_later(
             while len(bus.messages) < number:
                 await asyncio.sleep(0.01)
             assert await pending(streams) <= 1  # the last one alone
-        async with asyncio.timeout(3):  # before the relay looks again by itself
+        async with asyncio.timeout(30):
             while await pending(streams):
                 await asyncio.sleep(0.05)
     assert len(bus.messages) == 3

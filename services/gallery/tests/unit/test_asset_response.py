@@ -93,7 +93,7 @@ async def test_a_whole_answer_closes_the_object() -> None:
 @pytest.mark.parametrize("messages", [0, 1, 3])
 async def test_a_client_that_leaves_early_closes_the_object(messages: int) -> None:
     source, client = WatchedSource(stops_after=5), Client(leaves_after=messages)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await response(source)(SCOPE, client.receive, client.send)
     assert len(client.content) < SIZE
     assert source.was_opened
@@ -114,7 +114,7 @@ async def test_storage_that_fails_half_way_closes_the_object_and_the_answer_stay
 async def test_a_server_that_stops_closes_the_object() -> None:
     source, client = WatchedSource(stops_after=2), Client()
     answering = asyncio.create_task(response(source)(SCOPE, client.receive, client.send))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(client.content) < 2:
             await asyncio.sleep(0)
     answering.cancel()

@@ -184,6 +184,12 @@ async def start_gateway(
 
 
 @pytest.fixture
+def no_slow_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams look at nothing by themselves: what they tell, they were woken for."""
+    monkeypatch.setattr("services.gateway.handlers.streams.SAFETY_SECONDS", 600.0)
+
+
+@pytest.fixture
 async def gateway(start_gateway: Start) -> RunningGateway:
     """The whole service, behind HTTP, on real Kafka and Postgres."""
     return await start_gateway()

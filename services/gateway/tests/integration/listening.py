@@ -33,13 +33,22 @@ async def stream(answer: httpx2.Response) -> AsyncIterator[Told]:
             fields = {}
 
 
-async def follow(person: Person, job_id: UUID, **headers: str) -> list[Told]:
+async def follow(
+    person: Person, job_id: UUID, is_open: asyncio.Event | None = None, /, **headers: str
+) -> list[Told]:
     """Everything that a job's stream tells until it ends."""
-    return [told async for told in listen(person, f"/api/jobs/{job_id}/events", **headers)]
+    path = f"/api/jobs/{job_id}/events"
+    return [told async for told in listen(person, path, is_open, **headers)]
 
 
-async def listen(person: Person, path: str, **headers: str) -> AsyncGenerator[Told, None]:
-    """What a stream tells, as it comes; with a ticket in its address no bearer is shown."""
+async def listen(
+    person: Person, path: str, is_open: asyncio.Event | None = None, /, **headers: str
+) -> AsyncGenerator[Told, None]:
+    """What a stream tells, as it comes; with a ticket in its address no bearer is shown.
+
+    Args:
+        is_open: set at the first event; what is done from then on is told as news.
+    """
     if "ticket=" not in path:
         headers |= person.headers
     async with (
@@ -49,4 +58,6 @@ async def listen(person: Person, path: str, **headers: str) -> AsyncGenerator[To
         assert answer.status_code == 200, await answer.aread()
         assert answer.headers["content-type"].startswith("text/event-stream")
         async for told in stream(answer):
+            if is_open:
+                is_open.set()
             yield told

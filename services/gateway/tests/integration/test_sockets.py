@@ -185,21 +185,29 @@ async def test_nobody_comes_in_without_a_bearer_or_a_ticket_for_the_socket(
     assert await refusal(f"{url}?ticket={other}") == (401, "bad_ticket")
     ticket = await ticket_for(ada, "/api/ws")
     for _ in range(2):
-        async with connect(f"{url}?ticket={ticket}") as client:
+        async with await when_there_is_a_place(f"{url}?ticket={ticket}") as client:
             await say(client, type="ping")
             assert await hear(client) == {"type": "pong"}
             assert await refusal(url, **ada.headers) == (429, "too_many_streams")
-        await asyncio.sleep(0.2)
 
 
+async def when_there_is_a_place(url: str) -> ClientConnection:
+    """The server learns in its own time that a client has left."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            with suppress(InvalidStatus):
+                return await connect(url)
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.usefixtures("no_slow_look")
 async def test_a_revoked_log_in_closes_its_socket(gateway: RunningGateway) -> None:
     ada = await gateway.sign_up()
     async with socket(ada, gateway) as client:
         await say(client, type="subscribe", channel="user")
         await up_to(client, "snapshot")
         assert (await ada.post("/api/auth/signout-everywhere", {})).status_code < 300
-        async with asyncio.timeout(5):
-            assert await closing_code(client) == 1008
+        assert await closing_code(client) == 1008
 
 
 async def test_no_ticket_stands_in_the_log(

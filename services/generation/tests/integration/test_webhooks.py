@@ -77,7 +77,7 @@ async def test_a_job_is_done_when_its_provider_says_so_not_when_it_is_next_asked
         assert isinstance(answer, GenerationCompleted)
         assert time.monotonic() - began < SELDOM.first_seconds / 2
         expected = 2 if mark is Situation.DUPLICATE_WEBHOOK else 1
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(statuses) < expected:
                 await asyncio.sleep(0.02)
     assert len(await stage.rows("SELECT FROM webhook")) == 1

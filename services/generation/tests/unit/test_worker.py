@@ -119,7 +119,7 @@ async def working(database: Database, execution: Endless) -> AsyncIterator[async
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 

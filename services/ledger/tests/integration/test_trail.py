@@ -167,7 +167,7 @@ async def test_two_replicas_open_one_day_and_a_reader_holds_neither_up(ledger: L
     await follow(ledger, *seen(encode(event_of(completed()))))
     async with ledger.streams.database.transaction() as reading:
         await reading.connection.fetch("SELECT FROM trail")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             later = [event_of(completed(), time=datetime.now(UTC) - DAY) for _ in range(2)]
             await asyncio.gather(*(follow(ledger, *seen(encode(each))) for each in later))
     assert len(await rows(ledger)) == 3
