@@ -166,7 +166,6 @@ def listed(system: System) -> list[Json]:
     return rows
 
 
-@pytest.mark.timeout(180)
 async def test_bad_input_is_parked_counted_and_visible_and_the_stream_goes_on(
     spoiled: System,
 ) -> None:

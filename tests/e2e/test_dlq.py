@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-import pytest
-
 from libs.events.envelope import encode
 from libs.events.generation import GenerationCompleted, RequestFacts
 from libs.events.names import Service, Topic
@@ -18,8 +16,6 @@ from libs.runtime.relay import RENEW_SECONDS
 from tests.e2e.system import System, until
 from tests.e2e.test_bad_input import foreign_producer
 from tools.api_client import Json
-
-pytestmark = pytest.mark.timeout(180)  # every command is a process
 
 BILLING = "billing"
 OPEN = "SELECT count(*) FROM billing.parked WHERE resolved_at IS NULL AND order_key = $1"

@@ -24,7 +24,6 @@ async def drill(system: System, *arguments: str) -> tuple[int, Json]:
     return done.returncode, found
 
 
-@pytest.mark.timeout(240)
 async def test_a_short_round_of_every_kind_of_fault_breaks_no_promise(system: System) -> None:
     await system.until_ready()
     code, report = await drill(system, "--seed", str(SEED), "--faults", str(FAULTS))
@@ -85,7 +84,6 @@ async def make_one(system: System) -> None:
         )
 
 
-@pytest.mark.timeout(240)
 async def test_a_missing_gallery_row_is_reported_with_exit_code_1(system: System) -> None:
     await make_one(system)
     async with system.database() as connection:

@@ -124,7 +124,6 @@ async def listening(page: Page) -> AsyncIterator[aiohttp.ClientSession]:
             await asyncio.wait({running})
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("over_a_socket", [False, True], ids=["events", "socket"])
 async def test_no_event_is_lost_by_reloads_restarts_and_replicas(
     system: System, tmp_path: Path, *, over_a_socket: bool

@@ -17,7 +17,6 @@ def opened(text: str | None) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(text)))
 
 
-@pytest.mark.timeout(240)
 async def test_the_official_client_works_with_an_api_key_of_ours(system: System) -> None:
     url = f"{system.status()['gateway_url']}/v1"
     async with system.person() as person:

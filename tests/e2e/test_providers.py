@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any
 
 import aiohttp
-import pytest
 
 from tests.e2e.conftest import SIGNUP_CREDITS
 from tests.e2e.system import System, until
@@ -38,7 +37,6 @@ async def has_ended_well(person: Any, job_id: str) -> bool:
     return bool(job["status"] == "COMPLETED")
 
 
-@pytest.mark.timeout(180)
 async def test_every_provider_delivers_and_is_paid(system: System) -> None:
     assert set(SIMULATED) == set(system.status()["simulators"])
     async with system.person() as person:
@@ -56,7 +54,6 @@ async def test_every_provider_delivers_and_is_paid(system: System) -> None:
         assert await orders(system, provider, f"a heron by {provider}") == 1
 
 
-@pytest.mark.timeout(180)
 async def test_an_order_is_placed_once_although_its_worker_is_killed(system: System) -> None:
     prompt = "a heron that takes its time [[latency=8]]"
     async with system.person() as person:

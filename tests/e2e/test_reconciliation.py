@@ -4,8 +4,6 @@ import json
 from functools import partial
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.system import System, until
 from tests.e2e.test_providers import has_ended_well
 
@@ -17,7 +15,6 @@ ATTEMPTS = """
 """
 
 
-@pytest.mark.timeout(180)
 async def test_a_bill_is_compared_with_what_a_provider_was_asked(
     system: System, tmp_path: Path
 ) -> None:

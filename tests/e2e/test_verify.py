@@ -81,7 +81,6 @@ async def at_rest(system: System) -> None:
             await asyncio.sleep(0.2)
 
 
-@pytest.mark.timeout(240)
 async def test_everything_is_verified_and_swapped_while_it_serves(system: System) -> None:
     async with jobs_all_the_time(system) as statuses:
         await asyncio.sleep(2)
@@ -113,7 +112,6 @@ PLANTED = {
 }
 
 
-@pytest.mark.timeout(240)
 async def test_rows_changed_by_hand_are_found_and_healed(system: System) -> None:
     await make_one(system)
     async with system.database() as connection:
@@ -137,7 +135,6 @@ async def make_one(system: System) -> None:
         await person.call("POST", "/api/image/local", json=ORDER)
 
 
-@pytest.mark.timeout(120)
 async def test_a_rebuild_killed_in_the_middle_changes_nothing(system: System) -> None:
     await make_one(system)
     async with system.database() as connection:
@@ -160,7 +157,6 @@ async def test_a_rebuild_killed_in_the_middle_changes_nothing(system: System) ->
     assert await system.scalar("SELECT count(*) FROM gallery.item WHERE prompt = 'better'") == 0
 
 
-@pytest.mark.timeout(120)
 async def test_topics_and_books_that_were_tampered_with_are_told(system: System) -> None:
     await make_one(system)
     async with system.database() as connection:

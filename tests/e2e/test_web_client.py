@@ -122,7 +122,6 @@ ROWS: tuple[tuple[str, str, Json, tuple[str, ...]], ...] = (
 )
 
 
-@pytest.mark.timeout(240)
 async def test_each_providers_request_is_answered_as_its_hook_reads(system: System) -> None:
     url = system.status()["gateway_url"]
     async with system.person() as first, system.person() as second:
@@ -147,7 +146,6 @@ async def test_each_providers_request_is_answered_as_its_hook_reads(system: Syst
             assert (newest["fileUrl"], newest["model"]) == (job["resultUrl"], model)
 
 
-@pytest.mark.timeout(240)
 async def test_the_first_client_has_one_route_and_its_options_beside_the_prompt(
     system: System,
 ) -> None:
@@ -178,7 +176,6 @@ FORMS: tuple[tuple[str, tuple[str, ...], dict[str, str], str], ...] = (
 )
 
 
-@pytest.mark.timeout(240)
 async def test_work_on_files_is_done_by_the_providers(system: System) -> None:
     async with system.person() as person:
         for path, files, fields, read in FORMS:
@@ -189,7 +186,6 @@ async def test_work_on_files_is_done_by_the_providers(system: System) -> None:
         assert len((await person.call("GET", "/api/r2files"))["items"]) == 6  # a text is no picture
 
 
-@pytest.mark.timeout(240)
 async def test_a_first_flux_client_gets_its_picture(system: System) -> None:
     async with system.person() as person:
         body = {"prompt": "a heron", "model": "flux-pro-1.1", "useWebhook": False}
@@ -210,7 +206,6 @@ async def test_a_first_flux_client_gets_its_picture(system: System) -> None:
         assert Image.open(io.BytesIO(base64.b64decode(text))).width > 1
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize(("provider", "model"), [("runway", "gen4_turbo"), ("luma", "luma-ray-2")])
 async def test_a_film_is_made_from_a_picture(system: System, provider: str, model: str) -> None:
     async with system.person() as person:

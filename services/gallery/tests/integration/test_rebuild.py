@@ -185,7 +185,6 @@ async def test_a_rebuild_under_load_equals_the_live_tables(gallery: RunningGalle
     assert (await rebuild(gallery)).is_equal
 
 
-@pytest.mark.timeout(120)
 async def test_a_swap_under_load_is_noticed_by_nobody(gallery: RunningGallery) -> None:
     random = Random(12)
     first = history(random, 200)

@@ -151,7 +151,6 @@ async def providers(tiny_pictures: None, pytestconfig: pytest.Config) -> AsyncIt
         yield opened
 
 
-@pytest.mark.timeout(180)  # hundreds of jobs, and a busy machine
 @pytest.mark.parametrize("number", range(ROUNDS))
 async def test_each_situation_has_one_outcome_whoever_the_provider_is(
     stage: Stage, providers: Providers, number: int

@@ -333,7 +333,6 @@ async def balance_read_all_the_time(
         await task
 
 
-@pytest.mark.timeout(150)
 async def test_books_are_rebuilt_and_swapped_under_load(running: RunningLedger) -> None:
     random = Random(5)
     accounts, messages = story(random)
