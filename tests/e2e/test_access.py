@@ -132,7 +132,7 @@ async def _visit(system: System, stack: AsyncExitStack) -> Visit:
         answers = [await member.answer("GET", f"{path}/{each}") for each in ("trail", "receipt")]
         return all(status == 200 for status, _ in answers)
 
-    await until(is_known_to_all, seconds=30)
+    await until(is_known_to_all, seconds=90)
     visit.names.update(
         job_id=job["jobId"],
         key_id=spare["id"],

@@ -27,7 +27,7 @@ async def test_a_thousand_parallel_requests_against_ten_credits_give_exactly_ten
             found = [await person.call("GET", f"/api/jobs/{job}") for job in jobs]
             return {job["status"] for job in found} == {"COMPLETED"}
 
-        await until(all_completed, seconds=60)
+        await until(all_completed, seconds=90)
         user = await person.call("GET", "/api/auth/me")
         assert user["credits"] == 0
         status, _ = await person.answer("POST", "/api/jobs", json=body)

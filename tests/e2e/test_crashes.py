@@ -99,13 +99,13 @@ async def test_the_gateway_admits_and_generation_works_while_the_others_stand_st
                 assert job["status"] in {"PENDING", "PROCESSING"}
                 return bool(job["stage"] == "finalising")
 
-            await until(is_finalising, seconds=30)
+            await until(is_finalising, seconds=90)
 
         async def is_completed() -> bool:
             job = await person.call("GET", f"/api/jobs/{job_id}")
             return bool(job["status"] == "COMPLETED")
 
-        await until(is_completed, seconds=60)
+        await until(is_completed, seconds=90)
 
 
 async def test_the_gateway_admits_while_kafka_is_down(system: System) -> None:

@@ -49,7 +49,7 @@ async def parked_at_billing(system: System, job_id: UUID, count: int = 1) -> lis
     async def are_there() -> bool:
         return bool(await system.scalar(OPEN, str(job_id)) == count)
 
-    await until(are_there, seconds=30)
+    await until(are_there, seconds=90)
     rows = as_json(system, "list", "--service", BILLING)
     return [row for row in rows if row["orderKey"] == str(job_id)]
 
@@ -184,7 +184,7 @@ async def test_what_was_too_new_is_redriven_by_the_next_release(spoiled: System)
     async def is_applied() -> bool:
         return bool(await spoiled.scalar(USAGE, answer.job_id) == 1)
 
-    await until(is_applied, seconds=30)
+    await until(is_applied, seconds=90)
     resolved = await spoiled.scalar(
         "SELECT resolved_by FROM billing.parked WHERE parked_id = $1", row["parkedId"]
     )
@@ -222,7 +222,7 @@ async def test_a_request_that_nobody_can_read_is_given_up_and_its_credits_come_b
         async def is_parked_at_both() -> bool:
             return bool(of_job("generation") and of_job("ledger"))
 
-        await until(is_parked_at_both, seconds=40)
+        await until(is_parked_at_both, seconds=90)
         (request,) = of_job("ledger")
         why = ("--why", "a script has changed it", "--yes")
         early = dlq(spoiled, "discard", request, *why)
@@ -233,7 +233,7 @@ async def test_a_request_that_nobody_can_read_is_given_up_and_its_credits_come_b
         async def is_answered() -> bool:
             return len(of_job("ledger")) == 2
 
-        await until(is_answered, seconds=30)
+        await until(is_answered, seconds=90)
         assert (await person.call("GET", f"/api/jobs/{job_id}"))["status"] != "FAILED"
         assert (await person.call("GET", "/api/auth/me"))["credits"] == before - 1
         done = dlq(spoiled, "discard", request, *why)
@@ -243,7 +243,7 @@ async def test_a_request_that_nobody_can_read_is_given_up_and_its_credits_come_b
             job = await person.call("GET", f"/api/jobs/{job_id}")
             return bool(job["status"] == "FAILED")
 
-        await until(has_ended, seconds=30)
+        await until(has_ended, seconds=90)
         assert (await person.call("GET", "/api/auth/me"))["credits"] == before
         kinds = await connection.fetch(
             "SELECT kind, settled_after FROM ledger.transaction WHERE job_id = $1"

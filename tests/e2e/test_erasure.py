@@ -38,14 +38,14 @@ async def test_whoever_is_erased_leaves_no_words_and_no_pictures(system: System)
     async def is_forgotten() -> bool:
         return not await words_left(system, word)
 
-    await until(is_forgotten, seconds=60)
+    await until(is_forgotten, seconds=90)
     ids = [each["jobId"] for each in under_way]
 
     async def has_ended() -> bool:
         async with system.database() as connection:
             return not await what_is_wrong(connection)
 
-    await until(has_ended, seconds=60)
+    await until(has_ended, seconds=90)
     states = await system.scalar(
         "SELECT array_agg(DISTINCT status) FROM gateway.job WHERE job_id = ANY($1::uuid[])", ids
     )
@@ -59,7 +59,7 @@ async def test_whoever_is_erased_leaves_no_words_and_no_pictures(system: System)
     async def is_deleted() -> bool:
         return not await system.scalar("SELECT count(*) FROM gallery.doomed_object")
 
-    await until(is_deleted, seconds=30)
+    await until(is_deleted, seconds=90)
     for service in Service:  # Kafka has the words still: what is made anew from it has not
         rebuilt = await asyncio.to_thread(system.command, "rebuild", service.value, check=False)
         assert rebuilt.returncode == 0, rebuilt.stdout + rebuilt.stderr

@@ -64,7 +64,7 @@ async def test_an_order_is_placed_once_although_its_worker_is_killed(system: Sys
         async def is_ordered() -> bool:
             return bool(await system.scalar(query, job_id))
 
-        await until(is_ordered, seconds=30)
+        await until(is_ordered, seconds=90)
         system.kill("generation")
         await until(partial(has_ended_well, person, job_id), seconds=120)
     assert await orders(system, "flux", prompt) == 1
@@ -80,7 +80,7 @@ async def test_a_provider_tells_that_it_is_done(system: System) -> None:
     async with system.person() as person:
         body = {"prompt": prompt, "provider": "flux", "model": "flux-1.1"}
         job_id = (await person.call("POST", "/api/jobs", json=body))["jobId"]
-        await until(partial(has_ended_well, person, job_id), seconds=30)
+        await until(partial(has_ended_well, person, job_id), seconds=90)
         balance = (await person.call("GET", "/api/credits/balance"))["settled"]
         forged = await person.answer("POST", "/api/flux/webhook", json={"id": "task-1"})
     assert forged[0] == 401

@@ -19,7 +19,7 @@ async def test_a_generation_has_a_receipt_that_anybody_can_verify(
             assert status in {200, 409}
             return status == 200
 
-        await until(is_sealed, seconds=30)
+        await until(is_sealed, seconds=90)
         text = await person.read(path)
         _, keys = await person.download(f"{url}/.well-known/daygen-keys.json")
         async with system.person() as stranger:

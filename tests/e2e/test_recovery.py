@@ -107,7 +107,7 @@ async def all_is_well(system: System) -> None:
         async with system.database() as connection:
             return not await what_is_wrong(connection)
 
-    await until(well, seconds=60)
+    await until(well, seconds=90)
 
 
 def lose(system: System, part: str) -> None:
@@ -141,7 +141,7 @@ async def test_an_emptied_kafka_is_republished_from_the_outboxes(system: System)
             job = await late.call("GET", f"/api/jobs/{accepted['jobId']}")
             return bool(job["status"] == "COMPLETED")
 
-        await until(completed, seconds=60)
+        await until(completed, seconds=90)
     await all_is_well(system)
     again = await asyncio.to_thread(system.command, "republish")
     assert "No topic has lost anything" in again.stdout
@@ -178,7 +178,7 @@ async def test_empty_databases_come_back_from_kafka_and_a_backup(
         async def is_forgotten() -> bool:
             return not await words_left(system, WORD)
 
-        await until(is_forgotten, seconds=60)
+        await until(is_forgotten, seconds=90)
         await all_is_well(system)
         before = {
             service: await tables(system, service, without=FORGOTTEN.get(service, ()))

@@ -76,7 +76,7 @@ async def at_rest(system: System) -> None:
     """Wait until every job has ended and everybody has heard of it."""
     query = f"""SELECT (SELECT count(*) FROM gateway.job WHERE NOT {TERMINAL})
                      + (SELECT count(*) FROM gateway.hold WHERE closed_at IS NULL)"""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         while await system.scalar(query):
             await asyncio.sleep(0.2)
 

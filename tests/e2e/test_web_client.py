@@ -197,7 +197,7 @@ async def test_a_first_flux_client_gets_its_picture(system: System) -> None:
             assert told["status"] in {"Queued", "Processing", "Ready"}
             return bool(told["status"] == "Ready")
 
-        await until(is_ready, seconds=60)
+        await until(is_ready, seconds=90)
         told = await person.call("GET", f"/api/flux/result?{query}")
         query = urlencode({"url": told["result"]["sample"]})
         loaded = await person.call("GET", f"/api/flux/download?{query}")

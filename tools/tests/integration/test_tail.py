@@ -76,7 +76,7 @@ async def test_following_goes_on_where_the_latest_ended(stage: Stage) -> None:
     assert await stage.latest(5) == ["before"]
     await stage.write("between", partition=1)
     coming = stage.streams.following(lambda _value: True)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert (await anext(coming)).value == b"between"
         await stage.write("after", partition=2)
         assert (await anext(coming)).value == b"after"

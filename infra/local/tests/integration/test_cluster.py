@@ -15,7 +15,7 @@ from infra.local import kafka, postgres, s3
 from infra.local.cluster import LocalCluster
 from libs.events.names import Service, Topic
 
-DEADLINE_SECONDS = 40.0
+DEADLINE_SECONDS = 90.0
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from infra.local.process import is_alive, leftovers
 from infra.local.supervisor import Phase, Supervisor
 from infra.local.tests.integration.conftest import ProgramFactory
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 90.0
 ROOT = Path(__file__).parents[4]
 
 

@@ -19,7 +19,7 @@ from libs.runtime.errors import Conflict
 from libs.runtime.testing import Streams
 from libs.runtime.tests.support import running
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 
 
 def registered(streams: Streams, role: str = "USER", user_id: UUID | None = None) -> Event[Payload]:

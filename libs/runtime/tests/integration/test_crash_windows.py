@@ -30,7 +30,7 @@ from libs.runtime.testing_crashes import Mortal, Mortals
 from libs.runtime.testing_mortal import Point
 from libs.runtime.tests.small.app import MIGRATIONS, POISON
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 60.0
 SECRET = "between the gateway and a service: 32 bytes"
 EVENTS = 20
 CONSUMING = (Point.RECEIVED, Point.APPLIED, Point.COMMITTED, Point.REPORTING)

@@ -34,7 +34,7 @@ async def test_a_process_that_stands_still_does_not_hold_its_locks_for_ever(
     async def stand_still() -> None:
         async with stalled.transaction() as transaction:
             await transaction.connection.execute(LOCK)
-            async with asyncio.timeout(10), streams.database.transaction() as other:
+            async with asyncio.timeout(60), streams.database.transaction() as other:
                 await other.connection.execute(LOCK)
             await transaction.connection.execute(LOCK)
 
@@ -77,7 +77,7 @@ async def test_a_connection_comes_back_clean_although_its_rollback_was_cancelled
         task.cancel()  # in the middle of the rollback
         with suppress(asyncio.CancelledError):
             await task
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         for _ in range(16):
             async with streams.database.transaction() as transaction:
                 assert await transaction.connection.fetchval("SELECT 1") == 1

@@ -15,7 +15,7 @@ from libs.runtime.db import Transaction
 from libs.runtime.testing import Streams
 from libs.runtime.tests.support import RecordingBus, running
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 60.0
 BATCH = 3
 TOPIC = Topic.IDENTITY.value
 PARTITION = Partition(TOPIC, UUID(int=1), 0)

@@ -24,7 +24,7 @@ from libs.runtime.db import Transaction
 from libs.runtime.testing import Streams
 from libs.runtime.tests.support import RecordingBus, running
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 TOPIC = Topic.IDENTITY.value
 KEPT, LOST = (Partition(TOPIC, UUID(int=1), number) for number in (0, 1))
 

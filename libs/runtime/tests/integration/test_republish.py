@@ -19,7 +19,7 @@ from libs.runtime.relay import Relay
 from libs.runtime.testing import Streams
 from libs.runtime.tests.support import running
 
-DEADLINE_SECONDS = 40.0
+DEADLINE_SECONDS = 60.0
 KEYS = [uuid4() for _ in range(3)]
 
 

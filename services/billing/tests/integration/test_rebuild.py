@@ -19,7 +19,7 @@ from libs.runtime.verifier import MakeWay, Verifier, VerifyMetrics
 from services.billing.rebuild import PROJECTION
 from services.billing.tests.integration.conftest import RunningBilling
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 
 
 def history(random: Random, jobs: int) -> list[Event[Payload]]:

@@ -16,7 +16,7 @@ from libs.events.transport import OutgoingMessage
 from libs.runtime.auth import Principal
 from services.gallery.tests.integration.conftest import RunningGallery
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 
 
 def person(user_id: UUID) -> Principal:

@@ -8,7 +8,7 @@ from libs.runtime.objects_s3 import S3ObjectStore
 from services.gallery.tests.integration.conftest import RunningGallery
 from services.gallery.tests.integration.support import erase
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 
 
 async def count(gallery: RunningGallery, query: str) -> int:

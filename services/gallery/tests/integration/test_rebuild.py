@@ -168,7 +168,7 @@ async def test_a_rebuild_under_load_equals_the_live_tables(gallery: RunningGalle
     random = Random(11)
     small = event(completed(request_facts(), images=(await gallery.store(picture()),)))
     await publish(gallery, [small])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await gallery.count("SELECT count(*) FROM thumbnail"):
             await asyncio.sleep(0.02)
     first = history(random, 300)

@@ -18,7 +18,7 @@ from services.gallery.tests.integration.support import erase, person, until_list
 from services.gallery.tests.integration.test_custody import Later, custody
 from services.gallery.tests.integration.test_uploads import address, picture, put
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 async def until(gallery: RunningGallery, query: str, wanted: int) -> None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from services.gateway.tests.integration.conftest import Person
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 
 class Told(Struct, frozen=True):

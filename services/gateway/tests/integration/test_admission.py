@@ -331,7 +331,7 @@ async def test_a_waiting_client_never_hears_of_an_outage_once_its_job_is_there(
     gateway = await start_gateway(database_dsn=SecretStr(passage.dsn), wait_seconds=2)
     ada = await gateway.sign_up()
     waiting = asyncio.create_task(ada.post("/api/image/local", BODY))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await requested(gateway):
             await asyncio.sleep(0.02)
     await passage.close()

@@ -27,7 +27,7 @@ from services.gateway.tests.integration.conftest import (
 
 PERSON = {"email": "ada@example.com", "password": "correct horse battery"}
 BODY = {"provider": "local", "prompt": "a fox in the snow", "n": 2}
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 NEVER_ACCEPTED = {Point.APPLIED}
 
 

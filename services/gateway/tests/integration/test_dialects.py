@@ -22,7 +22,7 @@ from services.gateway.tests.integration.test_inputs import data_url, picture
 from services.gateway.tests.integration.test_jobs import failure, job_in
 
 Answer = TypeVar("Answer")
-SECONDS = 20.0
+SECONDS = 60.0
 PICTURE = b"\x89PNG not really"
 
 

@@ -10,7 +10,7 @@ from libs.events.registry import REGISTRY
 from services.gateway.tests.integration.conftest import PASSWORD, RunningGateway, Start
 from services.gateway.tests.integration.test_jobs import success
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 WORD = "unmistakable"
 
 

@@ -17,7 +17,7 @@ from services.gateway.tests import stories
 from services.gateway.tests.integration.conftest import Person, RunningGateway, Start
 
 PICTURE = b"\x89PNG not really"
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 
 def success(facts: RequestFacts, *, version: int = 2, settled: int = 19) -> list[Payload]:

@@ -125,7 +125,7 @@ async def used(gateway: RunningGateway, person: Person) -> tuple[int, int]:
 
 
 async def until_used(gateway: RunningGateway, person: Person, expected: tuple[int, int]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await used(gateway, person) != expected:
             await asyncio.sleep(0.05)
 
@@ -286,7 +286,7 @@ async def test_a_request_whose_account_is_locked_elsewhere_holds_nobody_up(
         lock = "SELECT FROM credit_account WHERE account_id = $1 FOR UPDATE"
         await transaction.connection.execute(lock, ada.user_id)
         waiting = [asyncio.create_task(ada.post("/api/jobs", BODY)) for _ in range(3)]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             for _ in range(3):
                 await bob.start_job()
         assert not any(each.done() for each in waiting)
@@ -346,7 +346,7 @@ async def test_what_is_settled_when_its_day_has_gone_by_counts_for_nothing(
     await gateway.run("UPDATE job SET metered_on = metered_on - 1")
     said = completed(await gateway.facts(job_id), input_tokens=500)
     await gateway.tell(said, captured(ada.user_id, job_id, version=1, settled=17))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await ada.get(f"/api/jobs/{job_id}")).json()["progress"] < 85:
             await asyncio.sleep(0.05)
     assert await used(gateway, ada) == (1, 5)

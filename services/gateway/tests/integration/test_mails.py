@@ -27,7 +27,7 @@ from services.gateway.tests.integration.conftest import (
     Start,
 )
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 NEW = "another horse entirely"
 CLIENT = "https://app.example.com"
 

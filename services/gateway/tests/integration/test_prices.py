@@ -62,7 +62,7 @@ async def test_a_book_to_come_waits_for_its_instant_and_the_past_is_refused(
     soon = await add(admin, written(operations={**PRICES, "image": 7}), start)
     assert soon.json()["version"] == 3
     versions = set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while 3 not in versions:
             quote = (await ada.post("/api/quote", BODY)).json()
             versions.add(quote["priceBookVersion"])

@@ -16,7 +16,7 @@ from services.gateway.tests.integration.conftest import (
     Start,
 )
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 
 def picture(form: str = "JPEG", side: int = 64, colour: str = "red") -> bytes:

@@ -156,7 +156,7 @@ async def test_a_deduction_that_stands_before_its_account_waits_for_it(
     ]
     await tell(bus, [event(each, source=Service.GATEWAY) for each in history])
     monkeypatch.setattr(recovery_module, "RECORDS_MAX", 1)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await recovery(emptied, bus, habits(emptied).history).run()
     async with emptied.database.read() as connection:
         held = await connection.fetch("SELECT account_id, held FROM credit_account")
@@ -170,7 +170,7 @@ async def test_what_belongs_to_no_account_at_all_is_told(emptied: Streams, bus: 
     await tell(bus, [event(lost, source=Service.GATEWAY)])
     at_work = recovery(emptied, bus, habits(emptied).history)
     running = asyncio.create_task(at_work.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not at_work.trouble:
             await asyncio.sleep(0.05)
     assert f"history:account:{lost.account_id} is missing on Kafka" in at_work.trouble

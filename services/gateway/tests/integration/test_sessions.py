@@ -10,7 +10,7 @@ from libs.events.identity import SessionsRevoked
 from services.gateway.tests.integration.conftest import PASSWORD, Person, RunningGateway, Start
 from services.gateway.tests.integration.test_history import told
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 JOB = {"provider": "local", "prompt": "a fox in the snow"}
 NEW = "another horse entirely"
 

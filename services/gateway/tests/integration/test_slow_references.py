@@ -14,7 +14,7 @@ from services.gateway.handlers.turns import Turns
 from services.gateway.tests.integration.conftest import Person, Start
 from services.gateway.tests.integration.test_inputs import KONTEXT, data_url, picture
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 60.0
 
 
 class Slow:

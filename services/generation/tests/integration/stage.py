@@ -46,7 +46,7 @@ from services.generation.ports import AnyProvider, Provider, ProviderRequest, Pr
 from services.generation.store import queue
 from services.generation.worker import Limits, Worker
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 # A whole PNG as far as its chunks go: its pixels are of no account here.
 PNG = (
     b"\x89PNG\r\n\x1a\n"

@@ -52,7 +52,7 @@ async def test_a_discarded_request_becomes_one_failure_of_its_job(
     topic, key = requested.data.topic.value, requested.key.encode()
     await generation.bus.publish([OutgoingMessage(topic, key, broken)])
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await parked(generation):
             await asyncio.sleep(0.05)
     (row,) = await parked(generation)

@@ -28,7 +28,7 @@ from services.generation.app import create_app
 from services.generation.settings import Settings
 from services.generation.tests.integration.conftest import SECRET
 
-DEADLINE_SECONDS = 40.0
+DEADLINE_SECONDS = 60.0
 DECIDED = """
     SELECT id, account_id, provider, cost, requested, state, attempt_id, deadline_at, failure_code
       FROM job WHERE decided_at IS NOT NULL ORDER BY id

@@ -25,7 +25,7 @@ from services.generation.handlers import progress
 from services.generation.tests.integration.conftest import RunningGeneration
 from services.generation.tests.integration.stage import cancelled, requested
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 
 
 async def answers(generation: RunningGeneration, count: int) -> list[Event[Payload]]:

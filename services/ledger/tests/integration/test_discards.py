@@ -20,7 +20,7 @@ from services.ledger.tests.builders import completed, facts, failed, registered,
 from services.ledger.tests.integration.audit import audit
 from services.ledger.tests.integration.conftest import RunningLedger
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 UNITS = 3
 
 

@@ -106,7 +106,7 @@ async def test_what_comes_back_after_the_end_goes_to_breakage_at_once(ledger: Le
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await condition():
             await asyncio.sleep(0.02)
 

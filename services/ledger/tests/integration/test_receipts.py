@@ -32,7 +32,7 @@ from services.ledger.tests.builders import facts, failed, registered, requested
 from services.ledger.tests.integration.conftest import SECRET, Ledger, RunningLedger
 from services.ledger.tests.integration.test_service import person
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 60.0
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from services.ledger.tests.builders import completed, facts, registered, request
 from services.ledger.tests.integration.audit import audit
 from services.ledger.tests.integration.conftest import RunningLedger
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
