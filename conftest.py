@@ -7,6 +7,7 @@ from functools import _lru_cache_wrapper
 from pathlib import Path
 from uuid import uuid4
 
+import asyncpg
 import pytest
 import structlog
 from fastapi.dependencies import models as fastapi_models
@@ -17,10 +18,15 @@ from infra.kafka import topics
 from infra.local.cluster import LocalCluster
 from infra.postgres import roles
 from libs.events.bus import KafkaBus
+from libs.events.names import Service
+from libs.runtime.migrate import RUNTIME_MIGRATIONS, migrate
 from libs.runtime.testing import Streams, open_streams
 
+ROOT = Path(__file__).parent
 KINDS = ("unit", "integration", "e2e")
-TEMPLATE = "daygen_template"
+# Copied for each test: schemas without tables, and those of the services with all of theirs.
+EMPTY = "daygen_empty"
+MIGRATED = "daygen_migrated"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -74,30 +80,49 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Loc
     root: Path = tmp_path_factory.mktemp("cluster")
     async with LocalCluster(root, is_durable=False) as parts:
         admin = parts.postgres_dsn(database="postgres")
-        await roles.ensure_database(admin, TEMPLATE)
-        await roles.ensure_schemas(parts.postgres_dsn(database=TEMPLATE))
+        await roles.ensure_database(admin, EMPTY)
+        await roles.ensure_schemas(parts.postgres_dsn(database=EMPTY))
+        await roles.ensure_database(admin, MIGRATED, template=EMPTY)
+        await roles.ensure_schemas(parts.postgres_dsn(database=MIGRATED))
+        for service in Service:
+            await _migrate(parts, service)
         yield parts
 
 
+async def _migrate(cluster: LocalCluster, service: Service) -> None:
+    connection = await asyncpg.connect(cluster.postgres_dsn(service, MIGRATED))
+    try:
+        own = ROOT / "services" / service / "migrations"
+        await migrate(connection, service, [RUNTIME_MIGRATIONS, own])
+    finally:
+        await connection.close()
+
+
 @pytest.fixture
-async def database_name(cluster: LocalCluster) -> AsyncIterator[str]:
-    """An empty database of this test alone, with every service's role and schema."""
-    async with _database(cluster) as name:
+def database_template(request: pytest.FixtureRequest) -> str:
+    """Tests of a service find its tables made, which takes as long as many of them."""
+    return MIGRATED if "services" in request.path.parts else EMPTY
+
+
+@pytest.fixture
+async def database_name(cluster: LocalCluster, database_template: str) -> AsyncIterator[str]:
+    """A database of this test alone, with every service's role and schema; no table has a row."""
+    async with _database(cluster, database_template) as name:
         yield name
 
 
 @pytest.fixture
-async def other_database_name(cluster: LocalCluster) -> AsyncIterator[str]:
+async def other_database_name(cluster: LocalCluster, database_template: str) -> AsyncIterator[str]:
     """One more: for what comes back into an empty database."""
-    async with _database(cluster) as name:
+    async with _database(cluster, database_template) as name:
         yield name
 
 
 @asynccontextmanager
-async def _database(cluster: LocalCluster) -> AsyncIterator[str]:
+async def _database(cluster: LocalCluster, template: str) -> AsyncIterator[str]:
     admin = cluster.postgres_dsn(database="postgres")
     name = f"test_{uuid4().hex}"
-    await roles.ensure_database(admin, name, template=TEMPLATE)
+    await roles.ensure_database(admin, name, template=template)
     # Rights on a database are not copied with its template.
     await roles.ensure_schemas(cluster.postgres_dsn(database=name))
     yield name

@@ -54,17 +54,17 @@ async def ensure_schemas(owner_dsn: str) -> None:
     connection = await asyncpg.connect(owner_dsn)
     try:
         database = quoted(await connection.fetchval("SELECT current_database()"))
-        await connection.execute(
-            f"REVOKE ALL ON DATABASE {database} FROM PUBLIC;REVOKE ALL ON SCHEMA public FROM PUBLIC"
-        )
+        statements = [
+            f"REVOKE ALL ON DATABASE {database} FROM PUBLIC",
+            "REVOKE ALL ON SCHEMA public FROM PUBLIC",
+        ]
         for service in Service:
             role = quoted(service)
-            await connection.execute(f"GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {role}")
+            statements.append(f"GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {role}")
             # A service may not make schemas: what its rebuilds fill is there from the start.
             for schema in (role, quoted(f"{service}_shadow")):
-                await connection.execute(
-                    f"CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {role};"
-                    f"REVOKE ALL ON SCHEMA {schema} FROM PUBLIC"
-                )
+                statements.append(f"CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {role}")
+                statements.append(f"REVOKE ALL ON SCHEMA {schema} FROM PUBLIC")
+        await connection.execute("; ".join(statements))
     finally:
         await connection.close()
