@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import pytest
@@ -114,58 +114,64 @@ async def test_filters_and_pages_go_together_where_times_are_equal(
     assert seen == sorted(ids, key=lambda each: UUID(each).int, reverse=True)
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        ("PATCH", "{id}", {"isPublic": True}),
-        ("PATCH", "{id}", {"isLiked": True}),
-        ("DELETE", "{id}", None),
-        ("POST", "{id}/toggle-like", None),
-        ("PATCH", "by-url", {"fileUrl": "{url}", "isPublic": True}),
-        ("DELETE", "by-url", {"fileUrl": "{url}"}),
-    ],
-)
+CALLS: Final[list[tuple[str, str, dict[str, Any] | None]]] = [
+    ("PATCH", "{id}", {"isPublic": True}),
+    ("PATCH", "{id}", {"isLiked": True}),
+    ("DELETE", "{id}", None),
+    ("POST", "{id}/toggle-like", None),
+    ("PATCH", "by-url", {"fileUrl": "{url}", "isPublic": True}),
+    ("DELETE", "by-url", {"fileUrl": "{url}"}),
+]
+
+
 async def test_pictures_of_others_are_not_there(
-    gallery: RunningGallery, method: str, path: str, body: dict[str, Any] | None
+    gallery: RunningGallery, subtests: pytest.Subtests
 ) -> None:
-    owner, image = uuid4(), stored_image()
-    (item_id,) = await show(gallery, owner, image)
-    url = f"{PUBLIC_BASE_URL}/assets/{image.key}"
-    path = path.format(id=item_id)
-    sent = {k: url if v == "{url}" else v for k, v in body.items()} if body else None
+    for method, pattern, body in CALLS:
+        with subtests.test(f"{method} {pattern} {body}"):
+            owner, image = uuid4(), stored_image()
+            (item_id,) = await show(gallery, owner, image)
+            url = f"{PUBLIC_BASE_URL}/assets/{image.key}"
+            path = pattern.format(id=item_id)
+            sent = {k: url if v == "{url}" else v for k, v in body.items()} if body else None
 
-    theirs = await gallery.call(method, f"{FILES}/{path}", person(uuid4()), sent)
-    nobody = await gallery.call(method, f"{FILES}/{path}", None, sent)
-    other_path = path.replace(item_id, str(uuid4()))
-    other_body = {k: f"{v}.none" if v == url else v for k, v in sent.items()} if sent else None
-    absent = await gallery.call(method, f"{FILES}/{other_path}", person(owner), other_body)
+            theirs = await gallery.call(method, f"{FILES}/{path}", person(uuid4()), sent)
+            nobody = await gallery.call(method, f"{FILES}/{path}", None, sent)
+            other_path = path.replace(item_id, str(uuid4()))
+            other_body = (
+                {k: f"{v}.none" if v == url else v for k, v in sent.items()} if sent else None
+            )
+            absent = await gallery.call(method, f"{FILES}/{other_path}", person(owner), other_body)
 
-    assert (theirs.status_code, nobody.status_code, absent.status_code) == (404, 401, 404)
-    assert theirs.json()["code"] == absent.json()["code"] == "item_not_found"
-    (item,) = await listed(gallery, owner)
-    assert (item["isPublic"], item["likeCount"]) == (False, 0)
+            assert (theirs.status_code, nobody.status_code, absent.status_code) == (404, 401, 404)
+            assert theirs.json()["code"] == absent.json()["code"] == "item_not_found"
+            (item,) = await listed(gallery, owner)
+            assert (item["isPublic"], item["likeCount"]) == (False, 0)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"isPublic": "perhaps"},
-        {"title": "x" * 201},
-        {"title": "a\0b"},
-        {"title": 7},
-        {"model": ""},
-        {"model": "\ud800"},
-        [],
-    ],
-)
-async def test_changes_that_make_no_sense_are_refused(gallery: RunningGallery, body: Any) -> None:
-    me = uuid4()
-    (item_id,) = await show(gallery, me, stored_image())
-    before = await listed(gallery, me)
-    answer = await gallery.call("PATCH", f"{FILES}/{item_id}", person(me), body)
-    assert answer.status_code == 400
-    assert isinstance(answer.json()["message"], str)
-    assert await listed(gallery, me) == before
+BAD_CHANGES: Final[list[Any]] = [
+    {"isPublic": "perhaps"},
+    {"title": "x" * 201},
+    {"title": "a\0b"},
+    {"title": 7},
+    {"model": ""},
+    {"model": "\ud800"},
+    [],
+]
+
+
+async def test_changes_that_make_no_sense_are_refused(
+    gallery: RunningGallery, subtests: pytest.Subtests
+) -> None:
+    for body in BAD_CHANGES:
+        with subtests.test(str(body)[:80]):
+            me = uuid4()
+            (item_id,) = await show(gallery, me, stored_image())
+            before = await listed(gallery, me)
+            answer = await gallery.call("PATCH", f"{FILES}/{item_id}", person(me), body)
+            assert answer.status_code == 400
+            assert isinstance(answer.json()["message"], str)
+            assert await listed(gallery, me) == before
 
 
 async def test_a_deleted_picture_is_gone_with_its_object(gallery: RunningGallery) -> None:

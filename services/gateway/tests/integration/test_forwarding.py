@@ -1,7 +1,7 @@
 """Routes that other services own: what is passed on, what comes back, and an owner that is down."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import httpx2
@@ -137,28 +137,33 @@ async def test_what_anybody_may_check_is_passed_on_without_a_caller(
     assert (await gateway.client.get(f"/api/jobs/{uuid4()}/receipt")).status_code == 401
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        ("PATCH", "/api/r2files/by-url", b'{"isPublic": true}'),
-        ("DELETE", "/api/r2files/by-url", b'{"fileUrl": "x"}'),
-        ("PATCH", f"/api/r2files/{ITEM_ID}", b"{}"),
-        ("DELETE", f"/api/r2files/{ITEM_ID}", b""),
-        ("POST", f"/api/r2files/{ITEM_ID}/toggle-like", b""),
-    ],
-)
+PASSED_ON: Final[list[tuple[str, str, bytes]]] = [
+    ("PATCH", "/api/r2files/by-url", b'{"isPublic": true}'),
+    ("DELETE", "/api/r2files/by-url", b'{"fileUrl": "x"}'),
+    ("PATCH", f"/api/r2files/{ITEM_ID}", b"{}"),
+    ("DELETE", f"/api/r2files/{ITEM_ID}", b""),
+    ("POST", f"/api/r2files/{ITEM_ID}/toggle-like", b""),
+]
+
+
 async def test_methods_and_bodies_are_passed_on(
-    gateway: RunningGateway, ada: Person, method: str, path: str, body: bytes
+    gateway: RunningGateway, ada: Person, subtests: pytest.Subtests
 ) -> None:
-    headers = {"Authorization": f"Bearer {ada.token}", "Content-Type": "application/json"}
-    answer = await gateway.client.request(method, path, headers=headers, content=body)
-    assert answer.status_code == 200, answer.text
-    seen = answer.json()
-    assert (seen["method"], f"/{seen['path']}", seen["body"]) == (method, path, body.decode())
-    if body:
-        assert seen["headers"]["content-type"] == "application/json"
-    nobody = await gateway.client.request(method, path, content=body)
-    assert nobody.status_code == 401
+    for method, path, body in PASSED_ON:
+        with subtests.test(f"{method} {path}"):
+            headers = {"Authorization": f"Bearer {ada.token}", "Content-Type": "application/json"}
+            answer = await gateway.client.request(method, path, headers=headers, content=body)
+            assert answer.status_code == 200, answer.text
+            seen = answer.json()
+            assert (seen["method"], f"/{seen['path']}", seen["body"]) == (
+                method,
+                path,
+                body.decode(),
+            )
+            if body:
+                assert seen["headers"]["content-type"] == "application/json"
+            nobody = await gateway.client.request(method, path, content=body)
+            assert nobody.status_code == 401
 
 
 @pytest.mark.parametrize("path", ["public", f"public/{ITEM_ID}", "public/top-creators"])

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import pytest
@@ -118,35 +118,33 @@ async def test_the_grace_is_set_and_told(running: RunningLedger, account_id: UUI
     await checked(running)
 
 
-@pytest.mark.parametrize(
-    ("what", "body"),
-    [
-        *(
-            ("grants", {"credits": bad, "reason": "x"})
-            for bad in (0, -1, 1.5, 2.0, "3", None, True)
-        ),
-        ("grants", {"credits": CREDITS_MAX + 1, "reason": "x"}),
-        ("grants", {"credits": CREDITS_MAX, "reason": "x"}),  # the account holds some already
-        ("grants", {"credits": 10**400, "reason": "x"}),
-        *(("grants", {"credits": 1, "reason": bad}) for bad in (" ", "nul \0", "half \ud83d")),
-        ("grants", {"credits": 1}),
-        ("grants", {"credits": 1, "reason": "x", "expiresAt": "2001-01-01T00:00:00Z"}),
-        ("grants", {"credits": 1, "reason": "x", "wallet": "subscription"}),
-        ("grants", {"credits": 1, "reason": "x", "more": 1}),
-        ("adjustments", {"credits": 0, "reason": "x"}),
-        ("adjustments", {"credits": -CREDITS_MAX - 1, "reason": "x"}),
-        ("grace", {"grace": -1, "reason": "x"}),
-        ("reversals", {"transactionId": "x", "reason": "x"}),
-    ],
-)
+BAD_ORDERS: Final[list[tuple[str, Any]]] = [
+    *(("grants", {"credits": bad, "reason": "x"}) for bad in (0, -1, 1.5, 2.0, "3", None, True)),
+    ("grants", {"credits": CREDITS_MAX + 1, "reason": "x"}),
+    ("grants", {"credits": CREDITS_MAX, "reason": "x"}),  # the account holds some already
+    ("grants", {"credits": 10**400, "reason": "x"}),
+    *(("grants", {"credits": 1, "reason": bad}) for bad in (" ", "nul \0", "half \ud83d")),
+    ("grants", {"credits": 1}),
+    ("grants", {"credits": 1, "reason": "x", "expiresAt": "2001-01-01T00:00:00Z"}),
+    ("grants", {"credits": 1, "reason": "x", "wallet": "subscription"}),
+    ("grants", {"credits": 1, "reason": "x", "more": 1}),
+    ("adjustments", {"credits": 0, "reason": "x"}),
+    ("adjustments", {"credits": -CREDITS_MAX - 1, "reason": "x"}),
+    ("grace", {"grace": -1, "reason": "x"}),
+    ("reversals", {"transactionId": "x", "reason": "x"}),
+]
+
+
 async def test_bad_orders_are_refused_and_nothing_is_written(
-    running: RunningLedger, account_id: UUID, what: str, body: Any
+    running: RunningLedger, account_id: UUID, subtests: pytest.Subtests
 ) -> None:
-    answer = await running.order(f"{account_id}/{what}", body, "key")
-    assert answer.status_code == 400, answer.text
-    assert answer.json()["error"] == answer.json()["message"]
-    assert len(await running.books.told()) == 1
-    assert await running.books.count("ordered") == 0
+    for what, body in BAD_ORDERS:
+        with subtests.test(f"{what} {body}"[:80]):
+            answer = await running.order(f"{account_id}/{what}", body, "key")
+            assert answer.status_code == 400, answer.text
+            assert answer.json()["error"] == answer.json()["message"]
+            assert len(await running.books.told()) == 1
+            assert await running.books.count("ordered") == 0
 
 
 async def test_an_unknown_account_is_404_and_stays_unknown(running: RunningLedger) -> None:
