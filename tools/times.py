@@ -1,7 +1,8 @@
 """Times and spans as a person types them."""
 
+import argparse
 import re
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Final
 
 from infra.local.problem import Problem
@@ -48,3 +49,19 @@ def moment(text: str, now: datetime) -> datetime:
             f'{text} is no time: write "yesterday 14:32", "14:32", "15m ago" or a time in ISO 8601.'
         ) from None
     return (at if at.tzinfo else at.replace(tzinfo=now.tzinfo)).astimezone(UTC)
+
+
+def moment_argument(text: str, zone: tzinfo | None = None) -> str:
+    """`moment` for argparse: ISO 8601 in UTC. `zone` is this machine's unless it is given."""
+    try:
+        return moment(text, datetime.now(zone).astimezone(zone)).isoformat()
+    except Problem as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
+
+
+def seconds_argument(text: str) -> int:
+    """`span` for argparse."""
+    try:
+        return int(span(text).total_seconds())
+    except Problem as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None

@@ -3,7 +3,6 @@
 import argparse
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -13,10 +12,10 @@ from infra.local.problem import Problem
 from tools.admin_session import Work, run_as_admin
 from tools.api_client import ApiClient, Json
 from tools.places import add_home
+from tools.times import moment_argument, seconds_argument
 
 BOOKS: Final = "/api/admin/price-books"
 KINDS: Final = ("user", "workspace", "key", "provider")
-SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +37,7 @@ def _configure_books(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     add = _leaf(actions, "add", "Add prices, in force from an instant to come, or at once.", _add)
     add.add_argument("file", type=Path, help="as infra/prices/head.json")
-    add.add_argument("--from", dest="start", type=_moment, help="ISO 8601; default: now")
+    add.add_argument("--from", dest="start", type=moment_argument, help="default: now")
     _leaf(actions, "list", "Every version, the oldest first.", _list)
     show = _leaf(actions, "show", "One version with its figures.", _show)
     show.add_argument("version", type=int)
@@ -55,7 +54,9 @@ def _configure_limits(parser: argparse.ArgumentParser) -> None:
     for option in ("per-minute", "credits-per-day", "tokens-per-day"):
         put.add_argument(f"--{option}", type=int)
     throttle.add_argument("--per-minute", type=int, help="default: end an earlier throttle")
-    throttle.add_argument("--for", dest="seconds", type=_duration, default=3_600, help="90s, 2h")
+    throttle.add_argument(
+        "--for", dest="seconds", type=seconds_argument, default=3_600, help="90s, 2h"
+    )
     for child in (put, throttle):
         _add_why(child)
 
@@ -181,18 +182,3 @@ def _limit_text(limit: Json) -> str:
 
 def _capped(used: int, cap: int | None) -> str:
     return f"{used} used, no cap" if cap is None else f"{used} of {cap} used"
-
-
-def _moment(text: str) -> str:
-    """A time with its offset, in UTC."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError("write a time in ISO 8601") from None
-    return moment.astimezone(UTC).isoformat()
-
-
-def _duration(text: str) -> int:
-    if text[:-1].isdecimal() and text[-1:] in SECONDS:
-        return int(text[:-1]) * SECONDS[text[-1]]
-    raise argparse.ArgumentTypeError("write a duration like 90s, 15m, 2h or 3d")

@@ -3,7 +3,6 @@
 import argparse
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -13,10 +12,10 @@ from libs.events.names import Service
 from tools.admin_session import run_as_admin
 from tools.api_client import ApiClient, ApiError, Json
 from tools.places import add_home
+from tools.times import moment_argument
 
 ADDRESS = "/api/admin/dead-letters"
 EXIT_STILL_PARKED = 1
-AGES = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 Rows = list[tuple[str, Json]]  # (service, row)
 
@@ -52,8 +51,10 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--type", help="only events of this type")
     parser.add_argument("--reason", help="only what was parked for this reason")
-    parser.add_argument("--since", type=_moment, help="an age (90s, 15m, 2h, 3d) or ISO 8601")
-    parser.add_argument("--until", type=_moment, help="the same")
+    parser.add_argument(
+        "--since", type=moment_argument, help="an age (90s, 15m, 2h, 3d) or ISO 8601"
+    )
+    parser.add_argument("--until", type=moment_argument, help="the same")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -201,14 +202,3 @@ def _service(text: str) -> Service:
     except ValueError:
         known = ", ".join(Service)
         raise argparse.ArgumentTypeError(f"the services are {known}") from None
-
-
-def _moment(text: str) -> str:
-    """An age or a time, as ISO 8601 in UTC."""
-    if text[:-1].isdecimal() and text[-1:] in AGES:
-        return (datetime.now(UTC) - timedelta(**{AGES[text[-1]]: int(text[:-1])})).isoformat()
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError("write an age like 2h, or a time in ISO 8601") from None
-    return moment.astimezone(UTC).isoformat()

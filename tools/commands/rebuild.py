@@ -5,7 +5,7 @@ import asyncio
 import json
 import re
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import asyncpg
 
@@ -26,11 +26,10 @@ from tools.projections.places import (
     projection_of,
 )
 from tools.projections.report import HEADING, as_json, table_of
+from tools.times import moment
 
 EXIT_DIFFERENT = 1
 POSITION = re.compile(r"(?:(?P<topic>[a-z._]+)/)?(?P<partition>\d+):(?P<offset>\d+)")
-AGE = re.compile(r"(?P<count>\d+)(?P<unit>[smhd])")
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -99,10 +98,6 @@ def _until(text: str, projection: Projection) -> Until:
     Raises:
         Problem: it is neither a time nor positions of this projection.
     """
-    age = AGE.fullmatch(text)
-    if age is not None:
-        ago = timedelta(**{UNITS[age["unit"]]: int(age["count"])})
-        return Until(moment=datetime.now(UTC) - ago)
     found = [POSITION.fullmatch(part.strip()) for part in text.split(",")]
     if all(found):
         positions = {}
@@ -114,12 +109,9 @@ def _until(text: str, projection: Projection) -> Until:
             positions[topic, int(each["partition"])] = int(each["offset"])
         return Until(positions=positions)
     try:
-        return Until(moment=datetime.fromisoformat(text).astimezone(UTC))
-    except ValueError:
-        raise Problem(
-            f"{text} is no place to stop: write a time in ISO 8601, an age like 2h, or positions "
-            "like 3:1200."
-        ) from None
+        return Until(moment=moment(text, datetime.now().astimezone()))
+    except Problem as problem:
+        raise Problem(f"{problem} Or write positions like 3:1200.") from None
 
 
 def _only(projection: Projection) -> str:

@@ -3,7 +3,8 @@
 import argparse
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
@@ -13,6 +14,7 @@ from services.billing.domain.bills import FILE_BYTES_MAX
 from tools.admin_session import run_as_admin
 from tools.api_client import ApiClient, Json
 from tools.places import add_home
+from tools.times import moment_argument
 
 BILLS: Final = "/api/admin/reconciliation/bills"
 EXIT_FLAGGED: Final = 1
@@ -34,9 +36,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for end in ("since", "until"):
         parser.add_argument(
             f"--{end}",
-            type=_moment,
+            type=partial(moment_argument, zone=UTC),  # as times in bills
             metavar="TIME",
-            help="what the bill covers, ISO 8601 (default: from its first line to its last)",
+            help="what the bill covers, in UTC (default: from its first line to its last)",
         )
     parser.add_argument("--json", action="store_true", help="for programs")
     add_home(parser)
@@ -102,11 +104,3 @@ def _entry(entry: Json) -> str:
 def _dollars(microusd: int) -> str:
     whole, rest = divmod(abs(microusd), 1_000_000)
     return f"{'-' if microusd < 0 else ''}${whole:,}.{rest:06}"
-
-
-def _moment(text: str) -> str:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError("write a time in ISO 8601") from None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()

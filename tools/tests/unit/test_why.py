@@ -8,7 +8,7 @@ import pytest
 
 from infra.local.problem import Problem
 from tools.commands import why
-from tools.times import moment, span
+from tools.times import moment, moment_argument, seconds_argument, span
 
 ZONE = timezone(timedelta(hours=2))
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=ZONE)
@@ -38,6 +38,14 @@ def test_a_time_is_what_a_person_means(text: str, meant: datetime) -> None:
 def test_what_is_no_time_is_refused_with_examples(text: str) -> None:
     with pytest.raises(Problem, match="is no time: write"):
         moment(text, NOW)
+
+
+def test_an_argument_that_is_no_time_is_one_of_argparse() -> None:
+    assert moment_argument("2026-11-20 14:32", UTC) == "2026-11-20T14:32:00+00:00"
+    assert seconds_argument("2h") == 7_200
+    for read in (moment_argument, seconds_argument):
+        with pytest.raises(argparse.ArgumentTypeError, match="write"):
+            read("soon")
 
 
 def test_a_span_has_a_unit() -> None:
