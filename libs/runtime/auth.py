@@ -31,8 +31,8 @@ _ALGORITHM: Final = "HS256"
 _ISSUER: Final = Service.GATEWAY.source
 _USER_AUDIENCE: Final = "daygen-client"
 _ROLES: Final = frozenset({"USER", "ADMIN"})
-_OPTIONS: Final[Options] = {
-    # Times are checked here, by the clock that was passed in.
+TOKEN_OPTIONS: Final[Options] = {
+    # Times are checked by the clock that was passed in, not by PyJWT.
     "verify_exp": False,
     "verify_iat": False,
     "verify_nbf": False,
@@ -168,7 +168,7 @@ class _Signer:
                 algorithms=[_ALGORITHM],
                 audience=audience,
                 issuer=_ISSUER,
-                options=_OPTIONS,
+                options=TOKEN_OPTIONS,
             )
             issued_at = _time(claims["iat"])
             expires_at = _time(claims["exp"])

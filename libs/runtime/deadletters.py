@@ -117,6 +117,16 @@ class Discarded(Struct, frozen=True, kw_only=True):
     envelope: Envelope | None  # None: it cannot be read
     followers: Sequence[ParkedRow]
 
+    @property
+    def subject_id(self) -> UUID | None:
+        """What the message is about, if it can be read and that is something of ours."""
+        if self.envelope is None:
+            return None
+        try:
+            return UUID(self.envelope.subject)
+        except ValueError:
+            return None
+
 
 Settle = Callable[[Transaction, Discarded], Awaitable[None]]
 """Finishes what a discarded message was about, or raises a DomainError that says what to do."""

@@ -15,11 +15,10 @@ import aiohttp
 import jwt
 import msgspec
 import structlog
-from jwt.types import Options
 from pydantic import SecretStr
 
 from libs.events.text import is_storable
-from libs.runtime.auth import LEEWAY, SECRET_BYTES_MIN
+from libs.runtime.auth import LEEWAY, SECRET_BYTES_MIN, TOKEN_OPTIONS
 from libs.runtime.clock import Clock
 from libs.runtime.errors import Unauthorized, Unavailable
 from services.gateway.ports import OutsidePerson
@@ -33,13 +32,6 @@ KEYS_MAX: Final = 50
 SUBJECT_CHARS_MAX: Final = 255
 _SHARED: Final = "HS256"
 _PUBLIC: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"})
-_OPTIONS: Final[Options] = {
-    # Times are checked here, by the clock that was passed in.
-    "verify_exp": False,
-    "verify_iat": False,
-    "verify_nbf": False,
-    "require": ["sub", "exp", "iat", "aud", "iss"],
-}
 
 logger = structlog.get_logger(__name__)
 
@@ -114,7 +106,7 @@ class OutsideIssuer:
                 algorithms=[algorithm],
                 audience=self._audience,
                 issuer=self._issuer,
-                options=_OPTIONS,
+                options=TOKEN_OPTIONS,
             )
             return self._person(claims)
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, OSError):

@@ -7,13 +7,13 @@ rule that fits a request prices it, otherwise its operation does.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
+from libs.events.generation import Operation
 from libs.events.text import is_storable
 from services.gateway.domain.orders import INTEGER_MAX, UNITS_MAX, Order
 
@@ -31,24 +31,11 @@ Balance = Annotated[int, Meta(ge=0, le=INTEGER_MAX)]
 Text = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
-class PricedOperation(StrEnum):
-    """Every operation that a book must have a price for, whether it is offered yet or not."""
-
-    IMAGE = "image"
-    EDIT = "edit"
-    DESCRIBE = "describe"
-    VARIATE = "variate"
-    VECTORISE = "vectorise"
-    BACKGROUND = "background"
-    UPSCALE = "upscale"
-    VIDEO = "video"
-
-
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A price per unit for requests that are all of what is said here."""
 
     name: Annotated[str, Meta(pattern=_RULE_NAME)]
-    operation: PricedOperation
+    operation: Operation
     credits: Credits
     provider: Text | None = None
     model: Text | None = None
@@ -200,7 +187,7 @@ def _refuse_repeated_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_operations(operations: Mapping[str, int]) -> None:
-    known = [each.value for each in PricedOperation]
+    known = [each.value for each in Operation]
     if unknown := sorted(operations.keys() - set(known)):
         text = f"There is no operation {unknown[0]!r}: there are {', '.join(known)}."
         raise InvalidPriceBookError(text)

@@ -1,7 +1,6 @@
 """What the gateway cannot do without when a parked message is discarded."""
 
 from typing import Final
-from uuid import UUID
 
 from libs.events.names import EventType
 from libs.runtime.db import Transaction
@@ -43,15 +42,8 @@ async def settle(transaction: Transaction, discarded: Discarded) -> None:
             raise DiscardRefusedError(
                 f"Account {envelope.accountid} needs this: correct the cause and redrive."
             )
-        job_id = _uuid(envelope.subject)
+        job_id = discarded.subject_id
         if job_id is not None and await books.lock_jobs(connection, {job_id}):
             raise DiscardRefusedError(
                 f"Job {job_id} ends only with this message: correct the cause and redrive."
             )
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

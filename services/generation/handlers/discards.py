@@ -1,7 +1,5 @@
 """Requests that an administrator gives up: their jobs end, answered from the envelope alone."""
 
-from uuid import UUID
-
 from libs.events.generation import FailureCode, GenerationFailed
 from libs.events.names import EventType
 from libs.runtime.clock import Clock
@@ -30,7 +28,7 @@ class Discards:
         envelope = discarded.envelope
         if envelope is None or envelope.type != EventType.GENERATION_REQUESTED.value:
             return
-        job_id = _uuid(envelope.subject)
+        job_id = discarded.subject_id
         if job_id is None or envelope.accountid is None:
             return
         now = self._clock.now()
@@ -60,10 +58,3 @@ class Discards:
                 causation_id=envelope.id,
                 traceparent=envelope.traceparent,
             )
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

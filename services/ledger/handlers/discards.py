@@ -44,7 +44,7 @@ async def _settle_request(transaction: Transaction, discarded: Discarded) -> Non
         DiscardRefusedError: the answer is not here, or it cannot be booked.
     """
     envelope = discarded.envelope
-    job_id = None if envelope is None else _uuid(envelope.subject)
+    job_id = discarded.subject_id
     if envelope is None or envelope.accountid is None or job_id is None:
         return  # no job of ours, so nobody waits for it
     needed = store.Needed(account_ids={envelope.accountid}, job_ids={job_id})
@@ -87,11 +87,4 @@ def _read(row: ParkedRow) -> Event[Payload] | None:
     try:
         return REGISTRY.decode(row.encoded or b"")
     except UndecodableEventError:
-        return None
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
         return None

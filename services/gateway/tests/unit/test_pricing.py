@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from libs.events.generation import Operation
 from services.gateway.domain.orders import Order
 from services.gateway.domain.pricing import (
     BOOK_BYTES_MAX,
     UNIT_CREDITS_MAX,
     InvalidPriceBookError,
-    PricedOperation,
     Rule,
     UnpricedOperationError,
     check_book,
@@ -26,7 +26,7 @@ from services.gateway.domain.pricing import (
 
 PROFILES = Path(__file__).parents[4] / "infra" / "prices"
 
-PRICES = {each.value: 1 for each in PricedOperation} | {"upscale": 2, "video": 5}
+PRICES = {each.value: 1 for each in Operation} | {"upscale": 2, "video": 5}
 ORDER = Order(
     operation="image", provider="local", model="local-sketch", prompt="a fox", options={}, units=1
 )
@@ -150,7 +150,7 @@ names = st.sampled_from([None, "a", "b"])
 rules_of_books = st.builds(
     Rule,
     name=st.just("x"),
-    operation=st.sampled_from([PricedOperation.IMAGE, PricedOperation.VIDEO]),
+    operation=st.sampled_from([Operation.IMAGE, Operation.VIDEO]),
     credits=st.integers(0, 9),
     provider=names,
     model=names,
