@@ -1,4 +1,4 @@
-"""`./daygen rebuild` and `./daygen verify` on a system that serves, and that was tampered with."""
+"""`./daygen rebuild`, `verify` and `assets` on a system that serves, and that was tampered with."""
 
 import asyncio
 import json
@@ -9,12 +9,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from pydantic import SecretStr
 
 from libs.events.bus import KafkaBus
 from libs.events.envelope import encode
 from libs.events.names import Service, Topic
 from libs.events.testing import completed, event
 from libs.events.transport import OutgoingMessage
+from libs.runtime.objects_s3 import S3ObjectStore, S3Options
 from tests.e2e.conftest import ENVIRONMENT
 from tests.e2e.system import System
 from tools.api_client import ApiClient, Json
@@ -185,3 +187,83 @@ async def test_topics_and_books_that_were_tampered_with_are_told(system: System)
 
 def _topics(verified: Json) -> dict[str, Any]:
     return {each["service"]: each for each in verified["topics"]["services"]}
+
+
+@asynccontextmanager
+async def bucket_of(system: System) -> AsyncIterator[S3ObjectStore]:
+    """The storage of a home, as whoever tampers with it has it."""
+    at = system.status()["s3"]
+    options = S3Options(
+        endpoint=at["endpoint"],
+        region=at["region"],
+        bucket=at["bucket"],
+        access_key=SecretStr(at["access_key"]),
+        secret_key=SecretStr(at["secret_key"]),
+    )
+    async with S3ObjectStore.connect(options) as bucket:
+        yield bucket
+
+
+async def keys_of_pictures(system: System) -> list[str]:
+    async with system.database() as connection:
+        return [row["key"] for row in await connection.fetch("SELECT key FROM gallery.asset")]
+
+
+@pytest.mark.timeout(120)
+async def test_objects_that_nobody_needs_are_found_and_swept(system: System) -> None:
+    await make_one(system)
+    await at_rest(system)
+    shown = await keys_of_pictures(system)
+    job, attempt = shown[0].split("/")[1:3]
+    orphans = {
+        f"uploads/{uuid4()}.png",
+        f"thumbnails/{uuid4()}.webp",
+        f"attempts/{uuid4()}/{uuid4()}/1.jpg",
+        f"attempts/{job}/{attempt}/77.jpg",  # beside what the same attempt has delivered
+        f"profiles/{uuid4()}/{'0' * 64}.png",
+        f"inputs/2026-01-01/{'0' * 64}.png",
+    }
+    stranger = "backups/of-somebody.tar"
+    async with bucket_of(system) as bucket:
+        code, found = await run(system, "assets", "sweep", "--older-than", "0s")
+        assert (code, found["orphans"]) == (0, 0), found
+        for key in (*orphans, stranger):
+            await bucket.put(key, b"left behind", content_type="image/png")
+        code, found = await run(system, "assets", "sweep")
+        assert (code, found["orphans"], found["young"]) == (1, 0, len(orphans)), found
+        code, found = await run(system, "assets", "sweep", "--older-than", "0s")
+        assert (code, set(found["orphan_keys"])) == (1, orphans), found
+        assert (found["deleted"], found["stranger_keys"]) == (0, [stranger])
+        code, found = await run(system, "assets", "sweep", "--older-than", "0s", "--delete")
+        assert (code, found["deleted"]) == (1, len(orphans)), found  # the stranger's is there yet
+        left = {each.key async for each in bucket.list("")}
+        assert not left & orphans
+        assert left >= {stranger, *shown}
+        await bucket.delete([stranger])
+    code, found = await run(system, "assets", "sweep", "--older-than", "0s")
+    assert (code, found["orphans"]) == (0, 0), found
+
+
+@pytest.mark.timeout(120)
+async def test_a_flipped_byte_and_a_missing_object_are_found(system: System) -> None:
+    await make_one(system)
+    await make_one(system)
+    await at_rest(system)
+    flipped, lost, *_ = await keys_of_pictures(system)
+    async with bucket_of(system) as bucket:
+        code, found = await run(system, "assets", "verify")
+        assert (code, found["whole"]) == (0, True), found
+        kept = {}
+        for key in (flipped, lost):
+            async with bucket.open(key) as body:
+                kept[key] = await body.read()
+        damaged = bytearray(kept[flipped])
+        damaged[len(damaged) // 2] ^= 1
+        await bucket.put(flipped, bytes(damaged), content_type="image/jpeg")
+        await bucket.delete([lost])
+        code, found = await run(system, "assets", "verify")
+        assert (code, found["changed_keys"], found["missing_keys"]) == (1, [flipped], [lost])
+        for key, content in kept.items():
+            await bucket.put(key, content, content_type="image/jpeg")
+    code, found = await run(system, "assets", "verify")
+    assert (code, found["whole"]) == (0, True), found

@@ -55,6 +55,16 @@ class Custody:
             "Objects that pictures show and that the last round found missing or changed.",
             registry=registry,
         )
+        self.read = Counter(
+            "daygen_gallery_verified_objects",
+            "Objects that were read and compared with their checksums.",
+            registry=registry,
+        )
+        self.rounds = Gauge(
+            "daygen_gallery_custody_finished_seconds",
+            "When the last whole round ended, in seconds since 1970; 0 before the first.",
+            registry=registry,
+        )
 
     async def run(self) -> None:
         """Work until cancelled; an outage ends a round and is told."""
@@ -63,6 +73,7 @@ class Custody:
                 await self.sweep()
                 await self.verify()
                 await self.complete()
+                self.rounds.set(self._clock.now().timestamp())
             except Exception as error:  # noqa: BLE001  # whatever it is, the next round comes
                 logger.warning("custody_interrupted", error=repr(error))
             await self._clock.sleep(ROUND_SECONDS)
@@ -127,6 +138,7 @@ class Custody:
             for key, sha256 in assets:
                 if not await self._is_whole(key, sha256):
                     broken += 1
+                self.read.inc()
                 await self._clock.sleep(PAUSE_SECONDS)
             if len(assets) < BATCH:
                 break
