@@ -29,8 +29,8 @@ TREE = {
     ".ci": frozenset({"run"}),
     "docs": None,
     "infra": frozenset({
-        "__init__", "docker", "grafana", "kafka", "local", "otel", "postgres", "prices",
-        "prometheus", "simulators", "tests",
+        "__init__", "cloudflare", "docker", "grafana", "kafka", "local", "otel",
+        "postgres", "prices", "prometheus", "simulators", "tests",
     }),
     "libs": frozenset({"__init__", "analysis", "events", "proofs", "runtime"}),
     "requirements": None,

@@ -51,6 +51,7 @@ class S3Options(Struct, frozen=True, kw_only=True):
     connect_timeout_seconds: float = 3.0
     read_timeout_seconds: float = 30.0
     attempts_max: int = 4
+    checksums: str = "when_required"
 
     @classmethod
     def of(
@@ -64,6 +65,7 @@ class S3Options(Struct, frozen=True, kw_only=True):
             secret_key=settings.s3_secret_key,
             connections_max=connections_max,
             attempts_max=attempts_max,
+            checksums=settings.s3_checksums,
         )
 
     def config(self) -> AioConfig:
@@ -71,8 +73,8 @@ class S3Options(Struct, frozen=True, kw_only=True):
             signature_version="s3v4",
             # Servers other than Amazon's know the bucket by the path, and few know its checksums.
             s3={"addressing_style": "path"},
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
+            request_checksum_calculation=self.checksums,
+            response_checksum_validation=self.checksums,
             max_pool_connections=self.connections_max,
             connect_timeout=self.connect_timeout_seconds,
             read_timeout=self.read_timeout_seconds,

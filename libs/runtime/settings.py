@@ -3,7 +3,7 @@
 import os
 import re
 import socket
-from typing import Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -12,6 +12,8 @@ from pydantic_settings import SettingsError as SourceError
 _PASSWORD_IN_URL: Final = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]*@")
 _QUOTED: Final = re.compile(r'"(\w+)"')
 _HIDDEN: Final = "(hidden)"
+
+SigningKey = Annotated[SecretStr, Field(min_length=32)]
 
 
 class SettingsError(Exception):
@@ -88,6 +90,16 @@ class InternalSettings(ServiceSettings):
     internal_secret: SecretStr
 
 
+class AssetSettings(InternalSettings):
+    """For services that give out addresses of pictures, and the one that serves them."""
+
+    # A CDN before the gateway: pictures are at {this}/{key}. Empty: the gateway itself.
+    asset_base_url: str = Field(default="", pattern=r"^(https?://.+)?$")
+    # The first signs addresses of private pictures, all are taken. None: by the internal secret.
+    asset_signing_keys: tuple[SigningKey, ...] = ()
+    asset_address_seconds: int = Field(default=7 * 86_400, ge=60, le=365 * 86_400)
+
+
 class StorageSettings(ServiceSettings):
     """For services that keep objects: the bucket is shared, each writes under its own prefix."""
 
@@ -96,6 +108,8 @@ class StorageSettings(ServiceSettings):
     s3_bucket: str = Field(min_length=1)
     s3_access_key: SecretStr
     s3_secret_key: SecretStr
+    # Whether checksums of Amazon's own kind are sent and read wherever they can be.
+    s3_checksums: Literal["when_required", "when_supported"] = "when_required"
 
 
 def _it(names: list[str]) -> str:

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from libs.events.erasure import without_text
 from libs.events.names import Service
 from libs.runtime import deadletters, deadletters_http
+from libs.runtime.asset_addresses import AssetSigner
 from libs.runtime.auth import InternalTokens, Verify, find_principal, require_principal
 from libs.runtime.consumer import HISTORY_RECORDS_MAX
 from libs.runtime.http import HttpOptions
@@ -99,7 +100,8 @@ def _verifier(settings: Settings, runtime: Runtime) -> Verify:
 def _add_routes(app: FastAPI, settings: Settings, runtime: Runtime, storage: S3Assets) -> None:
     verify = _verifier(settings, runtime)
     principal_of = require_principal(verify)
-    addresses = Addresses(settings.public_base_url, settings.asset_base_url)
+    asset_signer = AssetSigner.of(settings, runtime.clock)
+    addresses = Addresses(settings.public_base_url, settings.asset_base_url, asset_signer)
     items = Items(runtime.database)
     app.include_router(public.create_router(runtime.database, find_principal(verify), addresses))
     app.include_router(
@@ -115,5 +117,6 @@ def _add_routes(app: FastAPI, settings: Settings, runtime: Runtime, storage: S3A
         public_base_url=settings.public_base_url,
     )
     app.include_router(uploads.create_router(desk, principal_of))
-    app.include_router(proxy.create_router(runtime.database, storage, addresses, principal_of))
-    app.include_router(assets.create_router(runtime.database, storage))
+    shown = assets.Shown(runtime.database, asset_signer)
+    app.include_router(proxy.create_router(shown, storage, addresses, principal_of))
+    app.include_router(assets.create_router(shown, storage))

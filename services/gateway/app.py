@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from msgspec import Struct
 
 from libs.events.names import Service
+from libs.runtime.asset_addresses import AssetSigner
 from libs.runtime.auth import InternalTokens, UserTokens
 from libs.runtime.clock import Clock
 from libs.runtime.http import HttpOptions
@@ -269,7 +270,7 @@ def _add_routes(
     tokens = UserTokens(settings.jwt_secret, runtime.clock)
     keys = ApiKeys(database=runtime.database, ids=runtime.ids, clock=runtime.clock)
     callers = _callers(settings, runtime, tokens, keys, people)
-    views = JobViews(settings.assets_at)
+    views = JobViews(settings.assets_at, AssetSigner.of(settings, runtime.clock))
     defaults = _default_limits(settings)
     generations = Generations(
         database=runtime.database,

@@ -7,14 +7,13 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from libs.runtime.settings import InternalSettings, StorageSettings
+from libs.runtime.settings import AssetSettings, StorageSettings
 
 
-class Settings(InternalSettings, StorageSettings):
+class Settings(AssetSettings, StorageSettings):
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
 
     public_base_url: str = Field(min_length=1)
-    asset_base_url: str = ""
     cors_origins: tuple[str, ...] = ()
 
     generation_url: str = Field(min_length=1)

@@ -60,8 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit code 1 if an orphan is left, or a reference is broken."""
     log_to_stderr()
     try:
-        work = _sweep if arguments.kind == "sweep" else _verify
-        found = asyncio.run(work(home_of(arguments), arguments))
+        found = asyncio.run(_work(home_of(arguments), arguments))
     except StorageUnavailable as error:
         raise Problem(f"Object storage does not answer ({error.reason}): try again.") from error
     except (asyncpg.PostgresError, OSError) as error:
@@ -72,6 +71,12 @@ def run(arguments: argparse.Namespace) -> int:
         print("\n".join(_as_text(found, arguments)))
     is_well = found.is_clean if isinstance(found, Sweep) else found.is_whole
     return 0 if is_well else EXIT_FOUND
+
+
+async def _work(home: Home, arguments: argparse.Namespace) -> Sweep | Verification:
+    if arguments.kind == "sweep":
+        return await _sweep(home, arguments)
+    return await _verify(home)
 
 
 async def _sweep(home: Home, arguments: argparse.Namespace) -> Sweep:
@@ -90,7 +95,7 @@ async def _sweep(home: Home, arguments: argparse.Namespace) -> Sweep:
         )
 
 
-async def _verify(home: Home, _: argparse.Namespace) -> Verification:
+async def _verify(home: Home) -> Verification:
     async with _opened(home, await state.load(home)) as (connection, objects):
         return await verify(connection, objects, say=_say)
 

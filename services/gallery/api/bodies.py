@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 from uuid import UUID
 
 from pydantic import Field
 
 from libs.events.generation import Operation
+from libs.runtime.asset_addresses import AssetSigner
 from libs.runtime.http.bodies import Body, Text
 from services.gallery.domain.facts import MODEL_CHARACTERS_MAX, TITLE_CHARACTERS_MAX, Changes
 from services.gallery.domain.listing import Creator, ListedItem, aspect_ratio
@@ -132,20 +133,32 @@ class Deleted(Body):
 
 
 class Addresses:
-    """Where clients find assets: at the gateway, or at a CDN before the bucket."""
+    """Where clients find assets: at the gateway, or at a CDN before it."""
 
-    def __init__(self, public_base_url: str, asset_base_url: str | None = None) -> None:
+    def __init__(self, public_base_url: str, asset_base_url: str, signer: AssetSigner) -> None:
+        self._signer = signer
         own = f"{public_base_url.rstrip('/')}/assets"
         self._base = (asset_base_url or own).rstrip("/")
         self._bases = tuple(dict.fromkeys((f"{self._base}/", f"{own}/", "/assets/")))
 
-    def of(self, key: str) -> str:
-        """The address of an object."""
-        return f"{self._base}/{quote(key)}"
+    def of(self, key: str, *, is_public: bool) -> str:
+        """The address of an object: signed, if not everybody may see it."""
+        name = quote(key)
+        if is_public:
+            return f"{self._base}/{name}"
+        _, _, signature = self._signer.signed(key).rpartition("?")
+        return f"{self._base}/{name}?{signature}"
 
     def small(self, item: ListedItem) -> str | None:
         """The address of a picture's thumbnail, once there is one."""
-        return None if item.thumbnail_key is None else self.of(item.thumbnail_key)
+        if item.thumbnail_key is None:
+            return None
+        return self.of(item.thumbnail_key, is_public=item.is_public)
+
+    def signature(self, url: str) -> tuple[str | None, str | None]:
+        """(expiry, signature) in an address that was given out once."""
+        found = parse_qs(url.partition("?")[2].partition("#")[0])
+        return found.get("expires", [None])[0], found.get("signature", [None])[0]
 
     def key(self, url: str) -> str:
         """The key in an address that was given out once; empty if it is another's address."""
@@ -163,7 +176,7 @@ class Addresses:
             job_id=item.job_id,
             job_type=_JOB_TYPES.get(item.operation, _OTHER_JOB_TYPE),
             file_name=item.file_name,
-            file_url=self.of(item.asset_key),
+            file_url=self.of(item.asset_key, is_public=item.is_public),
             file_size=item.size_bytes,
             mime_type=item.content_type,
             width=item.width,
@@ -184,7 +197,7 @@ class Addresses:
     def public_file(self, item: ListedItem) -> PublicFile:
         return PublicFile(
             id=item.id,
-            file_url=self.of(item.asset_key),
+            file_url=self.of(item.asset_key, is_public=item.is_public),
             prompt=item.prompt,
             title=item.title,
             model=item.model,
@@ -205,5 +218,5 @@ class Addresses:
             user_id=creator.user_id,
             total_likes=creator.total_likes,
             image_count=creator.image_count,
-            best_image=self.of(creator.best_key),
+            best_image=self.of(creator.best_key, is_public=True),
         )

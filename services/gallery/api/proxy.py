@@ -6,9 +6,8 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
 from libs.runtime.auth import Principal, RequirePrincipal
-from libs.runtime.db import Database
 from libs.runtime.errors import Forbidden
-from services.gallery.api.assets import find_asset, response_of
+from services.gallery.api.assets import Shown, response_of
 from services.gallery.api.bodies import URL_CHARACTERS_MAX, Addresses
 from services.gallery.domain.delivery import Conditions, decide_delivery
 from services.gallery.ports import AssetSource
@@ -24,7 +23,7 @@ class AddressOutside(Forbidden):
 
 
 def create_router(
-    database: Database, source: AssetSource, addresses: Addresses, principal_of: RequirePrincipal
+    shown: Shown, source: AssetSource, addresses: Addresses, principal_of: RequirePrincipal
 ) -> APIRouter:
     """`/api/r2files/proxy`."""
     router = APIRouter(prefix="/api/r2files/proxy", tags=["gallery"])
@@ -32,7 +31,7 @@ def create_router(
     @router.get("", response_class=Response)
     async def pass_asset(
         request: Request,
-        _caller: Annotated[Principal, Depends(principal_of)],
+        caller: Annotated[Principal, Depends(principal_of)],
         url: Annotated[str, Query(min_length=1, max_length=URL_CHARACTERS_MAX)],
         if_none_match: Annotated[str | None, Header()] = None,
         range_: Annotated[str | None, Header(alias="Range")] = None,
@@ -41,8 +40,9 @@ def create_router(
         key = addresses.key(url)
         if not key:
             raise AddressOutside
-        asset = await find_asset(database, key)
+        found = await shown.find(key, *addresses.signature(url), viewer_id=caller.user_id)
         conditions = Conditions(if_none_match=if_none_match, range=range_)
-        return response_of(request, source, asset, decide_delivery(asset, conditions))
+        answer = decide_delivery(found.asset, conditions, is_public=found.is_public)
+        return response_of(request, source, found.asset, answer)
 
     return router

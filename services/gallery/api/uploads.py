@@ -18,6 +18,7 @@ from services.gallery.api.bodies import URL_CHARACTERS_MAX, Addresses
 from services.gallery.domain.addresses import AddressRefusedError, Grant, Signer
 from services.gallery.domain.facts import MODEL_CHARACTERS_MAX
 from services.gallery.domain.uploads import (
+    PROFILE,
     Described,
     NameRefusedError,
     extension_of,
@@ -164,7 +165,7 @@ def create_router(desk: Desk, principal_of: RequirePrincipal) -> APIRouter:
     @router.post("/profile-picture/upload")
     async def take_profile_picture(caller: Caller, request: Request) -> UploadBody:
         """A picture of oneself as the `file` of a form; the gallery does not list it."""
-        return _uploaded(desk, await _take_form(desk, caller, request, "profile"))
+        return _uploaded(desk, await _take_form(desk, caller, request, PROFILE))
 
     return router
 
@@ -185,7 +186,7 @@ def _address(desk: Desk, caller: Principal, body: AddressRequest) -> Address:
     base = desk.public_base_url.rstrip("/")
     return Address(
         upload_url=f"{base}/api/upload/put/{desk.signer.sign(grant)}",
-        public_url=desk.addresses.of(key_of(grant.item_id, extension)),
+        public_url=desk.addresses.of(key_of(grant.item_id, extension), is_public=False),
         file_name=body.file_name,
         content_type=body.content_type,
     )
@@ -218,7 +219,7 @@ async def _take_batch(desk: Desk, caller: Principal, batch: Batch) -> BatchAnswe
         except DomainError as error:
             errors.append(NotMoved(index=index, error=error.message))
         else:
-            url = desk.addresses.of(taken.image.key)
+            url = desk.addresses.of(taken.image.key, is_public=False)
             results.append(Moved(original_url=each.original_url, new_url=url))
     return BatchAnswer(results=results, errors=errors)
 
@@ -263,7 +264,7 @@ async def _read(request: Request, model: type[ModelT]) -> ModelT:
 
 
 def _uploaded(desk: Desk, taken: Uploaded) -> UploadBody:
-    url = desk.addresses.of(taken.image.key)
+    url = desk.addresses.of(taken.image.key, is_public=taken.is_public)
     return UploadBody(
         id=str(taken.item_id), url=url, public_url=url, mime_type=taken.image.content_type
     )

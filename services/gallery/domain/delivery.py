@@ -10,6 +10,10 @@ from services.gallery.domain.pictures import Asset
 
 # A key contains the attempt that wrote it and is never written again: keep its content for ever.
 CACHE_CONTROL = "public, max-age=31536000, immutable"
+# Of what not everybody may see, browsers keep a copy and caches between none.
+PRIVATE_CACHE_CONTROL = "private, max-age=31536000, immutable"
+# A CDN asks again after five minutes: a picture that is public no more is not served for longer.
+CDN_CACHE_CONTROL = "public, max-age=300"
 
 # What a browser only shows. Everything else could run in it, and is saved instead.
 SHOWN_TYPES = frozenset(
@@ -69,10 +73,11 @@ def entity_tag(asset: Asset) -> str:
     return f'"{asset.sha256}"'
 
 
-def decide_delivery(asset: Asset, conditions: Conditions) -> Delivery:
+def decide_delivery(asset: Asset, conditions: Conditions, *, is_public: bool) -> Delivery:
     headers = {
         "ETag": entity_tag(asset),
-        "Cache-Control": CACHE_CONTROL,
+        "Cache-Control": CACHE_CONTROL if is_public else PRIVATE_CACHE_CONTROL,
+        "CDN-Cache-Control": CDN_CACHE_CONTROL if is_public else "no-store",
         "Accept-Ranges": "bytes",
         "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range, ETag",
         "X-Content-Type-Options": "nosniff",
@@ -88,7 +93,7 @@ def decide_delivery(asset: Asset, conditions: Conditions) -> Delivery:
     except UnsatisfiableRangeError:
         headers["Content-Range"] = f"bytes */{asset.size_bytes}"
         # The refusal is about this request's range, not about the asset.
-        headers["Cache-Control"] = "no-store"
+        headers["Cache-Control"] = headers["CDN-Cache-Control"] = "no-store"
         return Delivery(status=RANGE_NOT_SATISFIABLE, headers=headers)
     sent = wanted or Span(0, asset.size_bytes - 1)
     headers["Content-Type"] = asset.content_type

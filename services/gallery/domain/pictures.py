@@ -30,6 +30,14 @@ class Asset(Struct, frozen=True, kw_only=True, gc=False):
     stored_at: datetime
 
 
+class ShownAsset(Struct, frozen=True, kw_only=True, gc=False):
+    """An object that a picture shows, and to whom."""
+
+    asset: Asset
+    is_public: bool
+    is_own: bool  # one of the pictures is the viewer's
+
+
 class Item(Struct, frozen=True, gc=False):
     """A picture in a user's gallery. Of delivered ones made by position, which is cheaper."""
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from msgspec import Struct
 
 PREFIX: Final = "uploads/"
+PROFILE: Final = "profile"  # the purpose of a picture of oneself: shown to all, listed for none
 UPLOAD_BYTES_MAX: Final = 50_000_000
 SIDE_PIXELS_MAX: Final = 16_384
 PIXELS_MAX: Final = 100_000_000

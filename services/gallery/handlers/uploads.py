@@ -23,6 +23,7 @@ from services.gallery.domain import uploads
 from services.gallery.domain.delivery import CACHE_CONTROL
 from services.gallery.domain.uploads import (
     PIXELS_MAX,
+    PROFILE,
     SIDE_PIXELS_MAX,
     UPLOAD_BYTES_MAX,
     Described,
@@ -70,6 +71,7 @@ class Uploaded(Struct, frozen=True, kw_only=True):
 
     item_id: UUID
     image: StoredImage
+    is_public: bool  # a picture of oneself is: all others are their owner's alone at first
 
 
 class Uploads:
@@ -135,7 +137,7 @@ class Uploads:
                 f"This file cannot be kept: {error}; send a whole PNG, JPEG, WebP or GIF."
             ) from None
         await self._list(caller, item_id, image, described)
-        return Uploaded(item_id=item_id, image=image)
+        return Uploaded(item_id=item_id, image=image, is_public=described.purpose == PROFILE)
 
     async def _store(
         self, item_id: UUID, content: AsyncIterator[bytes], extension: str | None

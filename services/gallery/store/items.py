@@ -8,7 +8,7 @@ from msgspec.structs import astuple
 
 from libs.runtime.bulk import COPY_ROWS_MIN, copy_new
 from libs.runtime.db import Connection
-from services.gallery.domain.pictures import Asset, Confirmation, Item
+from services.gallery.domain.pictures import Asset, Confirmation, Item, ShownAsset
 
 # The columns of each insert stand in the order of the struct's fields.
 
@@ -41,14 +41,21 @@ ADD_ITEMS = """
     ON CONFLICT (id) DO NOTHING
 """
 
+# A picture of oneself is there to be shown; of all others their owners say whether they are.
 FIND_SHOWN_ASSET = """
-    SELECT key, sha256, content_type, size_bytes, width, height, stored_at
-      FROM asset
-     WHERE key = $1 AND EXISTS (SELECT 1 FROM item WHERE item.asset_key = asset.key)
-    UNION ALL
-    SELECT key, sha256, 'image/webp', size_bytes, width, height, made_at
-      FROM thumbnail
-     WHERE key = $1 AND EXISTS (SELECT 1 FROM item WHERE item.asset_key = thumbnail.asset_key)
+    WITH object AS (
+        SELECT key, sha256, content_type, size_bytes, width, height, stored_at, key AS asset_key
+          FROM asset WHERE key = $1
+        UNION ALL
+        SELECT key, sha256, 'image/webp', size_bytes, width, height, made_at, asset_key
+          FROM thumbnail WHERE key = $1
+    )
+    SELECT key, sha256, content_type, size_bytes, width, height, stored_at, is_public, is_own
+      FROM object, LATERAL (
+          SELECT bool_or(is_public OR operation = 'profile') AS is_public,
+                 coalesce(bool_or(user_id = $2), false) AS is_own
+            FROM item WHERE item.asset_key = object.asset_key) AS shower
+     WHERE is_public IS NOT NULL
 """
 
 
@@ -82,7 +89,13 @@ def _columns(rows: Sequence[Struct]) -> Iterator[tuple[object, ...]]:
     return zip(*map(astuple, rows), strict=True)
 
 
-async def find_shown_asset(connection: Connection, key: str) -> Asset | None:
+async def find_shown_asset(
+    connection: Connection, key: str, viewer_id: UUID | None = None
+) -> ShownAsset | None:
     """The object of this key, if a picture shows it or is shown small by it."""
-    row = await connection.fetchrow(FIND_SHOWN_ASSET, key)
-    return None if row is None else Asset(**row)
+    row = await connection.fetchrow(FIND_SHOWN_ASSET, key, viewer_id)
+    if row is None:
+        return None
+    *described, is_public, is_own = row.values()
+    asset = Asset(**dict(zip(Asset.__struct_fields__, described, strict=True)))
+    return ShownAsset(asset=asset, is_public=is_public, is_own=is_own)

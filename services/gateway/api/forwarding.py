@@ -31,6 +31,7 @@ _ANSWER_HEADERS: Final = (
     "accept-ranges",
     "access-control-expose-headers",
     "cache-control",
+    "cdn-cache-control",
     "content-disposition",
     "content-length",
     "content-range",

@@ -130,7 +130,7 @@ class Desk(Struct, frozen=True, kw_only=True):
     async def _generated(self, job: OwnJob) -> GeneratedBody:
         images = job.state.shown_images
         wants_base64 = images and PROVIDERS[job.provider].answers_base64
-        content = await inline(self.owners, images[0].key) if wants_base64 else None
+        content = await inline(self.owners, self.views.signed(images[0])) if wants_base64 else None
         return self.views.generated(job, content)
 
 

@@ -1,6 +1,7 @@
 """From what is stored to what is shown."""
 
 from libs.events.generation import StoredImage
+from libs.runtime.asset_addresses import AssetSigner
 from services.gateway.api.bodies import (
     GeneratedBody,
     ImageBody,
@@ -46,8 +47,9 @@ class UserViews:
 class JobViews:
     """Shows jobs, with the addresses of their pictures."""
 
-    def __init__(self, assets_at: str) -> None:
+    def __init__(self, assets_at: str, signer: AssetSigner) -> None:
         self._assets_at = assets_at
+        self._signer = signer
 
     def job(self, job: OwnJob, state: JobState) -> JobBody:
         """A job as it was in the given state."""
@@ -130,5 +132,9 @@ class JobViews:
         )
 
     def url(self, image: StoredImage) -> str:
-        """Where a picture is fetched."""
-        return f"{self._assets_at}/{image.key}"
+        """Where a picture is fetched: only who may see the job learns it, public or not."""
+        return f"{self._assets_at}/{self.signed(image)}"
+
+    def signed(self, image: StoredImage) -> str:
+        """A picture's key with what lets one see it."""
+        return self._signer.signed(image.key)

@@ -1,6 +1,7 @@
 """Pictures by value, for clients that cannot follow an address."""
 
 import base64
+import re
 from typing import Final
 
 import structlog
@@ -12,6 +13,8 @@ from services.gateway.handlers.errors import AssetNotFound, AssetTooLarge, Owner
 from services.gateway.ports import OwnerCall, Owners, OwnerUnreachableError
 
 INLINE_BYTES_MAX: Final = 20_000_000
+# Parts that begin with a dot would lead to other routes.
+_NAME: Final = re.compile(r"(?:[\w-][\w.-]*/)*[\w-][\w.-]*(?:\?[\w=&-]*)?", re.ASCII)
 
 logger = structlog.get_logger(__name__)
 
@@ -23,14 +26,30 @@ class Asset(Struct, frozen=True, kw_only=True):
     content_type: str
 
 
-async def read_asset(owners: Owners, key: str) -> Asset:
+def call_for(name: str) -> OwnerCall | None:
+    """How the gallery is asked for a picture; None if the name leads elsewhere.
+
+    Args:
+        name: an object's key, and if it is not public, what the address has behind it.
+    """
+    if not _NAME.fullmatch(name):
+        return None
+    return OwnerCall(owner=Service.GALLERY, method="GET", target=f"/assets/{name}", headers={})
+
+
+async def read_asset(owners: Owners, name: str) -> Asset:
     """A picture from the gallery.
+
+    Args:
+        name: as for `call_for`.
 
     Raises:
         AssetNotFound: there is none. AssetTooLarge: it is not sent by value.
         OwnerUnavailable: the gallery does not answer.
     """
-    call = OwnerCall(owner=Service.GALLERY, method="GET", target=f"/assets/{key}", headers={})
+    call = call_for(name)
+    if call is None:
+        raise AssetNotFound
     content = bytearray()
     try:
         async with owners.call(call) as answer:
@@ -46,10 +65,10 @@ async def read_asset(owners: Owners, key: str) -> Asset:
     return Asset(content=bytes(content), content_type=content_type)
 
 
-async def inline(owners: Owners, key: str) -> str | None:
+async def inline(owners: Owners, name: str) -> str | None:
     """A picture in base64. None if it cannot be had now: its address stands beside it anyway."""
     try:
-        asset = await read_asset(owners, key)
+        asset = await read_asset(owners, name)
     except DomainError as error:
         logger.warning("asset_not_inlined", reason=error.code)
         return None

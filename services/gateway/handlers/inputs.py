@@ -14,7 +14,6 @@ from uuid import UUID
 import structlog
 
 from libs.events.media import INPUT_TYPES
-from libs.events.names import Service
 from libs.runtime.carriers import Carrier, Spool, UnreadableError, decoded
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database
@@ -22,10 +21,10 @@ from libs.runtime.objects import ObjectStore, StorageUnavailable
 from libs.runtime.pictures.heads import NotAPictureError, Picture
 from libs.runtime.pictures.streams import begin
 from services.gateway.domain.inputs import Given, Input
+from services.gateway.handlers.assets import call_for
 from services.gateway.handlers.errors import BadImage, ImageTooLarge
 from services.gateway.handlers.turns import Turns
 from services.gateway.ports import (
-    OwnerCall,
     Owners,
     OwnerUnreachableError,
     References,
@@ -136,8 +135,9 @@ class Inputs:
         return self._asset(key) if key != url else self._references.fetch(url)
 
     async def _asset(self, key: str) -> AsyncIterator[bytes]:
-        target = f"/assets/{key.partition('?')[0]}"
-        call = OwnerCall(owner=Service.GALLERY, method="GET", target=target, headers={})
+        call = call_for(key)
+        if call is None:
+            raise UnreachableReferenceError("there is no such picture")
         try:
             async with self._owners.call(call) as answer:
                 if answer.status != 200:

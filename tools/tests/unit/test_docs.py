@@ -22,6 +22,7 @@ EXAMPLE = ROOT / ".env.example"
 LIVING = (
     "README.md",
     "ARCHITECTURE.md",
+    "docs/assets.md",
     "docs/events/README.md",
     "docs/operations.md",
     "docs/where-things-go.md",

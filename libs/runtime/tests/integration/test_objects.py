@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import aiohttp
@@ -23,6 +25,7 @@ from libs.runtime.objects_s3 import PART_BYTES, S3ObjectStore, S3Options
 from libs.runtime.s3_put import Putter
 from libs.runtime.tests.support import in_chunks
 
+LIVE = "DAYGEN_LIVE_S3_"
 PNG = "image/png"
 IMMUTABLE = "public, max-age=31536000, immutable"
 TEN = b"0123456789"
@@ -34,7 +37,15 @@ async def breaking() -> AsyncIterator[bytes]:
 
 
 @pytest.fixture
-def options(cluster: LocalCluster) -> S3Options:
+def options(cluster: LocalCluster, pytestconfig: pytest.Config) -> S3Options:
+    """The embedded store; with `--live` the one that the environment names, as `docs/assets.md`."""
+    if pytestconfig.getoption("--live") and f"{LIVE}ENDPOINT" in os.environ:
+        names = [
+            each for each in S3Options.__struct_fields__ if f"{LIVE}{each.upper()}" in os.environ
+        ]
+        given: dict[str, Any] = {name: os.environ[f"{LIVE}{name.upper()}"] for name in names}
+        secret = {name: SecretStr(given[name]) for name in ("access_key", "secret_key")}
+        return S3Options(**(given | secret))
     access = cluster.s3
     return S3Options(
         endpoint=access.endpoint,

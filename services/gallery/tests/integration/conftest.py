@@ -19,6 +19,7 @@ from libs.events.names import Service, Topic
 from libs.events.payload import Payload
 from libs.events.testing import key_of, stored_image
 from libs.events.transport import OutgoingMessage
+from libs.runtime.asset_addresses import AssetSigner
 from libs.runtime.auth import InternalTokens, Principal
 from libs.runtime.clock import SystemClock
 from libs.runtime.objects_s3 import S3ObjectStore, S3Options
@@ -51,6 +52,11 @@ class RunningGallery(Struct):
     bucket: S3ObjectStore
     streams: Streams
     tokens: InternalTokens
+    signer: AssetSigner
+
+    def path(self, key: str) -> str:
+        """Where an object is served to whoever was given its address."""
+        return f"/assets/{self.signer.signed(key)}"
 
     async def tell(self, *events: Event[Payload]) -> None:
         await self.send(*map(encode, events))
@@ -126,6 +132,7 @@ async def running_gallery(
             bucket=opened,
             streams=streams,
             tokens=InternalTokens(SECRET, SystemClock()),
+            signer=AssetSigner.of(settings, SystemClock()),
         )
 
 

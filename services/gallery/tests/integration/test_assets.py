@@ -1,5 +1,6 @@
 """Assets over HTTP: whole, in part, not again, and not at all."""
 
+from datetime import datetime, timedelta
 from random import Random
 from typing import Final
 from urllib.parse import urlencode
@@ -8,9 +9,11 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from libs.events.generation import StoredImage
+from libs.events.generation import GenerationCompleted, StoredImage
 from libs.events.testing import completed, event, stored_image
-from services.gallery.tests.integration.conftest import PUBLIC_BASE_URL, RunningGallery
+from libs.runtime.asset_addresses import AssetSigner
+from libs.runtime.clock import SystemClock
+from services.gallery.tests.integration.conftest import PUBLIC_BASE_URL, SECRET, RunningGallery
 from services.gallery.tests.integration.support import confirmed, person, until_listed
 
 CONTENT = Random(7).randbytes(300_000)
@@ -27,7 +30,7 @@ async def image(gallery: RunningGallery) -> StoredImage:
 
 async def get(gallery: RunningGallery, image: StoredImage, **headers: str) -> httpx2.Response:
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
-    return await gallery.client.get(f"/assets/{image.key}", headers=fields)
+    return await gallery.client.get(gallery.path(image.key), headers=fields)
 
 
 async def test_an_asset_is_streamed_with_its_own_type_and_kept_for_ever(
@@ -41,7 +44,8 @@ async def test_an_asset_is_streamed_with_its_own_type_and_kept_for_ever(
         "content-type": "image/webp",
         "content-length": str(len(CONTENT)),
         "etag": f'"{image.sha256}"',
-        "cache-control": "public, max-age=31536000, immutable",
+        "cache-control": "private, max-age=31536000, immutable",
+        "cdn-cache-control": "no-store",
         "accept-ranges": "bytes",
         "access-control-allow-origin": "*",
         "x-content-type-options": "nosniff",
@@ -53,7 +57,7 @@ async def test_a_head_tells_all_but_the_content(
     gallery: RunningGallery, image: StoredImage
 ) -> None:
     whole = await get(gallery, image)
-    head = await gallery.client.head(f"/assets/{image.key}", headers={"Range": "bytes=0-1"})
+    head = await gallery.client.head(gallery.path(image.key), headers={"Range": "bytes=0-1"})
     own = {"x-request-id", "date"}
     assert head.status_code == 200
     assert head.content == b""
@@ -116,7 +120,7 @@ async def test_what_a_client_holds_is_not_sent_again(
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["etag"] == tag
     assert "immutable" in again.headers["cache-control"]
-    head = await gallery.client.head(f"/assets/{image.key}", headers={"If-None-Match": tag})
+    head = await gallery.client.head(gallery.path(image.key), headers={"If-None-Match": tag})
     assert head.status_code == 304
     assert (await get(gallery, image, If_None_Match='"other"')).content == CONTENT
 
@@ -213,9 +217,71 @@ async def test_the_proxy_serves_an_asset_by_its_whole_address(gallery: RunningGa
     await gallery.tell(told)
     await until_listed(gallery, [told])
     me = person(uuid4())
-    query = urlencode({"url": f"{PUBLIC_BASE_URL}/assets/{image.key}"})
+    query = urlencode({"url": f"{PUBLIC_BASE_URL}{gallery.path(image.key)}"})
     answer = await gallery.get(f"/api/r2files/proxy?{query}", me)
     assert (answer.status_code, answer.content) == (200, b"of ours")
     assert "immutable" in answer.headers["cache-control"]
+    plain = urlencode({"url": f"{PUBLIC_BASE_URL}/assets/{image.key}"})
+    assert (await gallery.get(f"/api/r2files/proxy?{plain}", me)).status_code == 404
+    assert isinstance(told.data, GenerationCompleted)
+    owner = person(told.data.request.user_id)
+    assert (await gallery.get(f"/api/r2files/proxy?{plain}", owner)).status_code == 200
     query = urlencode({"url": f"{PUBLIC_BASE_URL}/assets/attempts/../secret"})
     assert (await gallery.get(f"/api/r2files/proxy?{query}", me)).status_code == 404
+
+
+class AMonthAgo(SystemClock):
+    def now(self) -> datetime:
+        return super().now() - timedelta(days=30)
+
+
+async def test_a_private_picture_is_served_by_a_good_address_alone(
+    gallery: RunningGallery, image: StoredImage
+) -> None:
+    other = await gallery.store(b"another")
+    _, _, good = gallery.signer.signed(image.key).partition("?")
+    _, _, foreign = gallery.signer.signed(other.key).partition("?")
+    forger = AssetSigner([b"x" * 32], SystemClock(), timedelta(days=7))
+    _, _, forged = forger.signed(image.key).partition("?")
+    own = [SECRET.get_secret_value().encode()]
+    earlier = AssetSigner(own, AMonthAgo(), timedelta(days=7))
+    _, _, old = earlier.signed(image.key).partition("?")
+    expires = good.partition("&")[0]
+    longer = good.replace(expires, "expires=999999999999")
+    nothing = ("", "expires=", f"{expires}&signature=", "signature=x", "expires=x&signature=%FF")
+    for query in (*nothing, foreign, forged, longer, good[:-1]):
+        for method in ("GET", "HEAD"):
+            answer = await gallery.client.request(method, f"/assets/{image.key}?{query}")
+            assert answer.status_code == 404, query
+            assert answer.headers["access-control-allow-origin"] == "*"
+    expired = await gallery.client.get(f"/assets/{image.key}?{old}")
+    assert (expired.status_code, expired.json()["code"]) == (403, "asset_address_expired")
+    assert (await gallery.client.get(f"/assets/{image.key}?{good}")).content == CONTENT
+
+
+async def test_making_a_picture_public_or_private_changes_what_is_served(
+    gallery: RunningGallery,
+) -> None:
+    image = await gallery.store(b"seen")
+    told = event(completed(images=(image,)))
+    await gallery.tell(told)
+    await until_listed(gallery, [told])
+    assert isinstance(told.data, GenerationCompleted)
+    owner = person(told.data.request.user_id)
+    (item,) = (await gallery.get("/api/r2files", owner)).json()["items"]
+    plain = f"{PUBLIC_BASE_URL}/assets/{image.key}"
+    statuses, addresses, kept = [], [], []
+    for is_public in (None, True, False, True):
+        if is_public is not None:
+            path = f"/api/r2files/{item['id']}"
+            answer = await gallery.call("PATCH", path, owner, {"isPublic": is_public})
+            item = answer.json()
+        answer = await gallery.client.get(f"/assets/{image.key}")
+        statuses.append(answer.status_code)
+        kept.append(answer.headers.get("cache-control", "").partition(",")[0])
+        addresses.append(item["fileUrl"] == plain)
+        shown = await gallery.client.get(item["fileUrl"].removeprefix(PUBLIC_BASE_URL))
+        assert shown.content == b"seen"
+    assert statuses == [404, 200, 404, 200]
+    assert addresses == [False, True, False, True]
+    assert (kept[1], kept[3]) == ("public", "public")

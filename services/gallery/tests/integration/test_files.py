@@ -30,7 +30,7 @@ async def test_a_picture_is_listed_once_its_job_is_confirmed(gallery: RunningGal
                 "jobId": str(request.job_id),
                 "jobType": "IMAGE_GENERATION",
                 "fileName": f"daygen-{request.job_id}-1.jpg",
-                "fileUrl": f"{PUBLIC_BASE_URL}/assets/{image.key}",
+                "fileUrl": f"{PUBLIC_BASE_URL}{gallery.path(image.key)}",
                 "fileSize": 10,
                 "mimeType": "image/jpeg",
                 "width": 1024,

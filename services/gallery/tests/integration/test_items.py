@@ -32,7 +32,7 @@ async def show(
     await until_listed(gallery, [told])
     listed = await gallery.get(f"{FILES}?jobId={request.job_id}", person(user_id))
     by_url = {item["fileUrl"]: item["id"] for item in listed.json()["items"]}
-    return [by_url[f"{PUBLIC_BASE_URL}/assets/{image.key}"] for image in images]
+    return [by_url[f"{PUBLIC_BASE_URL}{gallery.path(image.key)}"] for image in images]
 
 
 async def listed(gallery: RunningGallery, user_id: UUID, query: str = "") -> list[dict[str, Any]]:
@@ -80,6 +80,7 @@ async def test_an_owner_changes_what_a_picture_is_called_and_who_sees_it(
     assert by_id.json()["aspectRatio"] == "16:9"
     assert by_url.json() == by_id.json() | {
         "isPublic": False,
+        "fileUrl": f"{PUBLIC_BASE_URL}{gallery.path(image.key)}",
         "updatedAt": by_url.json()["updatedAt"],
     }
     assert await listed(gallery, me) == [by_url.json()]
@@ -184,7 +185,7 @@ async def test_a_deleted_picture_is_gone_with_its_object(gallery: RunningGallery
     assert answer.status_code == 200
     assert [item["id"] for item in await listed(gallery, me)] == [kept]
     await until_gone(gallery, image.key)
-    assert (await gallery.client.get(f"/assets/{image.key}")).status_code == 404
+    assert (await gallery.client.get(gallery.path(image.key))).status_code == 404
     assert await is_stored(gallery, other.key)
     again = await gallery.call("DELETE", f"{FILES}/{gone}", person(me))
     assert again.status_code == 404
@@ -201,7 +202,7 @@ async def test_a_deletion_breaks_nobody_elses_equal_picture(gallery: RunningGall
     await gallery.call("DELETE", f"{FILES}/{mine}", person(one))
 
     assert await gallery.count("SELECT count(*) FROM doomed_object") == 0
-    assert (await gallery.client.get(f"/assets/{equal.key}")).content == b"the same"
+    assert (await gallery.client.get(gallery.path(equal.key))).content == b"the same"
     await gallery.call("DELETE", f"{FILES}/{theirs}", person(two))
     await until_gone(gallery, equal.key)
 

@@ -182,8 +182,10 @@ async def test_only_keys_that_a_picture_shows_are_found(streams: Streams) -> Non
                                         width, height, stored_at FROM asset"""
         )
     async with streams.database.read() as connection:
-        asset = await store.find_shown_asset(connection, key)
-        assert asset is not None
+        shown = await store.find_shown_asset(connection, key)
+        assert shown is not None
+        asset = shown.asset
+        assert (shown.is_public, shown.is_own) == (False, False)
         assert asset.sha256 == data.images[0].sha256
         assert (asset.width, asset.height) == (1024, 1024)
         assert await store.find_shown_asset(connection, "attempts/loser.png") is None

@@ -6,6 +6,7 @@ import pytest
 from libs.events.testing import NOW, stored_image
 from services.gallery.domain.delivery import (
     Conditions,
+    Delivery,
     Span,
     UnsatisfiableRangeError,
     decide_delivery,
@@ -77,8 +78,13 @@ def test_an_empty_object_has_no_range(header: str) -> None:
         parse_range(header, 0)
 
 
+def public(asset: Asset, conditions: Conditions) -> Delivery:
+    """How a picture is served that everybody may see."""
+    return decide_delivery(asset, conditions, is_public=True)
+
+
 def test_a_whole_asset_is_described_by_its_row() -> None:
-    delivery = decide_delivery(ASSET, Conditions())
+    delivery = public(ASSET, Conditions())
     assert delivery.status == 200
     assert delivery.sent == Span(0, 9)
     assert delivery.headers == {
@@ -87,6 +93,7 @@ def test_a_whole_asset_is_described_by_its_row() -> None:
         "Accept-Ranges": "bytes",
         "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range, ETag",
         "X-Content-Type-Options": "nosniff",
+        "CDN-Cache-Control": "public, max-age=300",
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "Last-Modified": "Fri, 02 Jan 2026 03:04:06 GMT",
         "Content-Type": "image/png",
@@ -95,13 +102,13 @@ def test_a_whole_asset_is_described_by_its_row() -> None:
 
 
 def test_an_empty_asset_has_headers_and_nothing_to_send() -> None:
-    empty = decide_delivery(msgspec.structs.replace(ASSET, size_bytes=0), Conditions())
+    empty = public(msgspec.structs.replace(ASSET, size_bytes=0), Conditions())
     assert (empty.status, empty.sent) == (200, None)
     assert empty.headers["Content-Length"] == "0"
 
 
 def test_a_part_says_where_it_lies() -> None:
-    delivery = decide_delivery(ASSET, Conditions(range="bytes=2-5"))
+    delivery = public(ASSET, Conditions(range="bytes=2-5"))
     assert delivery.status == 206
     assert delivery.sent == Span(2, 5)
     assert delivery.headers["Content-Range"] == "bytes 2-5/10"
@@ -109,16 +116,23 @@ def test_a_part_says_where_it_lies() -> None:
 
 
 def test_a_refused_range_says_how_long_the_asset_is_and_is_not_cached() -> None:
-    delivery = decide_delivery(ASSET, Conditions(range="bytes=10-"))
+    delivery = public(ASSET, Conditions(range="bytes=10-"))
     assert delivery.status == 416
     assert delivery.sent is None
     assert delivery.headers["Content-Range"] == "bytes */10"
     assert delivery.headers["Cache-Control"] == "no-store"
+    assert delivery.headers["CDN-Cache-Control"] == "no-store"
+
+
+def test_what_not_everybody_may_see_is_kept_by_browsers_alone() -> None:
+    headers = decide_delivery(ASSET, Conditions(), is_public=False).headers
+    assert headers["Cache-Control"] == "private, max-age=31536000, immutable"
+    assert headers["CDN-Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize("tags", [TAG, f"W/{TAG}", f'"other", {TAG}', "*", f' {TAG} ,"other"'])
 def test_what_a_client_holds_is_not_sent_again(tags: str) -> None:
-    delivery = decide_delivery(ASSET, Conditions(if_none_match=tags, range="bytes=0-1"))
+    delivery = public(ASSET, Conditions(if_none_match=tags, range="bytes=0-1"))
     assert delivery.status == 304
     assert delivery.sent is None
     assert delivery.headers["ETag"] == TAG
@@ -127,7 +141,7 @@ def test_what_a_client_holds_is_not_sent_again(tags: str) -> None:
 
 @pytest.mark.parametrize("tags", ['"other"', IMAGE.sha256, ""])
 def test_what_a_client_does_not_hold_is_sent(tags: str) -> None:
-    assert decide_delivery(ASSET, Conditions(if_none_match=tags)).status == 200
+    assert public(ASSET, Conditions(if_none_match=tags)).status == 200
 
 
 @pytest.mark.parametrize(
@@ -135,7 +149,7 @@ def test_what_a_client_does_not_hold_is_sent(tags: str) -> None:
     [(TAG, 206), (f"W/{TAG}", 200), ('"other"', 200), ("Fri, 02 Jan 2026 03:04:05 GMT", 200)],
 )
 def test_a_continued_download_needs_the_same_content(if_range: str, status: int) -> None:
-    delivery = decide_delivery(ASSET, Conditions(range="bytes=2-5", if_range=if_range))
+    delivery = public(ASSET, Conditions(range="bytes=2-5", if_range=if_range))
     assert delivery.status == status
 
 
@@ -150,11 +164,11 @@ def test_a_continued_download_needs_the_same_content(if_range: str, status: int)
     ],
 )
 def test_a_date_decides_where_no_tag_was_sent(since: str, status: int) -> None:
-    answer = decide_delivery(ASSET, Conditions(if_modified_since=since))
+    answer = public(ASSET, Conditions(if_modified_since=since))
     assert answer.status == status
     assert answer.headers["Last-Modified"] == "Fri, 02 Jan 2026 03:04:06 GMT"
     other = Conditions(if_modified_since="Fri, 02 Jan 2026 03:04:07 GMT", if_none_match='"other"')
-    assert decide_delivery(ASSET, other).status == 200
+    assert public(ASSET, other).status == 200
 
 
 @pytest.mark.parametrize(
@@ -162,9 +176,9 @@ def test_a_date_decides_where_no_tag_was_sent(since: str, status: int) -> None:
 )
 def test_what_could_run_in_a_browser_is_saved_and_not_shown(content_type: str) -> None:
     asset = msgspec.structs.replace(ASSET, content_type=content_type)
-    headers = decide_delivery(asset, Conditions()).headers
+    headers = public(asset, Conditions()).headers
     assert headers["Content-Disposition"] == "attachment"
     assert headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
-    shown = decide_delivery(ASSET, Conditions()).headers
+    shown = public(ASSET, Conditions()).headers
     assert "Content-Disposition" not in shown
     assert shown["Content-Security-Policy"] == "default-src 'none'; sandbox"

@@ -250,7 +250,7 @@ async def _images(desk: Desk, job: OwnJob, shape: str | None) -> ImagesObject:
     data = []
     for image in job.state.shown_images:
         url = None if shape == "b64_json" else desk.views.url(image)
-        text = None if shape == "url" else await inline(desk.owners, image.key)
+        text = None if shape == "url" else await inline(desk.owners, desk.views.signed(image))
         if text is None and url is None:
             raise AnswerUnavailable(job.job_id)
         data.append(ImageObject(b64_json=text, url=url))

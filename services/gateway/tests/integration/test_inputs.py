@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from PIL import Image
 
 from libs.events.generation import INPUT_ROLES, FailureCode
@@ -187,15 +187,28 @@ async def test_an_address_is_fetched_without_detours(start_gateway: Start, site:
 async def test_our_own_pictures_come_from_the_gallery(start_gateway: Start) -> None:
     app = FastAPI()
 
-    @app.get("/assets/attempts/1.png")
-    async def asset() -> Response:
+    asked = []
+
+    @app.get("/{path:path}")
+    async def asset(path: str, request: Request) -> Response:
+        asked.append((path, request.url.query))
         return Response(picture("yellow"), media_type="image/png")
 
     async with serving(app) as url:
         gateway = await start_gateway(gallery_url=url)
         ada = await gateway.sign_up()
-        own = "https://daygen.test/assets/attempts/1.png"
+        base = "https://daygen.test/assets"
+        for trick in ("../health", "a/../../metrics", "%2e%2e/metrics", "a.png#b", "..", "", "/a"):
+            await refused(gateway, ada, 400, references=[f"{base}/{trick}"])
+        assert asked == []
+        own = f"{base}/attempts/1.png"
         assert await ordered(gateway, ada, references=[own]) == [picture("yellow")]
+        signed = f"{own}?expires=1&signature=a-b_c"
+        assert await ordered(gateway, ada, references=[signed]) == [picture("yellow")]
+        assert asked == [
+            ("assets/attempts/1.png", ""),
+            ("assets/attempts/1.png", "expires=1&signature=a-b_c"),
+        ]
 
 
 async def test_a_body_of_51_mb_is_refused_however_it_comes(gateway: RunningGateway) -> None:

@@ -68,7 +68,10 @@ async def test_a_job_is_completed_with_the_last_confirmation(gateway: RunningGat
     await gateway.tell(usage)
 
     job = await job_in(ada, job_id, "COMPLETED")
-    url = f"https://daygen.test/assets/attempts/{job_id}/1.png"
+    url = job["resultUrl"]
+    plain, _, signature = url.partition("?")
+    assert plain == f"https://daygen.test/assets/attempts/{job_id}/1.png"
+    assert signature.startswith("expires=")
     assert (job["progress"], job["resultUrl"], job["error"]) == (100, url, None)
     assert job["metadata"]["fileUrl"] == job["metadata"]["results"][0] == url
     assert job["metadata"]["r2FileId"]
@@ -176,7 +179,8 @@ async def test_the_waiting_route_answers_the_picture_of_its_job(start_gateway: S
         served[f"attempts/{job_id}/1.png"] = PICTURE
         await gateway.tell(*success(await gateway.facts(job_id)))
         answers = await asyncio.gather(*waiting)
-    url = f"https://daygen.test/assets/attempts/{job_id}/1.png"
+    url = answers[0].json()["dataUrl"]
+    assert url.startswith(f"https://daygen.test/assets/attempts/{job_id}/1.png?expires=")
     assert {answer.status_code for answer in answers} == {200}
     assert answers[0].json() == answers[1].json() == answers[2].json()
     assert answers[0].json() == {
@@ -212,7 +216,7 @@ async def test_a_picture_that_cannot_be_inlined_now_still_has_its_address(
     answer = await waiting
     assert answer.status_code == 200
     assert answer.json()["imageBase64"] is None
-    assert answer.json()["dataUrl"].endswith(f"/assets/attempts/{job_id}/1.png")
+    assert f"/assets/attempts/{job_id}/1.png?" in answer.json()["dataUrl"]
 
 
 async def test_a_waiting_client_can_ask_not_to_wait(gateway: RunningGateway) -> None:
