@@ -151,7 +151,7 @@ def _as_json(found: Sweep | Verification) -> dict[str, Any]:
 def _as_text(found: Sweep | Verification, arguments: argparse.Namespace) -> list[str]:
     if isinstance(found, Verification):
         return [
-            f"References: {found.objects:,} objects read, {found.size_bytes:,} bytes",
+            f"References: {found.objects:,} objects, {found.size_bytes:,} bytes read",
             *_lines("missing", found.missing, found.missing_keys),
             *_lines("changed", found.changed, found.changed_keys),
             "Every reference has its object." if found.is_whole else "References are broken.",
@@ -159,13 +159,13 @@ def _as_text(found: Sweep | Verification, arguments: argparse.Namespace) -> list
     lines = [f"Storage: {found.objects:,} objects, {found.size_bytes:,} bytes"]
     lines += [f"  {found.held[kind]:>9,} {words}" for kind, words in HOLDERS.items()]
     lines.append(f"  {found.young:>9,} too young to be judged")
-    lines += _lines(f"orphans, {found.orphan_bytes:,} bytes", found.orphans, found.orphan_keys)
+    lines += _lines(f"orphaned, {found.orphan_bytes:,} bytes", found.orphans, found.orphan_keys)
     lines += _lines("of nobody here, left alone", found.strangers, found.stranger_keys)
     if not found.orphans:
         return [*lines, "No orphans."]
     if arguments.delete:
-        return [*lines, f"{found.deleted:,} orphans were deleted."]
-    return [*lines, "A dry run: nothing was deleted. Add --delete to delete the orphans."]
+        return [*lines, f"Deleted: {found.deleted:,}."]
+    return [*lines, "A dry run: nothing was deleted. Add --delete to delete what is orphaned."]
 
 
 def _lines(what: str, count: int, keys: list[str]) -> list[str]:
