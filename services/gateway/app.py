@@ -31,6 +31,7 @@ from services.gateway.api import generations as generations_api
 from services.gateway.api import outside as outside_api
 from services.gateway.api import prices as prices_api
 from services.gateway.api import profiles as profiles_api
+from services.gateway.api import proxying as proxying_api
 from services.gateway.api import sanctions as sanctions_api
 from services.gateway.api import streams as streams_api
 from services.gateway.api.callers import Bearers, Callers, create_callers
@@ -295,6 +296,7 @@ def _add_routes(
     # What is asked for most stands first: routes are tried one after the other.
     app.router.routes.insert(0, app.router.routes.pop())
     _add_dialects(app, settings, runtime, desk, callers)
+    app.include_router(proxying_api.create_router(inputs, callers))
     _add_people(app, settings, runtime, people, tokens, callers)
     app.include_router(api_keys_api.create_router(keys, callers))
     app.include_router(prices_api.create_router(PriceBooks(runtime.database), desk, callers))

@@ -156,6 +156,7 @@ POLICIES: Final[Mapping[str, Policy]] = {
     "POST /api/upload/file": _GENERATE,
     "POST /api/upload/profile-picture/upload": _GENERATE,
     "POST /api/upload/migrate-base64-batch": _GENERATE,
+    "POST /api/upload/proxy-image": _GENERATE,
     "GET /assets/{key}": _ANYBODY,
     "GET /api/usage/mine": _READ,
     "GET /api/usage/events": _ADMIN,

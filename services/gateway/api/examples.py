@@ -55,6 +55,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "POST /api/users/me/profile-picture": {
         "base64Data": "data:image/png;base64,iVBORw0KGgo=", "mimeType": "image/png",
     },
+    "POST /api/upload/proxy-image": {"url": "https://example.com/fox.png"},
     "DELETE /api/users/me": {"password": "correct horse battery"},
     "POST /api/stream-tickets": {"stream": "/api/events"},
     "POST /api/keys": {"name": "a studio", "scopes": ["read", "generate"]},

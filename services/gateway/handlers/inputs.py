@@ -7,11 +7,13 @@ refers to can be swept without asking whether somebody is just about to.
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any, Final, TypeGuard
 from uuid import UUID
 
 import structlog
+from msgspec import Struct
 
 from libs.events.media import INPUT_TYPES
 from libs.runtime.carriers import Carrier, Spool, UnreadableError, decoded
@@ -47,6 +49,13 @@ _ADDRESS_CHARS_MAX: Final = 2_048
 logger = structlog.get_logger(__name__)
 
 
+class Shown(Struct, frozen=True, kw_only=True):
+    """A picture by value."""
+
+    content: bytes
+    content_type: str
+
+
 class Inputs:
     """Stores what clients send, and tells what cannot be an input."""
 
@@ -79,24 +88,44 @@ class Inputs:
         """
         return tuple([await self._store_one(each, sender) for each in given])
 
+    async def show(self, given: Given, sender: UUID, *, bytes_max: int) -> Shown:
+        """A picture of a user as it would be stored, by value; nothing is kept of it.
+
+        Raises:
+            BadImage, ImageTooLarge: as `store`, and larger than `bytes_max`.
+        """
+        async with self._turn(given, sender):
+            picture, spool, _ = await self._read(given)
+        if spool.length > bytes_max:
+            raise ImageTooLarge(given.field, bytes_max)
+        return Shown(content=spool.read(0, spool.length), content_type=picture.content_type)
+
     async def _store_one(self, given: Given, sender: UUID) -> Input:
-        async with self._fetches.of(sender) if self._is_elsewhere(given) else self._turns:
-            spool, digest = Spool(), hashlib.sha256()
-            try:
-                picture, content = await begin(
-                    self._bytes_of(given),
-                    side_pixels_max=SIDE_PIXELS_MAX,
-                    pixels_max=SIDE_PIXELS_MAX**2,
-                    taken=INPUT_TYPES,
-                )
-                async for chunk in content:
-                    digest.update(chunk)
-                    spool.append(chunk)
-            except (NotAPictureError, UnreadableError) as error:
-                raise BadImage(given.field, str(error)) from None
-            except UnreachableReferenceError as error:
-                raise BadImage(given.field, f"its address cannot be used: {error}") from None
-            return await self._put(given, spool, digest.hexdigest(), picture)
+        async with self._turn(given, sender):
+            picture, spool, sha256 = await self._read(given)
+            return await self._put(given, spool, sha256, picture)
+
+    def _turn(self, given: Given, sender: UUID) -> AbstractAsyncContextManager[None]:
+        return self._fetches.of(sender) if self._is_elsewhere(given) else self._turns
+
+    async def _read(self, given: Given) -> tuple[Picture, Spool, str]:
+        """A picture with its content and the SHA-256 of it, if it is one that we take."""
+        spool, digest = Spool(), hashlib.sha256()
+        try:
+            picture, content = await begin(
+                self._bytes_of(given),
+                side_pixels_max=SIDE_PIXELS_MAX,
+                pixels_max=SIDE_PIXELS_MAX**2,
+                taken=INPUT_TYPES,
+            )
+            async for chunk in content:
+                digest.update(chunk)
+                spool.append(chunk)
+        except (NotAPictureError, UnreadableError) as error:
+            raise BadImage(given.field, str(error)) from None
+        except UnreachableReferenceError as error:
+            raise BadImage(given.field, f"its address cannot be used: {error}") from None
+        return picture, spool, digest.hexdigest()
 
     async def _put(self, given: Given, spool: Spool, sha256: str, picture: Picture) -> Input:
         if self._objects is None:

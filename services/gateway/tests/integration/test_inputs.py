@@ -130,6 +130,7 @@ async def test_what_is_no_picture_is_refused_before_any_charge(gateway: RunningG
         assert said.startswith("references is not an image we take: "), name
 
 
+PROXY = "/api/upload/proxy-image"
 INSIDE = (
     "http://127.0.0.1:1/x.png",
     "http://localhost:1/x.png",
@@ -155,6 +156,8 @@ async def test_an_address_that_leads_inside_is_refused(gateway: RunningGateway) 
     for url in INSIDE:
         said = await refused(gateway, ada, 400, references=[url])
         assert said.endswith("it does not lead to the public internet"), (url, said)
+        proxied = await ada.post(PROXY, {"url": url})
+        assert (proxied.status_code, proxied.json()["code"]) == (400, "bad_image"), url
 
 
 @pytest.fixture
@@ -182,6 +185,26 @@ async def test_an_address_is_fetched_without_detours(start_gateway: Start, site:
     said = await refused(gateway, ada, 400, references=[f"{site}/nowhere.png"])
     assert said.endswith("it answers 404")
     assert await ordered(gateway, ada, references=[f"{site}/fox.png"]) == [picture("green")]
+
+
+async def test_a_picture_of_another_host_is_answered_by_value(
+    start_gateway: Start, site: str
+) -> None:
+    gateway = await start_gateway(loopback_references=True)
+    ada = await gateway.sign_up()
+    fox = await ada.post(PROXY, {"url": f"{site}/fox.png"})
+    assert (fox.status_code, fox.json()) == (
+        200,
+        {"success": True, "dataUrl": data_url(picture("green"))},
+    )
+    for path, said in (("moved.png", "it answers 302"), ("nowhere.png", "it answers 404")):
+        answer = await ada.post(PROXY, {"url": f"{site}/{path}"})
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad_image")
+        assert answer.json()["message"].endswith(said)
+    for url in ("file:///etc/passwd", "data:image/png;base64,AAAA", "", "x" * 3_000, 7, None):
+        assert (await ada.post(PROXY, {"url": url})).status_code == 400
+    assert (await gateway.client.post(PROXY, json={"url": f"{site}/fox.png"})).status_code == 401
+    assert await gateway.value("SELECT count(*) FROM job") == 0
 
 
 async def test_our_own_pictures_come_from_the_gallery(start_gateway: Start) -> None:

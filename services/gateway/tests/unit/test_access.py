@@ -26,6 +26,7 @@ COSTLESS = {
     "POST /api/upload/file",
     "POST /api/upload/profile-picture/upload",
     "POST /api/upload/migrate-base64-batch",
+    "POST /api/upload/proxy-image",
 }
 SECRET = SecretStr("not between anybody: 32 bytes long")
 
