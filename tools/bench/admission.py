@@ -184,15 +184,17 @@ def _programs(
     cluster: LocalCluster, at: Mapping[str, int], floor_dsn: str, scratch: Path
 ) -> list[Program]:
     return [
-        _program("floor", f"{admission_floor.__name__}:create_app", at["floor"], scratch, {
+        program("floor", f"{admission_floor.__name__}:create_app", at["floor"], scratch, {
             admission_floor.DSN: floor_dsn,
         }),
         gateway_program(cluster, at["gateway"], scratch),
     ]  # fmt: skip
 
 
-def gateway_program(cluster: LocalCluster, port: int, scratch: Path) -> Program:
-    """A gateway on real parts, whose neighbours are away."""
+def gateway_program(
+    cluster: LocalCluster, port: int, scratch: Path, more: Mapping[str, str] | None = None
+) -> Program:
+    """A gateway on real parts, whose neighbours are away but for what `more` settings say."""
     nowhere = "http://127.0.0.1:9"
     gateway = {
         "DATABASE_DSN": cluster.postgres_dsn(Service.GATEWAY),
@@ -207,15 +209,17 @@ def gateway_program(cluster: LocalCluster, port: int, scratch: Path) -> Program:
         "S3_SECRET_KEY": cluster.s3.secret_key,
         **{f"{name}_URL": nowhere for name in ("GENERATION", "GALLERY", "LEDGER", "BILLING")},
     }
-    return _program("gateway", "services.gateway.app:create_app", port, scratch, {
+    return program("gateway", "services.gateway.app:create_app", port, scratch, {
         **{f"GATEWAY_{name}": value for name, value in gateway.items()},
         **WITHOUT_LIMITS,
+        **(more or {}),
     })  # fmt: skip
 
 
-def _program(
+def program(
     name: str, factory: str, port: int, scratch: Path, environment: Mapping[str, str]
 ) -> Program:
+    """A service as it is run, with the settings of a bench."""
     url = f"{services.url_of_port(port)}/health/ready"
 
     async def ready() -> bool:

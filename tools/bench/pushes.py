@@ -34,6 +34,7 @@ from tools.bench import admission
 from tools.bench.figures import Latency, Outcome, Spread
 from tools.bench.findings import Figure, Finding
 from tools.bench.load import arrivals
+from tools.bench.memory import resident_kb
 
 P99_MS_TARGET: Final = 150.0
 MEMORY_KB_TARGET: Final = 100.0
@@ -190,11 +191,11 @@ async def _latency(
 async def _memory(pid: int, port: int, people: Sequence[Person]) -> float:
     """What the gateway's memory grows by, in kB, for each of a thousand streams."""
     await asyncio.sleep(SETTLE_SECONDS)
-    before = _resident_kb(pid)
+    before = resident_kb(pid)
     listeners = [people[n // STREAMS_PER_USER] for n in range(IDLE_STREAMS)]
     async with _open(Ears(), port, listeners):
         await asyncio.sleep(SETTLE_SECONDS)
-        return (_resident_kb(pid) - before) / IDLE_STREAMS
+        return (resident_kb(pid) - before) / IDLE_STREAMS
 
 
 @asynccontextmanager
@@ -240,10 +241,3 @@ async def _jobs(url: str, owners: Sequence[Person]) -> list[UUID]:
             )
             jobs.append(UUID(answer["jobId"]))
     return jobs
-
-
-def _resident_kb(pid: int) -> int:
-    """The memory of a process that no file backs: what its heap holds."""
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    found = next(line for line in lines if line.startswith("RssAnon:"))
-    return int(found.split()[1])

@@ -16,7 +16,7 @@ import structlog
 import uvloop
 
 from infra.local.home import Home
-from tools.bench import admission, ledger, providers, pushes, report
+from tools.bench import admission, assets, ledger, providers, pushes, report
 from tools.bench.findings import Finding
 from tools.bench.result import Result
 from tools.bench.session import Plan, measure
@@ -46,11 +46,16 @@ def _pushes(rounds: int, scratch: Path) -> Coroutine[Any, Any, list[Finding]]:
     return pushes.measure(pushes.Plan(rounds=rounds), scratch, _say)
 
 
+def _assets(rounds: int, scratch: Path) -> Coroutine[Any, Any, list[Finding]]:
+    return assets.measure(assets.Plan(rounds=rounds), scratch, _say)
+
+
 OTHERS = {
     "ledger": _ledger,
     "admission": _admission,
     "providers": _providers,
     "streams-sse": _pushes,
+    "assets": _assets,
 }
 
 
@@ -63,7 +68,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="e2e: a request from POST to its rows; replay, rebuild and live: Kafka to tables; "
         "consumer: its CPU time; relay: outbox to Kafka; ledger: transactions a second; admission: "
         "requests that are admitted; providers: generations in flight at slow ones; "
-        "streams-sse: events pushed to open streams; "
+        "streams-sse: events pushed to open streams; assets: pages, pictures and uploads; "
         "why: answers with a million events stored (default: all)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON for programs")

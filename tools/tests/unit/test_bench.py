@@ -211,7 +211,7 @@ def test_a_number_of_events_that_measures_nothing_is_refused(text: str) -> None:
 def test_each_bench_runs_once_and_all_are_all() -> None:
     assert bench.chosen(["relay", "e2e", "relay"]) == ["e2e", "relay"]
     of_streams = ["replay", "rebuild", "live", "consumer", "relay", "why"]
-    every = ["e2e", *of_streams, "ledger", "admission", "providers", "streams-sse"]
+    every = ["e2e", *of_streams, "ledger", "admission", "providers", "streams-sse", "assets"]
     assert bench.chosen(["all"]) == every
     assert bench.chosen(["admission", "ledger"]) == ["ledger", "admission"]
 

@@ -17,9 +17,10 @@ from libs.events.testing import NOW, completed, event, request_facts, stored_ima
 from libs.runtime.bulk import COPY_ROWS_MIN
 from libs.runtime.paging import NEWEST, Position
 from libs.runtime.testing import Streams
-from services.gallery import consumers, store
+from services.gallery import consumers, projections, store
 from services.gallery.domain import pictures
-from services.gallery.domain.listing import ListedItem
+from services.gallery.domain.listing import Filters, ListedItem
+from services.gallery.store.listing import list_own
 
 
 async def handle(streams: Streams, *events: Event[Payload]) -> None:
@@ -211,3 +212,36 @@ async def test_pictures_of_one_object_are_all_listed_in_a_large_batch(streams: S
     await handle(streams, *told)
     assert len(await table(streams, "asset")) == 1
     assert len(await table(streams, "item")) == COPY_ROWS_MIN
+
+
+async def test_a_page_of_a_large_gallery_reads_no_more_than_it_shows(streams: Streams) -> None:
+    """A plan that sorts has read all that somebody has."""
+    me = uuid4()
+    jobs = [completed(request_facts(user_id=me)) for _ in range(3_000)]
+    async with streams.database.transaction() as transaction:
+        told = [event(job, event_id=uuid4()) for job in jobs]
+        await projections.add_completed_jobs(transaction.connection, told)
+    async with streams.database.transaction() as transaction:
+        await transaction.connection.execute("ANALYZE item, asset")
+    asked = [
+        Filters(),
+        Filters(kind="image"),
+        Filters(model="one"),
+        Filters(is_public=False),
+        Filters(is_liked=False),
+        Filters(kind="image", model="one", is_public=False, is_liked=False),
+    ]
+    for number, filters in enumerate(asked):
+        statement, wanted = list_own(filters)
+        types = ["boolean" if isinstance(each, bool) else "text" for each in wanted]
+        values = [f"'{each}'" for each in (me, "2999-01-01", uuid4(), 21, *wanted)]
+        declared = ["uuid", "timestamptz", "uuid", "bigint", *types]
+        async with streams.database.transaction() as transaction:
+            connection = transaction.connection
+            name = f"page_{number}"
+            await connection.execute(f"PREPARE {name} ({', '.join(declared)}) AS {statement}")
+            plan = await connection.fetch(f"EXPLAIN EXECUTE {name} ({', '.join(values)})")
+            await connection.execute(f"DEALLOCATE {name}")
+        text = "\n".join(row[0] for row in plan)
+        assert "item_by_user" in text, text
+        assert "Sort" not in text, text
