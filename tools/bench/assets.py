@@ -88,6 +88,9 @@ class Measured:
     mb_per_second: dict[str, list[float]] = field(default_factory=lambda: {s: [] for s in SIDES})
     upload_mb: list[float] = field(default_factory=list)
     refused: int = 0
+    idle_kb: int = (
+        0  # of the gallery before the first round: what it keeps of one is not given back
+    )
 
     def finding(self) -> Finding:
         """Latency, shares and memory, and what was to be reached."""
@@ -162,14 +165,14 @@ async def measure(plan: Plan, scratch: Path, report: Report) -> list[Finding]:
         report(f"Putting {ITEMS:,} pictures into the gallery")
         bench = await _prepare(cluster, at, secret, pid)
         await _saturate(bench, "gateway", WARM_UP_SECONDS)
-        measured = Measured()
+        measured = Measured(idle_kb=resident_kb(pid))
         for number in range(plan.rounds):
             await _round(plan, bench, Random(number), measured)  # noqa: S311 - arrivals, no secrets
             page, rates = measured.pages[-1], measured.mb_per_second
             said = ", ".join(f"{side} {rates[side][-1]:.0f} MB/s" for side in SIDES)
             report(
                 f"round {number + 1}: page p50 {page.p50:.1f}, p99 {page.p99:.1f} ms; {said}; "
-                f"upload {measured.upload_mb[-1]:.1f} MB"
+                f"with an upload {measured.upload_mb[-1]:.1f} MB more memory"
             )
         return [measured.finding()]
 
@@ -185,7 +188,7 @@ async def _round(plan: Plan, bench: Bench, random: Random, measured: Measured) -
         done = await _saturate(bench, side, plan.seconds)
         measured.mb_per_second[side].append(done.per_second * ASSET_BYTES / 1_000_000)
         measured.refused += len(done.refused)
-    measured.upload_mb.append(await _upload(bench))
+    measured.upload_mb.append(await _upload(bench) - measured.idle_kb / 1_000)
 
 
 def _page(bench: Bench, random: Random) -> bytes:
@@ -202,8 +205,8 @@ async def _saturate(bench: Bench, side: str, seconds: float) -> http_load.Shots:
 
 
 async def _upload(bench: Bench) -> float:
-    """By how many MB the gallery's memory rises above what it was, at most."""
-    before, highest = resident_kb(bench.pid), 0
+    """The gallery's memory in MB while it takes a large file, at its highest."""
+    highest = 0
 
     async def watch() -> None:
         nonlocal highest
@@ -223,7 +226,7 @@ async def _upload(bench: Bench) -> float:
                     raise Problem(f"The gallery has refused the upload: {await taken.text()}.")
     finally:
         watching.cancel()
-    return (highest - before) / 1_000
+    return highest / 1_000
 
 
 async def _large_jpeg() -> AsyncIterator[bytes]:
