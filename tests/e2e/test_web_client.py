@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.e2e.system import System, until
+from tools.api_client import ApiClient
 
 Json = dict[str, Any]
 
@@ -219,3 +220,152 @@ async def test_a_film_is_made_from_a_picture(system: System, provider: str, mode
             return bool(job["status"] == "COMPLETED")
 
         await until(is_done, seconds=90)
+
+
+FILE = {
+    *("id", "fileName", "fileUrl", "fileSize", "mimeType", "prompt", "model", "isPublic"),
+    *("createdAt", "updatedAt", "isLiked", "aspectRatio", "jobId", "jobType"),
+}
+PUBLIC = {
+    *("id", "fileUrl", "prompt", "model", "aspectRatio", "mimeType", "createdAt", "likeCount"),
+    *("isLiked", "owner"),
+}
+CREATOR = {
+    *("userId", "username", "profileImage", "country", "totalLikes", "imageCount", "bestImage"),
+}
+FILES = "/api/r2files"
+
+
+async def made(person: ApiClient, count: int) -> list[Json]:
+    """Pictures of a person's, as their list shows them."""
+    for number in range(count):
+        order = {"prompt": f"heron {number}", "model": "local-sketch"}
+        await person.call("POST", "/api/image/local", json=order)
+    items: list[Json] = (await person.call("GET", FILES))["items"]
+    assert len(items) == count
+    return items
+
+
+async def status_of(url: str) -> tuple[int, dict[str, str]]:
+    """How an address answers to a browser's image, which shows no log-in."""
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        await answer.read()
+        return answer.status, dict(answer.headers)
+
+
+async def test_the_gallery_is_listed_changed_and_emptied(system: System) -> None:
+    async with system.person() as ada, system.person() as bob:
+        items = await made(ada, 3)
+        assert all(set(item) >= FILE for item in items)
+        assert [item["createdAt"] for item in items] == sorted(
+            (item["createdAt"] for item in items), reverse=True
+        )
+        first = await ada.call("GET", f"{FILES}?limit=2&type=image")
+        rest = await ada.call("GET", f"{FILES}?limit=2&cursor={first['nextCursor']}")
+        assert first["items"] + rest["items"] == items
+        assert rest["nextCursor"] is None
+        one, two, three = items
+        url = f"{FILES}/{one['id']}"
+        for method, path, body in (
+            ("PATCH", url, {"isPublic": True}),
+            ("DELETE", url, None),
+            ("POST", f"{url}/toggle-like", None),
+            ("PATCH", f"{FILES}/by-url", {"fileUrl": one["fileUrl"], "isPublic": True}),
+            ("DELETE", f"{FILES}/by-url", {"fileUrl": one["fileUrl"]}),
+        ):
+            status, refused = await bob.answer(method, path, json=body)
+            assert (status, refused["code"]) == (404, "item_not_found"), (method, path)
+            assert refused["error"] == refused["message"]
+        assert (await ada.call("GET", FILES))["items"] == items
+        liked = {"isLiked": True, "model": "mine"}
+        changed = await ada.call("PATCH", url, json=liked)
+        assert changed | liked == changed
+        body = {"fileUrl": two["fileUrl"], "isPublic": True}
+        assert (await ada.call("PATCH", f"{FILES}/by-url", json=body))["isPublic"] is True
+        await ada.call("DELETE", url)
+        assert (await ada.answer("DELETE", url))[0] == 404
+        await ada.call("DELETE", f"{FILES}/by-url", json={"fileUrl": three["fileUrl"]})
+        assert [item["id"] for item in (await ada.call("GET", FILES))["items"]] == [two["id"]]
+        assert (await status_of(one["fileUrl"]))[0] == 404
+        status, headers = await status_of(two["fileUrl"])
+        assert (status, headers["Access-Control-Allow-Origin"]) == (200, "*")
+
+
+async def test_what_is_public_is_shown_to_everybody_and_liked(system: System) -> None:
+    url = system.status()["gateway_url"]
+    async with system.person() as ada, system.person() as bob, ApiClient(url) as nobody:
+        (item,) = await made(ada, 1)
+        plain = item["fileUrl"].partition("?")[0]
+        assert (await status_of(plain))[0] == 404
+        for caller in (nobody, bob):
+            assert (await caller.answer("GET", f"{FILES}/public/{item['id']}"))[0] == 404
+        await ada.call("PATCH", f"{FILES}/{item['id']}", json={"isPublic": True})
+        shown = await nobody.call("GET", f"{FILES}/public/{item['id']}")
+        assert set(shown) >= PUBLIC
+        assert set(shown["owner"]) >= {"username", "authUserId", "profileImage", "country"}
+        assert (shown["fileUrl"], shown["likeCount"], shown["isLiked"]) == (plain, 0, False)
+        status, headers = await status_of(plain)
+        assert (status, headers["Cache-Control"]) == (200, "public, max-age=31536000, immutable")
+
+        liked = await bob.call("POST", f"{FILES}/{item['id']}/toggle-like")
+        assert liked == {"likeCount": 1, "isLiked": True}
+        owner = shown["owner"]["authUserId"]
+        feeds = ("public?limit=20", f"public/user/{owner}?limit=30")
+        for caller, is_liked in ((nobody, False), (bob, True)):
+            for path in feeds:
+                feed = await caller.call("GET", f"{FILES}/{path}")
+                found = next(each for each in feed["items"] if each["id"] == item["id"])
+                assert (found["likeCount"], found["isLiked"]) == (1, is_liked)
+                assert feed["totalCount"] >= 1
+        creators = (await nobody.call("GET", f"{FILES}/public/top-creators?limit=50"))["creators"]
+        best = next(each for each in creators if each["userId"] == owner)
+        assert set(best) >= CREATOR
+        assert (best["totalLikes"], best["imageCount"], best["bestImage"]) == (1, 1, plain)
+        await bob.call("POST", f"{FILES}/{item['id']}/toggle-like")
+        await ada.call("PATCH", f"{FILES}/{item['id']}", json={"isPublic": False})
+        assert (await status_of(plain))[0] == 404
+        assert (await nobody.answer("GET", f"{FILES}/public/{item['id']}"))[0] == 404
+
+
+async def test_uploads_go_every_way_that_the_client_knows(system: System) -> None:
+    content = base64.b64decode(reference().partition(",")[2])
+    text = base64.b64encode(content).decode()
+    async with system.person() as ada, aiohttp.ClientSession() as browser:
+        asked = {"fileName": "a.png", "contentType": "image/png", "folder": "uploads"}
+        given = await ada.call("POST", "/api/upload/presigned", json=asked)
+        assert set(given) >= {"success", "uploadUrl", "publicUrl", "fileName", "contentType"}
+        headers = {"Content-Type": "image/png"}
+        async with browser.put(given["uploadUrl"], data=content, headers=headers) as put:
+            assert put.status == 200
+        sent = {"base64Data": text, "mimeType": "image/png", "prompt": "dusk", "model": "mine"}
+        plain = await ada.call("POST", "/api/upload/base64", json=sent)
+        assert set(plain) >= {"success", "url", "mimeType"}
+        form = aiohttp.FormData()
+        form.add_field("file", content, filename="me.png", content_type="image/png")
+        face = await ada.call("POST", "/api/upload/profile-picture/upload", data=form)
+        assert "?" not in face["publicUrl"]  # shown to everybody
+        batch = {
+            "images": [
+                {"base64Data": f"data:image/png;base64,{text}", "originalUrl": "idb:1"},
+                {"base64Data": "data:text/html;base64,PGI+", "originalUrl": "idb:2"},
+            ]
+        }
+        moved = await ada.call("POST", "/api/upload/migrate-base64-batch", json=batch)
+        assert [each["originalUrl"] for each in moved["results"]] == ["idb:1"]
+        assert [each["index"] for each in moved["errors"]] == [1]
+        new_url = moved["results"][0]["newUrl"]
+        for url in (given["publicUrl"], plain["url"], face["publicUrl"], new_url):
+            assert (await ada.download(url))[1] == content
+        assert len((await ada.call("GET", FILES))["items"]) == 3
+        proxied = f"{FILES}/proxy?{urlencode({'url': plain['url']})}"
+        assert await ada.read(proxied) == content
+        own = await ada.call("POST", "/api/upload/proxy-image", json={"url": plain["url"]})
+        assert own == {"success": True, "dataUrl": f"data:image/png;base64,{text}"}
+        for hostile in (
+            "http://169.254.169.254/latest/meta-data",
+            "http://[::ffff:10.0.0.1]/a.png",
+        ):
+            status, _ = await ada.answer("GET", f"{FILES}/proxy?{urlencode({'url': hostile})}")
+            assert status == 403
+            body = {"url": hostile}
+            assert (await ada.answer("POST", "/api/upload/proxy-image", json=body))[0] == 400
