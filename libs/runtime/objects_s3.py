@@ -1,8 +1,8 @@
 """Object storage over S3: one client and one bounded pool per process."""
 
 import hashlib
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from io import BytesIO
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -21,20 +21,18 @@ from libs.runtime.objects import (
     ListedObject,
     ObjectBody,
     ObjectInfo,
-    ObjectNotFound,
     ObjectStore,
     ObjectTooLarge,
     StorageUnavailable,
     StoredObject,
 )
+from libs.runtime.s3_answers import MISSING, chunks, extent, info, opened, typed_errors
 from libs.runtime.s3_put import Putter
 from libs.runtime.settings import StorageSettings
 
 PART_BYTES: Final = 5 * 1024 * 1024  # the smallest that S3 takes; this much is held in memory
 _GROWN_BYTES_MAX: Final = 1024 * 1024
-CHUNK_BYTES: Final = 64 * 1024
 _DELETED_AT_ONCE_MAX: Final = 1_000  # the protocol's own bound
-_MISSING: Final = frozenset({"NoSuchKey", "NotFound", "404"})
 
 logger = structlog.get_logger(__name__)
 
@@ -157,7 +155,7 @@ class S3ObjectStore(ObjectStore):
     async def _put_whole(self, key: str, body: bytes, digest: str, headers: dict[str, str]) -> None:
         if await self._putter.put(key, body, digest=digest, headers=headers):
             return
-        with _typed_errors(key):  # the client knows what to try again, and tells what is wrong
+        with typed_errors(key):  # the client knows what to try again, and tells what is wrong
             await self._client.put_object(
                 Bucket=self._bucket, Key=key, Body=body, **_as_arguments(headers)
             )
@@ -170,7 +168,7 @@ class S3ObjectStore(ObjectStore):
         headers: dict[str, str],
     ) -> None:
         target = {"Bucket": self._bucket, "Key": key}
-        with _typed_errors(key):
+        with typed_errors(key):
             upload = await self._client.create_multipart_upload(**target, **headers)
         target["UploadId"] = upload["UploadId"]
         done: list[dict[str, Any]] = []
@@ -179,12 +177,12 @@ class S3ObjectStore(ObjectStore):
             del first  # of each part there is one copy at a time
             while part is not None:
                 number = len(done) + 1
-                with _typed_errors(key):
+                with typed_errors(key):
                     sent = await self._client.upload_part(**target, PartNumber=number, Body=part)
                 done.append({"PartNumber": number, "ETag": sent["ETag"]})
                 part.close()  # whoever still refers to it, its memory is free
                 part = await anext(rest, None)
-            with _typed_errors(key):
+            with typed_errors(key):
                 await self._client.complete_multipart_upload(
                     **target, MultipartUpload={"Parts": done}
                 )
@@ -203,30 +201,38 @@ class S3ObjectStore(ObjectStore):
     async def open(
         self, key: str, byte_range: ByteRange | None = None
     ) -> AsyncIterator[ObjectBody]:
+        asked = {} if byte_range is None else {"Range": byte_range.header()}
+        found = await self._putter.get(key, asked)
+        if found is not None:
+            try:
+                yield opened(key, found)
+            finally:
+                found.close()  # left early, this closes the connection and reads no rest
+            return
+        # The client knows what to try again, and tells what is wrong.
         answer = await self._get(key, byte_range)
-        # Left early, this closes the connection instead of reading the rest.
         stream = answer["Body"]
         async with stream:
-            start, length_bytes, size_bytes = _extent(answer)
+            start, length_bytes, size_bytes = extent(answer)
             yield ObjectBody(
-                info=_info(key, answer, size_bytes),
+                info=info(key, answer, size_bytes),
                 start=start,
                 length_bytes=length_bytes,
-                chunks=lambda: _chunks(key, stream),
+                chunks=lambda: chunks(key, stream),
             )
 
     async def _get(self, key: str, byte_range: ByteRange | None) -> dict[str, Any]:
         arguments = {"Bucket": self._bucket, "Key": key}
         if byte_range is not None:
             arguments["Range"] = byte_range.header()
-        with _typed_errors(key):
+        with typed_errors(key):
             answer: dict[str, Any] = await self._client.get_object(**arguments)
         return answer
 
     async def head(self, key: str) -> ObjectInfo:
-        with _typed_errors(key):
+        with typed_errors(key):
             answer = await self._client.head_object(Bucket=self._bucket, Key=key)
-        return _info(key, answer, answer["ContentLength"])
+        return info(key, answer, answer["ContentLength"])
 
     async def address(self, key: str, *, seconds: int) -> str:
         signed: str = await self._client.generate_presigned_url(
@@ -238,11 +244,11 @@ class S3ObjectStore(ObjectStore):
         objects = [{"Key": key} for key in keys]
         for start in range(0, len(objects), _DELETED_AT_ONCE_MAX):
             some = objects[start : start + _DELETED_AT_ONCE_MAX]
-            with _typed_errors(some[0]["Key"]):
+            with typed_errors(some[0]["Key"]):
                 answer = await self._client.delete_objects(
                     Bucket=self._bucket, Delete={"Objects": some, "Quiet": True}
                 )
-            failed = [each for each in answer.get("Errors", ()) if each["Code"] not in _MISSING]
+            failed = [each for each in answer.get("Errors", ()) if each["Code"] not in MISSING]
             if failed:
                 raise StorageUnavailable(f"{len(failed)} not deleted: {failed[0]['Code']}")
 
@@ -252,7 +258,7 @@ class S3ObjectStore(ObjectStore):
         )
         iterator = aiter(pages)
         while True:
-            with _typed_errors(prefix):
+            with typed_errors(prefix):
                 page = await anext(iterator, None)
             if page is None:
                 return
@@ -319,52 +325,3 @@ def _append(part: BytesIO, content: memoryview) -> None:
 def _as_arguments(headers: dict[str, str]) -> dict[str, str]:
     """Headers as the client names them."""
     return {name.replace("-", ""): value for name, value in headers.items()}
-
-
-async def _chunks(key: str, stream: Any) -> AsyncIterator[bytes]:
-    while True:
-        with _typed_errors(key):
-            chunk: bytes = await stream.read(CHUNK_BYTES)
-        if not chunk:
-            return
-        yield chunk
-
-
-def _extent(answer: dict[str, Any]) -> tuple[int, int, int]:
-    """(first byte, number of bytes, size of the whole)."""
-    length_bytes = answer["ContentLength"]
-    content_range = answer.get("ContentRange")
-    if not content_range:
-        return 0, length_bytes, length_bytes
-    span, size_bytes = content_range.removeprefix("bytes ").split("/")
-    return int(span.split("-")[0]), length_bytes, int(size_bytes)
-
-
-def _info(key: str, answer: dict[str, Any], size_bytes: int) -> ObjectInfo:
-    return ObjectInfo(
-        key=key,
-        size_bytes=size_bytes,
-        content_type=answer.get("ContentType", "application/octet-stream"),
-        cache_control=answer.get("CacheControl"),
-        etag=answer["ETag"],
-        modified_at=answer["LastModified"],
-    )
-
-
-@contextmanager
-def _typed_errors(key: str) -> Iterator[None]:
-    """Only ever around a call to the store: what a caller's own stream raises is the caller's."""
-    try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "unknown")
-        if code in _MISSING:
-            raise ObjectNotFound(key) from error
-        raise _unavailable(key, code) from error
-    except (BotoCoreError, aiohttp.ClientError, OSError) as error:  # OSError: timeouts as well
-        raise _unavailable(key, type(error).__name__) from error
-
-
-def _unavailable(key: str, reason: str) -> StorageUnavailable:
-    logger.warning("storage_unavailable", key=key, reason=reason)
-    return StorageUnavailable(reason)

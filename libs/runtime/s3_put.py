@@ -1,4 +1,4 @@
-"""One signed PUT of a whole object, for a fifth of the processor time that the S3 client takes.
+"""One signed PUT or GET of an object, for a fifth of the processor time that the S3 client takes.
 
 Signature version 4, in a header, one chunk: "Authenticating Requests" in the S3 API reference.
 """
@@ -18,11 +18,13 @@ from yarl import URL
 
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
 _AT_ONCE_BYTES: Final = 512 * 1024  # more is written in pieces, between which others have a turn
+_NOTHING: Final = sha256(b"").hexdigest()
+_FOUND: Final = frozenset({200, 206})
 _UNSIGNED: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
 class Putter:
-    """Puts whole objects into one bucket, over connections that are kept."""
+    """Puts whole objects into one bucket and reads them, over connections that are kept."""
 
     def __init__(
         self,
@@ -54,7 +56,7 @@ class Putter:
             async with self._session.put(
                 URL(self._origin + path, encoded=True),
                 data=data,
-                headers=self._signed(path, digest, headers),
+                headers=self._signed("PUT", path, digest, headers),
                 skip_auto_headers=_UNSIGNED,
                 allow_redirects=False,
             ) as answer:
@@ -63,7 +65,29 @@ class Putter:
         except (aiohttp.ClientError, OSError):  # OSError: timeouts as well
             return False
 
-    def _signed(self, path: str, digest: str, headers: Mapping[str, str]) -> dict[str, str]:
+    async def get(self, key: str, headers: Mapping[str, str]) -> aiohttp.ClientResponse | None:
+        """Try once; an answer whose body is to be read and which is to be closed, or none.
+
+        Why there is none, whoever asks again can tell.
+        """
+        path = quote(self._root + key, safe="/-_.~")
+        try:
+            answer = await self._session.get(
+                URL(self._origin + path, encoded=True),
+                headers=self._signed("GET", path, _NOTHING, headers),
+                skip_auto_headers=_UNSIGNED,
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, OSError):  # OSError: timeouts as well
+            return None
+        if answer.status in _FOUND and "Content-Length" in answer.headers:
+            return answer
+        answer.close()
+        return None
+
+    def _signed(
+        self, method: str, path: str, digest: str, headers: Mapping[str, str]
+    ) -> dict[str, str]:
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")  # the server compares it with its own
         scope = f"{moment[:8]}/{self._region}/s3/aws4_request"
         sent = {
@@ -74,7 +98,7 @@ class Putter:
         }
         names = sorted(sent)
         lines = [f"{name}:{sent[name].strip()}" for name in names]
-        canonical = "\n".join(("PUT", path, "", *lines, "", ";".join(names), digest))
+        canonical = "\n".join((method, path, "", *lines, "", ";".join(names), digest))
         text = "\n".join((_ALGORITHM, moment, scope, sha256(canonical.encode()).hexdigest()))
         key = _signing_key(self._secret_key, moment[:8], self._region)
         signature = hmac.digest(key, text.encode(), "sha256").hex()

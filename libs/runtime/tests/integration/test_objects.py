@@ -147,6 +147,22 @@ async def test_what_one_request_could_not_store_the_client_stores(
     assert (info.size_bytes, info.content_type, info.cache_control) == (10, PNG, IMMUTABLE)
 
 
+async def test_what_one_request_could_not_read_the_client_reads(
+    store: ObjectStore, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.put(f"{prefix}a", TEN, content_type=PNG, cache_control=IMMUTABLE)
+    async with store.open(f"{prefix}a", ByteRange(2, 5)) as body:
+        plain = (body.info, body.start, body.length_bytes, await body.read())
+
+    async def failing(*_words: object, **_names: object) -> None:
+        return None
+
+    monkeypatch.setattr(Putter, "get", failing)
+    async with store.open(f"{prefix}a", ByteRange(2, 5)) as body:
+        assert (body.info, body.start, body.length_bytes, await body.read()) == plain
+    assert plain[1:] == (2, 4, b"2345")
+
+
 async def test_head_tells_what_is_stored(store: ObjectStore, prefix: str) -> None:
     await store.put(f"{prefix}a", TEN, content_type=PNG)
     info = await store.head(f"{prefix}a")
