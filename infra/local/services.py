@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 SIMULATORS = "simulators"
 MAIL = "mail"
 USES_S3 = (Service.GATEWAY, Service.GENERATION, Service.GALLERY)
-FRONT_END_ORIGINS = ["http://localhost:3000", "http://localhost:5173"]
+FRONT_END_PORTS = (5173, 4173, 5177, 3000)  # development and preview servers, the newest first
+FRONT_END_ORIGINS = [f"http://localhost:{port}" for port in FRONT_END_PORTS]
 
 
 def url(at: dict[str, int], service: Service) -> str:
@@ -77,7 +78,7 @@ def _gateway(home: Home, at: dict[str, int], secrets: Secrets) -> dict[str, str]
         "ADMIN_EMAIL": ADMIN_EMAIL,
         "ADMIN_PASSWORD_FILE": str(home.admin_password_file),
         "SMTP_URL": f"smtp://{HOST}:{at[MAIL]}",
-        "CLIENT_BASE_URL": FRONT_END_ORIGINS[-1],
+        "CLIENT_BASE_URL": FRONT_END_ORIGINS[0],
         "CORS_ORIGINS": json.dumps(FRONT_END_ORIGINS),
         "GENERATION_URL": url(at, Service.GENERATION),
         "GALLERY_URL": url(at, Service.GALLERY),

@@ -116,6 +116,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
                 "gemini-3.1-flash-image",
                 "gemini-3.1-flash-lite-image",
                 "gemini-3-pro-image",
+                "gemini-3.0-pro-image",
             ),
             default_model="gemini-2.5-flash-image",
             prompt_chars_max=10_000,

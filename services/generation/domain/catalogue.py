@@ -115,7 +115,10 @@ GEMINI: Final = Capabilities(
             cost_microusd=39_000,
         ),
         Model(
-            id="gemini-3-pro-image", operations=_GEMINI, aspect_ratios=_GEMINI_RATIOS,
+            id="gemini-3-pro-image",
+            names=("gemini-3.0-pro-image",),
+            operations=_GEMINI,
+            aspect_ratios=_GEMINI_RATIOS,
             cost_microusd=134_000,
         ),
     ),

@@ -1,0 +1,60 @@
+"""What people are told without asking: streams, the socket, and mails."""
+
+from typing import Final
+
+from fastapi import FastAPI
+
+from libs.runtime.service import Runtime
+from libs.runtime.timer import Timer
+from services.gateway.adapters.smtp import SmtpPost
+from services.gateway.api import sockets
+from services.gateway.api import streams as streams_api
+from services.gateway.api.callers import Callers
+from services.gateway.api.pushes import Pushes
+from services.gateway.api.views import JobViews
+from services.gateway.handlers.mails import Mailing
+from services.gateway.handlers.slots import Slots
+from services.gateway.handlers.streams import Streams
+from services.gateway.handlers.tickets import StreamTickets
+from services.gateway.settings import Settings
+from services.gateway.store.mails import MAIL_CHANNEL
+
+MAIL_HORIZON_SECONDS: Final = 15.0
+
+
+def send_mails(settings: Settings, runtime: Runtime) -> None:
+    """Send what is queued; without a server it waits."""
+    if settings.smtp_url is None:
+        return
+    mailing = Mailing(
+        database=runtime.database,
+        post=SmtpPost(settings.smtp_url, settings.mail_from),
+        clock=runtime.clock,
+        client_url=settings.client_base_url,
+    )
+    timer = Timer(
+        channel=MAIL_CHANNEL,
+        work=mailing,
+        wakeups=runtime.wakeups,
+        clock=runtime.clock,
+        horizon_seconds=MAIL_HORIZON_SECONDS,
+    )
+    runtime.background("mails", timer.run)
+
+
+def add_streams(
+    app: FastAPI,
+    settings: Settings,
+    runtime: Runtime,
+    views: JobViews,
+    callers: Callers,
+    tickets: StreamTickets,
+) -> None:
+    """The routes that tell as it happens."""
+    streams = Streams(database=runtime.database, wakeups=runtime.wakeups, clock=runtime.clock)
+    runtime.background("feed", streams.forget)
+    desk = streams_api.Desk(
+        streams=streams, slots=Slots(settings.streams_per_user), pushes=Pushes(views)
+    )
+    app.include_router(streams_api.create_router(desk, tickets, callers))
+    app.include_router(sockets.create_router(desk, callers))
