@@ -8,6 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from libs.events.names import Service
+from services.gateway.domain.webhooks import Outcome
 
 
 class Passwords(Protocol):
@@ -144,4 +145,32 @@ class References(Protocol):
         Raises, as it is read:
             UnreachableReferenceError: it cannot be had, or not from there.
         """
+        ...
+
+
+class ForbiddenWebhookError(Exception):
+    """An address that is not called; the text says why."""
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """What is told to another program, signed."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Webhooks(Protocol):
+    """Other programs out there, that people name by their address."""
+
+    async def check(self, url: str) -> None:
+        """Whether an address may be called, as far as its name tells now.
+
+        Raises:
+            ForbiddenWebhookError: it may not, or leads nowhere.
+        """
+        ...
+
+    async def send(self, call: Call) -> Outcome:
+        """Tell it, and say how that went: never by raising."""
         ...

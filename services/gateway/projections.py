@@ -16,7 +16,7 @@ from libs.events.payload import Payload
 from libs.runtime.db import Connection, Transaction
 from services.gateway.domain.books import Books
 from services.gateway.store import books as store
-from services.gateway.store import deductions, feed, limits
+from services.gateway.store import deductions, deliveries, feed, limits
 
 
 async def project(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
@@ -28,7 +28,9 @@ async def project(transaction: Transaction, events: Sequence[Event[Payload]]) ->
     connection = transaction.connection
     books = await fold(connection, events)
     if entries := books.feed():
-        await feed.append(connection, entries)
+        told = await feed.append(connection, entries)
+        if await deliveries.queue(connection, told):
+            transaction.wake(deliveries.WEBHOOK_CHANNEL)
         for user_id in {entry.user_id for entry in entries}:
             transaction.wake(feed.FEED_CHANNEL, str(user_id))
     if settlements := books.settlements():

@@ -51,6 +51,8 @@ class Settings(AssetSettings, StorageSettings):
     retired_models: dict[str, str] = Field(default_factory=dict)
     # Whether a picture's address may lead to this machine: for a system on one machine.
     loopback_references: bool = False
+    # Whether webhooks may be sent to this machine, and without https: the same.
+    loopback_webhooks: bool = False
 
     @model_validator(mode="after")
     def _has_a_key_of_the_issuer(self) -> Self:

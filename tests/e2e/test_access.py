@@ -20,7 +20,13 @@ from tools.api_client import ApiClient, Json
 # Answers from behind the door: whoever gets one was let in.
 BEHIND: Final = {"invalid_credentials", "wrong_password", "upload_address_refused"}
 # With these codes a 404 says that what is named is not the caller's.
-NOT_THEIRS: Final = {"job_not_found", "api_key_not_found", "receipt_not_found", "item_not_found"}
+NOT_THEIRS: Final = {
+    "job_not_found",
+    "api_key_not_found",
+    "receipt_not_found",
+    "item_not_found",
+    "webhook_not_found",
+}
 ENDS_LOG_INS: Final = "POST /api/auth/signout-everywhere"
 
 
@@ -46,6 +52,8 @@ class Visit(Struct):
         method, path = route.split()
         if "{item_id}" in path:  # a new one each time: some routes throw it away
             self.names["item_id"] = await self.publish()
+        if "{webhook_id}" in path and method == "DELETE":
+            self.names["webhook_id"] = await self.register()
         for name, value in self.names.items():
             path = path.replace(f"{{{name}}}", value)
         headers = {}
@@ -71,6 +79,16 @@ class Visit(Struct):
         async with self.session.patch(url, json={"isPublic": True}, headers=headers) as answer:
             answer.raise_for_status()
         return str(item)
+
+    async def register(self) -> str:
+        """The id of a new webhook of the member, in the place of the last one."""
+        headers = {"Authorization": f"Bearer {self.tokens[Caller.MEMBER]}"}
+        url = f"{self.url}/api/webhooks"
+        if last := self.names.get("webhook_id"):
+            async with self.session.delete(f"{url}/{last}", headers=headers):
+                pass
+        async with self.session.post(url, json={}, headers=headers) as answer:
+            return str((await answer.json())["id"])
 
     async def log_in(self, caller: Caller) -> None:
         visitor = self.visitors[caller]
@@ -136,6 +154,7 @@ async def _visit(system: System, stack: AsyncExitStack) -> Visit:
     visit.names.update(
         job_id=job["jobId"],
         key_id=spare["id"],
+        webhook_id=await visit.register(),
         provider="local",
         kind="user",
         subject=str(uuid4()),
@@ -145,6 +164,9 @@ async def _visit(system: System, stack: AsyncExitStack) -> Visit:
         old="1",
         model="local-sketch",
         token="nonsense",
-        **{f"{name}_id": str(uuid4()) for name in ("user", "account", "deduction", "parked")},
+        **{
+            f"{name}_id": str(uuid4())
+            for name in ("user", "account", "deduction", "parked", "delivery")
+        },
     )
     return visit

@@ -55,6 +55,9 @@ class GenerationBody(Body):
         le=86_400,
         description="Fail, uncharged, if it is not done by then. At most what the system allows.",
     )
+    webhook_url: str | None = Field(
+        default=None, description="Tell the job's state there as it changes: see `/api/webhooks`."
+    )
 
     def draft(
         self,
@@ -74,6 +77,7 @@ class GenerationBody(Body):
             provider_options=self.provider_options or {},
             given=given,
             deadline_seconds=self.deadline_seconds,
+            webhook_url=self.webhook_url,
         )
 
 

@@ -33,6 +33,7 @@ from services.gateway.handlers.errors import (
 )
 from services.gateway.handlers.generations import Generations, Quote
 from services.gateway.handlers.inputs import Inputs
+from services.gateway.handlers.webhooks import Endpoints
 from services.gateway.ports import Owners
 from services.gateway.store.jobs import OwnJob
 
@@ -62,6 +63,7 @@ class Desk(Struct, frozen=True, kw_only=True):
     views: JobViews
     patience: timedelta
     retired: Mapping[str, str]  # models that are gone, and what to ask for instead
+    endpoints: Endpoints
     outside_waits: bool = False  # whether /api/image/* waits for people of an outside issuer
 
     async def submit(
@@ -80,6 +82,9 @@ class Desk(Struct, frozen=True, kw_only=True):
         except InvalidRequestError as error:
             raise InvalidRequest(error) from None
         payer, order = _payer(caller), placed.order
+        if order.webhook_url is not None:
+            await self.endpoints.check(order.webhook_url, "webhookUrl")
+            await self.endpoints.ensure_orders_are_signed(caller.user_id)
         if placed.given:
             await self.generations.check(payer, order, route=route, key=checked_key)
             order = order.with_inputs(await self.inputs.store(placed.given, caller.user_id))

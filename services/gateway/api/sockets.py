@@ -24,6 +24,7 @@ from libs.runtime.http.problems import problem_of
 from services.gateway.api.callers import Callers
 from services.gateway.api.jobs import job_id_of
 from services.gateway.api.streams import Desk, listener_of
+from services.gateway.handlers.errors import Flooded
 from services.gateway.handlers.stream_errors import (
     AlreadySubscribed,
     BadMessage,
@@ -132,7 +133,12 @@ class Socket:
             if received["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect
             try:
+                # Each message is a request: a subscription asks the database as much as any other.
+                self._desk.gate.pass_one(self._caller.api_key_id or self._caller.user_id)
                 await self._take(_message(received), group)
+            except Flooded as error:
+                await self._send(_error(error))
+                raise _ClosedError(_TRY_AGAIN) from None
             except Unavailable:
                 raise _ClosedError(_TRY_AGAIN) from None
             except Unauthorized:

@@ -16,6 +16,7 @@ from libs.runtime.http.event_stream import EventStream
 from services.gateway.api.callers import Callers
 from services.gateway.api.jobs import job_id_of
 from services.gateway.api.pushes import Pushes, position_of
+from services.gateway.handlers.flood import FloodGate
 from services.gateway.handlers.slots import Slots
 from services.gateway.handlers.streams import Stream, Streams
 from services.gateway.handlers.tickets import StreamTickets
@@ -51,6 +52,7 @@ class Desk(Struct, frozen=True, kw_only=True):
     streams: Streams
     slots: Slots
     pushes: Pushes
+    gate: FloodGate  # for what is said over a socket
 
 
 def create_router(desk: Desk, tickets: StreamTickets, callers: Callers) -> APIRouter:

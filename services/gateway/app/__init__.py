@@ -15,13 +15,15 @@ from services.gateway import consumers, projections
 from services.gateway.adapters.owners import HttpOwners
 from services.gateway.adapters.passwords import Argon2Passwords
 from services.gateway.adapters.references import HttpReferences
+from services.gateway.adapters.webhooks import HttpWebhooks
 from services.gateway.api import documentation
 from services.gateway.api.reading import BODY_BYTES_MAX
-from services.gateway.app.live import send_mails
+from services.gateway.app.live import send_mails, send_webhooks
 from services.gateway.app.people import create_people, ensure_admin, issuer_of
 from services.gateway.app.routes import add_routes
 from services.gateway.handlers.holds import HoldWatch
 from services.gateway.handlers.inputs import Inputs, InputSweeping
+from services.gateway.handlers.webhooks import Endpoints
 from services.gateway.rebuild import PROJECTION
 from services.gateway.settings import Settings
 
@@ -66,6 +68,8 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     watch = HoldWatch(database=runtime.database, clock=runtime.clock, registry=runtime.registry)
     runtime.background("holds", watch.run)
     send_mails(settings, runtime)
+    webhooks = HttpWebhooks(allows_loopback=settings.loopback_webhooks)
+    send_webhooks(settings, runtime, webhooks)
 
     references = HttpReferences(allows_loopback=settings.loopback_references)
     inputs = Inputs(
@@ -78,6 +82,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         async with (
             storage as objects,
             references.opened(),
+            webhooks.opened(),
             owners.opened(),
             issuer.opened() if issuer else nullcontext(),
         ):
@@ -91,20 +96,27 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
 
     app = runtime.http_app(
         lifespan=lifespan,
-        options=HttpOptions(
-            cors_origins=settings.cors_origins,
-            open_to_all=("/assets/", "/profile-pictures/"),
-            body_bytes_max_under={
-                **dict.fromkeys(LARGE_BODIES, BODY_BYTES_MAX),
-                "/api/upload/": UPLOAD_BODY_BYTES_MAX,
-                "/api/admin/reconciliation/": BILL_BYTES_MAX,
-                "/api/users/me": PROFILE_BYTES_MAX,
-            },
-            document=documentation.merged_document(owners),
-        ),
+        options=_options(settings, owners),
     )
-    add_routes(app, settings, runtime, people, owners, inputs)
+    endpoints = Endpoints(
+        database=runtime.database, webhooks=webhooks, ids=runtime.ids, clock=runtime.clock
+    )
+    add_routes(app, settings, runtime, people, owners, inputs, endpoints)
     return app
+
+
+def _options(settings: Settings, owners: HttpOwners) -> HttpOptions:
+    return HttpOptions(
+        cors_origins=settings.cors_origins,
+        open_to_all=("/assets/", "/profile-pictures/"),
+        body_bytes_max_under={
+            **dict.fromkeys(LARGE_BODIES, BODY_BYTES_MAX),
+            "/api/upload/": UPLOAD_BODY_BYTES_MAX,
+            "/api/admin/reconciliation/": BILL_BYTES_MAX,
+            "/api/users/me": PROFILE_BYTES_MAX,
+        },
+        document=documentation.merged_document(owners),
+    )
 
 
 def _owners(settings: Settings) -> HttpOwners:

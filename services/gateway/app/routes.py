@@ -15,6 +15,7 @@ from services.gateway.api import generations as generations_api
 from services.gateway.api import prices as prices_api
 from services.gateway.api import proxying as proxying_api
 from services.gateway.api import sanctions as sanctions_api
+from services.gateway.api import webhooks as webhooks_api
 from services.gateway.api.callers import Callers
 from services.gateway.api.dialects import elsewhere, files, flux, openai
 from services.gateway.api.rate_limits import install_rate_limit_handler
@@ -34,6 +35,7 @@ from services.gateway.handlers.inputs import Inputs
 from services.gateway.handlers.prices import PriceBooks
 from services.gateway.handlers.sanctions import Sanctions
 from services.gateway.handlers.tickets import StreamTickets
+from services.gateway.handlers.webhooks import Endpoints
 from services.gateway.settings import Settings
 
 
@@ -44,6 +46,7 @@ def add_routes(
     people: People,
     owners: HttpOwners,
     inputs: Inputs,
+    endpoints: Endpoints,
 ) -> None:
     """Every route of the gateway, and what they are made of."""
     tokens = UserTokens(settings.jwt_secret, runtime.clock)
@@ -69,6 +72,7 @@ def add_routes(
         views=views,
         patience=settings.patience,
         retired={**RETIRED, **settings.retired_models},
+        endpoints=endpoints,
         outside_waits=settings.outside_waits,
     )
     internal = InternalTokens(settings.internal_secret, runtime.clock)
@@ -79,12 +83,13 @@ def add_routes(
     app.include_router(proxying_api.create_router(inputs, callers))
     add_people(app, settings, runtime, people, tokens, callers)
     app.include_router(api_keys_api.create_router(keys, callers))
+    app.include_router(webhooks_api.create_router(endpoints, callers))
     app.include_router(prices_api.create_router(PriceBooks(runtime.database), desk, callers))
     sanctions = Sanctions(database=runtime.database, clock=runtime.clock, defaults=defaults)
     app.include_router(sanctions_api.create_router(sanctions, callers))
     install_rate_limit_handler(app)
     app.include_router(jobs.create_router(generations, views, runtime.clock, callers))
-    add_streams(app, settings, runtime, views, callers, tickets)
+    add_streams(app, settings, runtime, views, callers, tickets, gate)
     letters = runtime.dead_letters(consumers.EVENT_TYPES, projections.project, discards.settle)
     app.include_router(dead_letters.create_router(letters, owners, internal, callers))
     app.include_router(forwarding.create_router(owners, internal, callers))

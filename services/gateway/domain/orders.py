@@ -43,6 +43,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     provider_options: dict[str, Any] = {}
     given: tuple[Given, ...] = ()  # pictures that came as files
     deadline_seconds: int | None = None
+    webhook_url: str | None = None
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -56,6 +57,7 @@ class Order(Struct, frozen=True, kw_only=True):
     units: int
     inputs: tuple[Input, ...] = ()
     deadline_seconds: int | None = None  # after so long nobody wants it any more
+    webhook_url: str | None = None  # where its state is told; it stands on no stream
 
     def fingerprint(self) -> bytes:
         """Equal for equal orders, however their JSON was written and wherever inputs lie."""
@@ -127,6 +129,7 @@ def place(draft: Draft, *, needs_model: bool = False) -> Placed:
         options=kept,
         units=units,
         deadline_seconds=draft.deadline_seconds,
+        webhook_url=draft.webhook_url,
     )
     return Placed(order=order, given=given)
 

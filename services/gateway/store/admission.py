@@ -47,12 +47,12 @@ INSERT_ADMITTED = """
     ), accepted AS (
         INSERT INTO job (job_id, account_id, user_id, workspace_id, api_key_id, operation, provider,
                          model, prompt, options, units, unit_credits, tokens_estimated,
-                         price_book_version, created_at, metered_on, deadline_at)
+                         webhook_url, price_book_version, created_at, metered_on, deadline_at)
         SELECT j.*, $17::bigint, $18::timestamptz, ($18::timestamptz AT TIME ZONE 'UTC')::date,
                $19::timestamptz
           FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::text[],
                       $9::text[], $10::text[], $11::text[], $12::jsonb[], $13::integer[],
-                      $14::bigint[], $15::bigint[]) AS j
+                      $14::bigint[], $15::bigint[], $34::text[]) AS j
     ), opened AS (
         INSERT INTO hold (subject_id, account_id, credits, opened_at)
         SELECT j.*, $18 FROM unnest($3::uuid[], $4::uuid[], $16::bigint[]) AS j
@@ -181,6 +181,7 @@ async def write(transaction: Transaction, written: Sequence[Written], counter: C
         [each.meter.credits for each in allowances],
         [each.meter.tokens for each in allowances],
         *columns(transaction.take_outbox()),
+        [each.order.webhook_url for each in requests],
     )
 
 

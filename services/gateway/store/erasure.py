@@ -29,7 +29,8 @@ DOOM_PICTURES = """
 DELETE_USERS = "DELETE FROM users WHERE user_id = ANY($1::uuid[]) RETURNING user_id"
 LOCK_JOBS = "SELECT FROM job WHERE user_id = ANY($1::uuid[]) ORDER BY job_id FOR UPDATE"
 BLANK_JOBS = """
-    UPDATE job SET prompt = '', options = '{}', answer = answer - 'texts' - 'images'
+    UPDATE job SET prompt = '', options = '{}', webhook_url = NULL,
+           answer = answer - 'texts' - 'images'
                || CASE WHEN answer ? 'failure_message' THEN '{"failure_message": ""}'
                        ELSE '{}' END::jsonb
      WHERE user_id = ANY($1::uuid[])
@@ -40,6 +41,8 @@ DELETE_TRACES = """
     ), inputs AS (
         DELETE FROM job_input USING job
          WHERE job.job_id = job_input.job_id AND job.user_id = ANY($1::uuid[])
+    ), webhooks AS (
+        DELETE FROM webhook_endpoint WHERE user_id = ANY($1::uuid[])
     ), heads AS (
         DELETE FROM feed_head WHERE user_id = ANY($1::uuid[])
     )

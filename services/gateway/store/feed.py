@@ -133,10 +133,12 @@ class News(Struct, frozen=True, kw_only=True):
     read_to: int
 
 
-async def append(connection: Connection, entries: Sequence[FeedEntry]) -> None:
+async def append(
+    connection: Connection, entries: Sequence[FeedEntry]
+) -> Sequence[tuple[FeedEntry, int]]:
     """Add entries, in their order, behind whatever their users have been told before.
 
-    Who was erased is told nothing any more.
+    Who was erased is told nothing any more. Answers what is told, each with its position.
     """
     counts = Counter(entry.user_id for entry in entries)
     users = sorted(counts)
@@ -155,6 +157,7 @@ async def append(connection: Connection, entries: Sequence[FeedEntry]) -> None:
         [entry.kind.value for entry in entries],
         [entry.body and msgspec.json.encode(entry.body).decode() for entry in entries],
     )
+    return list(zip(entries, positions, strict=True))
 
 
 async def job_snapshot(connection: Connection, user_id: UUID, job_id: UUID) -> Snapshot | None:

@@ -165,6 +165,25 @@ async def test_a_socket_has_so_many_channels(gateway: RunningGateway) -> None:
         assert (await hear(client))["code"] == "too_many_channels"
 
 
+async def test_a_flood_of_messages_closes_the_socket(start_gateway: Start) -> None:
+    gateway = await start_gateway(flood_limit_per_minute=30)
+    ada, bob = await gateway.sign_up(), await gateway.sign_up()
+    async with socket(ada, gateway) as client, socket(bob, gateway) as other:
+        for _ in range(40):  # each asks the database for a job
+            await say(client, type="subscribe", channel=f"job:{uuid4()}")
+        heard = [each["code"] for each in await up_to(client, "error") if "code" in each]
+        with suppress(ConnectionClosed):
+            while True:
+                heard.append((await hear(client))["code"])
+        assert heard[0] == "job_not_found"
+        assert heard[-1] == "flooded"
+        assert len(heard) <= 31
+        assert client.close_code == 1013
+        await say(other, type="ping")
+        assert await hear(other) == {"type": "pong"}
+        assert (await ada.get("/api/auth/me")).status_code == 429  # it is one and the same flood
+
+
 async def refusal(url: str, **headers: str) -> tuple[int, str]:
     with pytest.raises(InvalidStatus) as refused:
         async with connect(url, additional_headers=headers):

@@ -47,6 +47,7 @@ async def test_no_error_of_a_job_asks_for_another_order(error: Exception) -> Non
         views=cast(Any, None),
         patience=timedelta(0),
         retired={},
+        endpoints=cast(Any, None),
     )
 
     async def shown(job: Any) -> Any:
