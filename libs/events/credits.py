@@ -13,6 +13,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from libs.events.names import EventType, Service, Topic
+from libs.events.notifications import NotificationRequested
 from libs.events.payload import Moment, Payload
 
 
@@ -212,3 +213,11 @@ class GraceChanged(CreditsEvent, frozen=True, kw_only=True):
     grace_before: int
     actor: UUID
     reason: str
+
+
+class CreditsNotificationRequested(NotificationRequested, frozen=True, kw_only=True):
+    """A person is to be told of their credits. It moves none."""
+
+    event_type: ClassVar[EventType] = EventType.CREDITS_NOTIFICATION_REQUESTED
+    topic: ClassVar[Topic] = Topic.CREDITS
+    writers: ClassVar[tuple[Service, ...]] = (Service.LEDGER,)

@@ -67,6 +67,7 @@ class EventType(StrEnum):
     CREDITS_DEDUCTED = "daygen.credits.deducted"
     CREDITS_REVERSED = "daygen.credits.reversed"
     GRACE_CHANGED = "daygen.credits.grace_changed"
+    CREDITS_NOTIFICATION_REQUESTED = "daygen.credits.notification_requested"
     GALLERY_ITEMS_ADDED = "daygen.gallery.items_added"
     GALLERY_ITEM_UPLOADED = "daygen.gallery.item_uploaded"
     GALLERY_ITEM_CHANGED = "daygen.gallery.item_changed"

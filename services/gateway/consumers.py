@@ -11,13 +11,14 @@ from services.gateway.handlers import history
 TOPICS: Final = (Topic.PROGRESS, Topic.GENERATION, Topic.CREDITS, Topic.GALLERY, Topic.BILLING)
 # The news of a job come from three services within some milliseconds, and a person reads them.
 PACE_SECONDS: Final = 0.04
-# What is only told to whoever listens: no row follows from it.
+# What is only told, to whoever listens or by mail: a rebuild makes nothing of it.
 NEWS_TYPES: Final = (
     EventType.GENERATION_STARTED,
     EventType.GALLERY_ITEM_UPLOADED,
     EventType.GALLERY_ITEM_CHANGED,
     EventType.GALLERY_ITEM_DELETED,
     EventType.GALLERY_ITEM_LIKED,
+    EventType.CREDITS_NOTIFICATION_REQUESTED,
 )
 EVENT_TYPES: Final = (
     *NEWS_TYPES,

@@ -15,8 +15,9 @@ from libs.events.generation import JobEvent
 from libs.events.payload import Payload
 from libs.runtime.db import Connection, Transaction
 from services.gateway.domain.books import Books
+from services.gateway.domain.notices import notice_of
 from services.gateway.store import books as store
-from services.gateway.store import deductions, deliveries, feed, limits
+from services.gateway.store import deductions, deliveries, feed, limits, mails
 
 
 async def project(transaction: Transaction, events: Sequence[Event[Payload]]) -> None:
@@ -24,6 +25,7 @@ async def project(transaction: Transaction, events: Sequence[Event[Payload]]) ->
 
     Raises:
         UnknownSubjectError: an event is about an account or a job that was never opened here.
+        UnknownNoticeError: an event wants something told that nobody here can say.
     """
     connection = transaction.connection
     books = await fold(connection, events)
@@ -35,6 +37,9 @@ async def project(transaction: Transaction, events: Sequence[Event[Payload]]) ->
             transaction.wake(feed.FEED_CHANNEL, str(user_id))
     if settlements := books.settlements():
         await limits.settle(connection, settlements)
+    if notices := [notice for event in events if (notice := notice_of(event))]:
+        await mails.queue_notices(connection, notices)
+        transaction.wake(mails.MAIL_CHANNEL)
     for account_id in {event.data.account_id for event in events if _is_waited_for(event.data)}:
         transaction.wake(deductions.ACCOUNT_CHANNEL, str(account_id))
 

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from tests.e2e.conftest import SIGNUP_CREDITS
-from tests.e2e.system import System
+from tests.e2e.system import System, until
 from tools.api_client import ApiClient
 from tools.invariants import what_is_wrong
 
@@ -23,6 +23,13 @@ async def test_grants_and_deductions_are_in_force_when_they_are_answered(system:
         grant = {"credits": 5, "reason": "A present."}
         answered, told = await admin.answer("POST", f"{account}/grants", json=grant)
         assert (answered, await credits_left()) == (200, SIGNUP_CREDITS + 5), told
+
+        async def is_told() -> bool:
+            mails = (system.home / "mails").glob("[0-9]*.eml")
+            return any(user["email"] in text and "5 credits have come" in text
+                       for text in (each.read_text() for each in mails))  # fmt: skip
+
+        await until(is_told, seconds=60)
 
         take = {"credits": 12, "reason": "A mistake."}
         answered, told = await admin.answer("POST", f"{account}/deductions", json=take)

@@ -15,10 +15,11 @@ LADDER: Final = tuple(
 
 
 class Template(StrEnum):
-    """The mails that there are."""
+    """The mails that there are. Who asks for one by an event: `notices.py`."""
 
     PASSWORD_RESET = "password_reset"  # noqa: S105  # a name
     PASSWORD_CHANGED = "password_changed"  # noqa: S105  # a name
+    CREDITS_GRANTED = "credits_granted"
 
 
 class Text(Struct, frozen=True, kw_only=True):
@@ -44,6 +45,17 @@ _TEXTS: Final[Mapping[Template, Text]] = {
             "If it was not you, ask for a new one at once: {link}\n"
         ),
     ),
+    Template.CREDITS_GRANTED: Text(
+        subject="There are new credits in your DayGen account",
+        body="{credits} credits have come to your DayGen account.\n\nSee what you have: {link}\n",
+    ),
+}
+
+# Where the web client goes on.
+PAGES: Final[Mapping[Template, str]] = {
+    Template.PASSWORD_RESET: "/reset-password",
+    Template.PASSWORD_CHANGED: "/reset-password",
+    Template.CREDITS_GRANTED: "/account",
 }
 
 

@@ -16,7 +16,7 @@ import structlog
 
 from libs.runtime.clock import Clock
 from libs.runtime.db import Database
-from services.gateway.domain.mails import RESET_LIFETIME, Template, delay_after, text_of
+from services.gateway.domain.mails import PAGES, RESET_LIFETIME, Template, delay_after, text_of
 from services.gateway.ports import Letter, MailDelayedError, MailRefusedError, Post
 from services.gateway.store import mails as store
 from services.gateway.store.mails import Due, Recipient
@@ -74,7 +74,7 @@ class Mailing:
             logger.info("mail_sent", template=due.template.value, mail_id=str(due.mail_id))
 
     async def _letter(self, due: Due, recipient: Recipient) -> Letter:
-        parameters = {"link": f"{self._client_url}/reset-password"}
+        parameters = {**due.parameters, "link": f"{self._client_url}{PAGES[due.template]}"}
         if due.template is Template.PASSWORD_RESET:
             token = await self._new_token(recipient)
             parameters["link"] += f"?token={quote(token)}"

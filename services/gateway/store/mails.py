@@ -1,13 +1,15 @@
 """Statements about mails to be sent, and about the tokens that came with one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 
 from libs.runtime.db import Connection
 from services.gateway.domain.mails import Template
+from services.gateway.domain.notices import Notice
 
 MAIL_CHANNEL = "mail"
 """A mail is due."""
@@ -18,6 +20,15 @@ QUEUE_BY_EMAIL = """
 QUEUE_BY_USER = """
     INSERT INTO mail (mail_id, template, user_id, created_at, due_at) VALUES ($1, $2, $3, $4, $4)
 """
+# Of an event that comes again, or of somebody who is there no more, no mail.
+QUEUE_NOTICES = """
+    INSERT INTO mail (mail_id, template, user_id, parameters, created_at, due_at)
+    SELECT n.mail_id, n.template, u.user_id, n.parameters, n.at, clock_timestamp()
+      FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::jsonb[], $5::timestamptz[])
+           AS n (mail_id, template, user_id, parameters, at)
+      JOIN users u ON u.user_id = n.user_id FOR KEY SHARE OF u
+    ON CONFLICT (mail_id) DO NOTHING
+"""
 NEXT = "SELECT min(due_at) FROM mail WHERE failed_at IS NULL"
 # Nobody else takes what is taken before the lease has run out: then its process has died.
 TAKE = """
@@ -25,7 +36,7 @@ TAKE = """
      WHERE mail_id IN (
            SELECT mail_id FROM mail WHERE failed_at IS NULL AND due_at <= $1
             ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-    RETURNING mail_id, template, user_id, email, attempts
+    RETURNING mail_id, template, user_id, email, parameters, attempts
 """
 RECIPIENT = """
     SELECT user_id, email FROM users
@@ -64,6 +75,7 @@ class Due(Struct, frozen=True, kw_only=True):
     template: Template
     user_id: UUID | None
     email: str | None
+    parameters: Mapping[str, str]
     attempts: int
 
 
@@ -86,6 +98,18 @@ async def queue_to_user(
     await connection.execute(QUEUE_BY_USER, mail_id, template.value, user_id, at)
 
 
+async def queue_notices(connection: Connection, notices: Sequence[Notice]) -> None:
+    """Mails that events ask for: each event is one mail, however often it comes."""
+    await connection.execute(
+        QUEUE_NOTICES,
+        [each.mail_id for each in notices],
+        [each.template.value for each in notices],
+        [each.user_id for each in notices],
+        [msgspec.json.encode(each.parameters).decode() for each in notices],
+        [each.at for each in notices],
+    )
+
+
 async def next_at(connection: Connection) -> datetime | None:
     at: datetime | None = await connection.fetchval(NEXT)
     return at
@@ -94,7 +118,17 @@ async def next_at(connection: Connection) -> datetime | None:
 async def take(connection: Connection, at: datetime, lease: timedelta, most: int) -> Sequence[Due]:
     """Take mails that are due, for as long as the lease lasts."""
     rows = await connection.fetch(TAKE, at, lease, most)
-    return [Due(**{**row, "template": Template(row["template"])}) for row in rows]
+    return [
+        Due(
+            mail_id=row["mail_id"],
+            template=Template(row["template"]),
+            user_id=row["user_id"],
+            email=row["email"],
+            parameters=msgspec.json.decode(row["parameters"], type=dict[str, str]),
+            attempts=row["attempts"],
+        )
+        for row in rows
+    ]
 
 
 async def recipient(connection: Connection, due: Due) -> Recipient | None:

@@ -28,6 +28,7 @@ from services.ledger.domain.corrections import Past
 from services.ledger.domain.decide import account_key, job_key
 from services.ledger.domain.fold import Books, Folded, Input, fold
 from services.ledger.domain.lots import EVER, NEVER
+from services.ledger.domain.notices import notice_of
 from services.ledger.domain.posted import Posted
 from services.ledger.domain.postings import transaction_of
 
@@ -84,6 +85,9 @@ async def carry_out(
         )
         for each in folded.booked
     ]
+    for event in published:
+        if notice := notice_of(event.data):
+            transaction.publish(notice, cause=event)
     transactions = [transaction_of(event) for event in published]
     await store.record(transaction.connection, before, folded.books, transactions)
     if _will_end_sooner(before.accounts, folded.books.accounts):

@@ -9,13 +9,19 @@ from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+from uuid import UUID, uuid4
 
 import bcrypt
 import httpx2
 import pytest
+from msgspec.structs import replace
 from pydantic import SecretStr
 
 from infra.simulators.mail import MailSink
+from libs.events.credits import CreditsNotificationRequested
+from libs.events.envelope import encode
+from libs.events.testing import NOW, event
+from libs.events.transport import OutgoingMessage
 from libs.runtime.clock import SystemClock
 from services.gateway.adapters.smtp import SmtpPost
 from services.gateway.handlers.mails import LEASE, Mailing
@@ -184,6 +190,67 @@ async def test_two_replicas_send_each_mail_once_and_a_busy_server_delays(
         while await one.value("SELECT count(*) FROM mail"):
             await asyncio.sleep(0.05)
     assert sorted(each["to"] for each in mails.all()) == sorted(each.email for each in people)
+
+
+def notice(user_id: UUID, **changes: Any) -> CreditsNotificationRequested:
+    asked = CreditsNotificationRequested(
+        account_id=user_id,
+        user_id=user_id,
+        template="credits_granted",
+        parameters={"credits": "5"},
+    )
+    return replace(asked, **changes)
+
+
+async def test_a_service_has_a_person_told_at_the_address_they_have_then(
+    start_gateway: Start, mails: Mails
+) -> None:
+    gateway = await start_gateway()  # without a mail server: it waits
+    ada = await gateway.sign_up("ada@example.com")
+    await gateway.tell(notice(uuid4()), notice(ada.user_id))
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not await gateway.value("SELECT count(*) FROM mail"):
+            await asyncio.sleep(0.05)
+    await gateway.run("UPDATE users SET email = 'new@example.com'")
+    await start_gateway(**mails.settings)
+    told = await mails.next(1)
+    assert told["to"] == "new@example.com"
+    assert "5 credits have come" in told["text"]
+    assert f"{CLIENT}/account" in told["text"]
+    async with asyncio.timeout(WAIT_SECONDS):
+        while await gateway.value("SELECT count(*) FROM mail"):
+            await asyncio.sleep(0.05)
+    assert len(mails.all()) == 1  # there is nobody else to tell
+
+
+async def test_an_event_is_one_mail_and_none_that_nobody_can_write(
+    gateway: RunningGateway,
+) -> None:
+    ada = await gateway.sign_up()
+    good = event(notice(ada.user_id), time=NOW)
+    same = [OutgoingMessage(good.data.topic, good.key.encode(), encode(good))] * 2
+    assert list(await gateway.bus.publish(same)) == [None, None]
+    wrong: list[dict[str, Any]] = [
+        {"template": "password_reset"},  # a token is for nobody who reads streams
+        {"template": "shout"},
+        {"parameters": {}},
+        {"parameters": {"credits": "5", "link": "https://evil.example"}},
+        {"parameters": {"credits": "5" * 1_000}},
+    ]
+    others = [(await gateway.sign_up()).user_id for _ in wrong]
+    await gateway.tell(
+        *(notice(each, **changes) for each, changes in zip(others, wrong, strict=True))
+    )
+    async with asyncio.timeout(WAIT_SECONDS):
+        while await gateway.value("SELECT count(*) FROM parked") < len(wrong):
+            await asyncio.sleep(0.05)
+    assert await gateway.value("SELECT array_agg(DISTINCT reason) FROM parked") == [
+        "unknown_notice"
+    ]
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not await gateway.value("SELECT count(*) FROM mail"):
+            await asyncio.sleep(0.05)
+    assert await gateway.value("SELECT array_agg(user_id) FROM mail") == [ada.user_id]
 
 
 class Dying:

@@ -9,6 +9,7 @@ from libs.events.credits import (
     CreditsExpired,
     CreditsForfeited,
     CreditsGranted,
+    CreditsNotificationRequested,
     CreditsReclaimed,
     CreditsReleased,
     CreditsReserved,
@@ -155,3 +156,9 @@ def _too_late(lots: tuple[LotAmount, ...]) -> str:
 def _after(event: CreditsEvent, telling: Telling) -> str:
     """The account after it, with what is set aside for jobs that run."""
     return f" {telling.whose(event.account_id)} balance is {event.settled_after:,}."
+
+
+def notification_requested(event: CreditsNotificationRequested, telling: Telling) -> str:
+    whom = f"User {event.user_id} was" if telling.is_admin else "You were"
+    said = ", ".join(f"{name} {value}" for name, value in event.parameters.items())
+    return f"{whom} to be told of it by mail." + telling.inside(f"{event.template}: {said}")

@@ -41,6 +41,7 @@ SENTENCES: Final[Mapping[type[Payload], Say]] = {
     money.CreditsDeducted: of_credits.deducted,
     money.CreditsReversed: of_credits.reversed_,
     money.GraceChanged: of_credits.grace_changed,
+    money.CreditsNotificationRequested: of_credits.notification_requested,
     gallery.GalleryItemsAdded: jobs.items_added,
     gallery.GalleryItemUploaded: pictures.uploaded,
     gallery.GalleryItemChanged: pictures.changed,

@@ -7,7 +7,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from libs.events.credits import CreditsDebited, CreditsGranted, CreditsReversed, GraceChanged
+from libs.events.credits import (
+    CreditsDebited,
+    CreditsGranted,
+    CreditsNotificationRequested,
+    CreditsReversed,
+    GraceChanged,
+)
 from services.ledger.domain.commands import CREDITS_MAX
 from services.ledger.tests.builders import ADMIN, completed, facts, registered, requested
 from services.ledger.tests.integration.audit import audit
@@ -40,6 +46,15 @@ async def test_a_grant_is_booked_once_under_its_key(
     *_, grant = await running.books.told()
     assert isinstance(grant, CreditsGranted)
     assert (grant.settled_after, grant.actor, grant.reason) == (15, ADMIN, REASON)
+    opened, granted, notice = await running.books.published()  # an opening is no news
+    assert (granted.data, notice.causation_id) == (grant, granted.id)
+    assert notice.data == CreditsNotificationRequested(
+        account_id=account_id,
+        user_id=account_id,
+        template="credits_granted",
+        parameters={"credits": "10"},
+    )
+    assert opened.data.account == account_id
     assert (await running.order(path, body, "two")).json()["accountVersion"] == 3
     other = await running.order(path, body | {"credits": 11}, "one")
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
