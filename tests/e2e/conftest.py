@@ -5,12 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 import aiohttp
 import pytest
 
-from tests.e2e.front import Front
+from tests.e2e.front import OUTSIDE_ISSUER, OUTSIDE_SECRET, Front
 from tests.e2e.system import System
 
 SIGNUP_CREDITS = 10
-OUTSIDE_ISSUER = "https://project.example.com/auth/v1"
-OUTSIDE_SECRET = "between the issuer and us alone, as long as any kind of HMAC may want it"
 ENVIRONMENT = {
     "GATEWAY_SIGNUP_CREDITS": str(SIGNUP_CREDITS),
     "GATEWAY_GRACE": "0",

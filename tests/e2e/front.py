@@ -5,11 +5,13 @@ import io
 import json
 import re
 import secrets
+import time
 from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import jwt
 from msgspec import Struct
 from multidict import CIMultiDictProxy
 from PIL import Image
@@ -18,6 +20,8 @@ from tests.e2e.system import PASSWORD, until
 
 Json = dict[str, Any]
 ORIGIN = "http://localhost:5173"
+OUTSIDE_ISSUER = "https://project.example.com/auth/v1"
+OUTSIDE_SECRET = "between the issuer and us alone, as long as any kind of HMAC may want it"
 
 
 class Answer(Struct):
@@ -100,6 +104,26 @@ def picture(width: int = 256, height: int = 256) -> bytes:
 
 def data_url(content: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+
+
+def picture_at(url: str) -> str:
+    """Which picture an address leads to, whatever lets one in there for how long."""
+    return url.partition("?")[0]
+
+
+def outside_token(subject: str, **changes: Any) -> str:
+    """A log-in at the outside issuer."""
+    now = time.time()
+    claims: Json = {
+        "iss": OUTSIDE_ISSUER,
+        "aud": "authenticated",
+        "sub": subject,
+        "iat": now,
+        "exp": now + 600,
+        "email": f"{subject}@example.com",
+        "email_verified": True,
+    }
+    return jwt.encode(claims | changes, OUTSIDE_SECRET, algorithm="HS256")
 
 
 def refusal(answer: Answer) -> str:

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import socket
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -32,6 +33,11 @@ FAILED = Outcome(status=500, error="it answers 500", latency_ms=1)
 ARRIVED = Outcome(status=204, error=None, latency_ms=1)
 
 
+def timeless(text: str) -> str:
+    """Addresses of pictures without what lets one in there for a while."""
+    return re.sub(r"[?]expires=[^\"]*", "", text)
+
+
 class Received(Struct):
     path: str
     headers: dict[str, str]
@@ -39,7 +45,7 @@ class Received(Struct):
 
     @property
     def said(self) -> dict[str, Any]:
-        said: dict[str, Any] = json.loads(self.body)
+        said: dict[str, Any] = json.loads(timeless(self.body.decode()))
         return said
 
     def is_signed_by(self, secret: str) -> bool:
@@ -132,7 +138,7 @@ async def test_a_jobs_end_is_told_where_the_order_and_the_person_say(
         said = told[path].said
         assert (said["status"], said["progress"]) == ("COMPLETED", 100)
         assert said["resultUrl"].startswith("https://daygen.test/assets/")
-        shown = (await ada.get(f"/api/jobs/{job_id}")).json()
+        shown = json.loads(timeless((await ada.get(f"/api/jobs/{job_id}")).text))
         assert said == {"event": "job.completed", "timestamp": said["timestamp"], **shown}
         assert told[path].is_signed_by(secret)
         assert told[path].headers["content-type"] == "application/json"
@@ -165,7 +171,7 @@ async def test_a_rotated_secret_and_the_last_one_both_sign(
     assert (await ada.post(replay, {})).status_code == 202
     second = (await receiver.so_many(2))[1]
     assert second.headers["webhook-id"] == first.headers["webhook-id"] == log["id"]
-    assert second.body == first.body
+    assert second.said == first.said
     assert not second.is_signed_by(new)
     assert not second.is_signed_by(made["secret"])
     shown = (await ada.get("/api/webhooks")).json()["items"]
