@@ -43,7 +43,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "POST /v1/images/edits": {"model": "gemini-2.5-flash-image", "prompt": "make it night"},
     "POST /api/auth/signup": {"email": "ada@example.com", "password": "correct horse battery"},
     "POST /api/auth/login": {"email": "ada@example.com", "password": "correct horse battery"},
-    "POST /api/auth/oauth-callback": {"accessToken": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"},
+    "POST /api/auth/oauth-callback": {"access_token": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"},
     "POST /api/auth/forgot-password": {"email": "ada@example.com"},
     "POST /api/auth/reset-password": {
         "token": "Zm94IGluIHRoZSBzbm93", "newPassword": "wrong horse battery",
@@ -58,6 +58,9 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "POST /api/upload/proxy-image": {"url": "https://example.com/fox.png"},
     "DELETE /api/users/me": {"password": "correct horse battery"},
     "POST /api/stream-tickets": {"stream": "/api/events"},
+    "POST /api/webhooks": {"url": "https://studio.example.com/daygen", "events": ["job.completed"]},
+    "PATCH /api/webhooks/{webhook_id}": {"enabled": True},
+    "POST /api/webhooks/{webhook_id}/rotate": {"overlapSeconds": 3_600},
     "POST /api/keys": {"name": "a studio", "scopes": ["read", "generate"]},
     "POST /api/admin/price-books": {
         "name": "autumn",
