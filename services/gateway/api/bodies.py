@@ -150,6 +150,11 @@ OPERATIONS_OF: Final[Mapping[JobType, list[str]]] = {
 
 
 class JobBody(Body):
+    """`queuePosition` and `etaSeconds` stand where one job is read that has not ended.
+
+    The first counts the jobs before it; the second follows from how long others took of late.
+    """
+
     id: UUID
     job_id: UUID
     type: JobType
@@ -168,6 +173,8 @@ class JobBody(Body):
     created_at: datetime
     deadline_at: datetime
     finished_at: datetime | None
+    queue_position: int | None = None
+    eta_seconds: int | None = None
 
 
 class BalanceBody(Body):

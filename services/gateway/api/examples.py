@@ -119,6 +119,8 @@ ANSWERS: Final[Mapping[str, Any]] = {
         "credits": {"held": 1, "charged": 1, "unit": 1, "units": 1, "priceBookVersion": 1},
         "createdAt": "2026-11-21T10:00:00Z", "deadlineAt": "2026-11-21T10:10:00Z",
         "finishedAt": "2026-11-21T10:00:09Z",
+        "queuePosition": None,
+        "etaSeconds": None,
     },
     "QueuedBody": {
         "id": _JOB, "pollingUrl": f"https://api.example.com/api/jobs/{_JOB}",

@@ -18,13 +18,18 @@ from services.gateway.api.views import JobViews
 from services.gateway.domain import jobs
 from services.gateway.domain.jobs import Status
 from services.gateway.handlers.errors import JobNotFound
+from services.gateway.handlers.forecasts import Forecasts
 from services.gateway.handlers.generations import Generations
 
 PAGE_MAX: Final = 200
 
 
 def create_router(
-    generations: Generations, views: JobViews, clock: Clock, callers: Callers
+    generations: Generations,
+    forecasts: Forecasts,
+    views: JobViews,
+    clock: Clock,
+    callers: Callers,
 ) -> APIRouter:
     """The routes of `/api/jobs`, apart from what starts jobs and what follows them."""
     router = APIRouter(prefix="/api/jobs", tags=["jobs"])
@@ -47,7 +52,7 @@ def create_router(
         """A job of the caller, now or as it stood."""
         job = await generations.find(job_id_of(job_id), caller.user_id)
         if as_of is None:
-            return JsonResponse(views.job(job, job.state))
+            return JsonResponse(views.job(job, job.state, await forecasts.of(job)))
         if job.created_at > as_of:
             raise JobNotFound
         return JsonResponse(views.job(job, jobs.as_of(job.state, as_of)))

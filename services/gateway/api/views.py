@@ -1,5 +1,7 @@
 """From what is stored to what is shown."""
 
+import math
+
 from libs.events.generation import StoredImage
 from libs.runtime.asset_addresses import AssetSigner
 from services.gateway.api.bodies import (
@@ -11,6 +13,7 @@ from services.gateway.api.bodies import (
     UserBody,
     type_of,
 )
+from services.gateway.domain.forecasts import Forecast
 from services.gateway.domain.jobs import JobState, Status
 from services.gateway.handlers.profiles import PREFIX
 from services.gateway.store.accounts import User
@@ -51,8 +54,9 @@ class JobViews:
         self._assets_at = assets_at
         self._signer = signer
 
-    def job(self, job: OwnJob, state: JobState) -> JobBody:
+    def job(self, job: OwnJob, state: JobState, forecast: Forecast | None = None) -> JobBody:
         """A job as it was in the given state."""
+        remaining = forecast.remaining if forecast else None
         answer = state.answer
         is_completed = state.status is Status.COMPLETED
         metadata = self._metadata(state)
@@ -82,6 +86,8 @@ class JobViews:
             created_at=job.created_at,
             deadline_at=job.deadline_at,
             finished_at=state.finished_at,
+            queue_position=forecast.jobs_ahead if forecast else None,
+            eta_seconds=None if remaining is None else math.ceil(remaining.total_seconds()),
         )
 
     def generated(self, job: OwnJob, image_base64: str | None) -> GeneratedBody:

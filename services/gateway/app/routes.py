@@ -30,6 +30,7 @@ from services.gateway.handlers.api_keys import ApiKeys
 from services.gateway.handlers.copies import Copies
 from services.gateway.handlers.deductions import Deductions
 from services.gateway.handlers.flood import FloodGate
+from services.gateway.handlers.forecasts import Forecasts
 from services.gateway.handlers.generations import Generations
 from services.gateway.handlers.inputs import Inputs
 from services.gateway.handlers.prices import PriceBooks
@@ -88,7 +89,8 @@ def add_routes(
     sanctions = Sanctions(database=runtime.database, clock=runtime.clock, defaults=defaults)
     app.include_router(sanctions_api.create_router(sanctions, callers))
     install_rate_limit_handler(app)
-    app.include_router(jobs.create_router(generations, views, runtime.clock, callers))
+    forecasts = Forecasts(database=runtime.database, clock=runtime.clock)
+    app.include_router(jobs.create_router(generations, forecasts, views, runtime.clock, callers))
     add_streams(app, settings, runtime, views, callers, tickets, gate)
     letters = runtime.dead_letters(consumers.EVENT_TYPES, projections.project, discards.settle)
     app.include_router(dead_letters.create_router(letters, owners, internal, callers))

@@ -3,9 +3,11 @@
 import asyncio
 from uuid import UUID, uuid4
 
+import pytest
+
 from libs.events.generation import FailureCode, GenerationCancelRequested
 from services.gateway.tests.integration.conftest import RunningGateway
-from services.gateway.tests.integration.test_jobs import failure, job_in
+from services.gateway.tests.integration.test_jobs import failure, job_in, success
 
 
 async def test_jobs_are_listed_page_by_page_the_newest_first(gateway: RunningGateway) -> None:
@@ -57,3 +59,30 @@ async def test_a_job_is_called_off_by_its_owner_alone(gateway: RunningGateway) -
     assert len(told) == len(asked)
     assert UUID(answer.json()["id"]) == job_id
     assert await ada.credits() == 20
+
+
+async def test_a_job_that_waits_says_who_is_before_it_and_how_long_others_took(
+    gateway: RunningGateway,
+) -> None:
+    ada, bob = await gateway.sign_up(), await gateway.sign_up()
+    first, second = await ada.start_job(), await bob.start_job()
+    other = await ada.start_job(provider="flux")
+    for who, job_id, position in ((ada, first, 0), (bob, second, 1), (ada, other, 0)):
+        job = (await who.get(f"/api/jobs/{job_id}")).json()
+        assert (job["queuePosition"], job["etaSeconds"]) == (position, None)
+    await gateway.tell(*success(await gateway.facts(first)))
+    ended = await job_in(ada, first, "COMPLETED")
+    assert (ended["queuePosition"], ended["etaSeconds"]) == (None, None)
+    # It had taken an hour, as far as anybody can tell; and what was known is forgotten.
+    await gateway.run(
+        "UPDATE job SET created_at = created_at - interval '1 hour' WHERE job_id = $1", first
+    )
+    async with asyncio.timeout(60):
+        while (job := (await bob.get(f"/api/jobs/{second}")).json())["etaSeconds"] is None or (
+            job["etaSeconds"] < 3_000
+        ):
+            await asyncio.sleep(0.2)
+    assert (job["queuePosition"], job["etaSeconds"]) == (0, pytest.approx(3_600, abs=120))
+    assert (await ada.get(f"/api/jobs/{other}")).json()["etaSeconds"] is None  # of another kind
+    then = (await bob.get(f"/api/jobs/{second}?asOf={job['createdAt']}")).json()
+    assert then["queuePosition"] is None
