@@ -155,7 +155,7 @@ class JsonReader:
         """
         try:
             value = msgspec.json.decode(self._skeleton)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UnreadableError(f"no JSON: {error}") from error
         return self._with_carriers(value) if self._carriers else value
 
