@@ -72,10 +72,17 @@ async def erased(transaction: Transaction, events: Sequence[Event[Payload]]) -> 
     return frozenset(each for each in accounts if transaction.erased[each])
 
 
+async def erased_accounts(
+    transaction: Transaction, account_ids: Collection[UUID]
+) -> frozenset[UUID]:
+    """Which of some accounts are erased; until the commit no other can be. As `is_erased`."""
+    found = await transaction.connection.fetchval(ERASED_AMONG, list(account_ids), [])
+    return frozenset(found or ())
+
+
 async def is_erased(transaction: Transaction, account_id: UUID) -> bool:
     """Whether an account is erased; until the commit it cannot be. Take no other lock before."""
-    found = await transaction.connection.fetchval(ERASED_AMONG, [account_id], [])
-    return account_id in (found or ())
+    return account_id in await erased_accounts(transaction, [account_id])
 
 
 async def erase(transaction: Transaction, account_id: UUID) -> None:

@@ -22,6 +22,7 @@ from services.gallery.api.bodies import Addresses
 from services.gallery.domain.addresses import Signer
 from services.gallery.handlers.custody import Custody
 from services.gallery.handlers.items import Items
+from services.gallery.handlers.thumbnail_watch import ThumbnailWatch
 from services.gallery.handlers.thumbnails import Thumbnails
 from services.gallery.handlers.uploads import Uploads
 from services.gallery.rebuild import PROJECTION
@@ -73,6 +74,10 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         registry=runtime.registry,
     )
     runtime.background("thumbnails", thumbnails.run)
+    watch = ThumbnailWatch(
+        database=runtime.database, clock=runtime.clock, registry=runtime.registry
+    )
+    runtime.background("thumbnail-watch", watch.run)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

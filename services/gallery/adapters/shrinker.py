@@ -13,34 +13,42 @@ from services.gallery.adapters.shrinking import ANSWER_SIZE_BYTES, SIZE_BYTES, A
 from services.gallery.domain.thumbnails import Shrunk
 from services.gallery.ports import Shrinker, ShrinkerFailedError, UnshrinkableError
 
-PICTURE_SECONDS_MAX: Final = 30.0
+MEMORY_BYTES_MAX: Final = 1536 * 1024 * 1024
+PICTURE_SECONDS_MAX: Final = 30.0  # of a processor
+# By the clock, reading the picture included: it is kept waiting by whatever else runs. Less than
+# the lease.
+WAIT_SECONDS_MAX: Final = 90.0
 PROGRAM: Final = "services.gallery.adapters.shrinking"
 
 
 class ShrinkerProcess(Shrinker):
-    """One process, one picture at a time. It is ended when it takes too long."""
+    """One process, one picture at a time. It ends, or is ended, when it takes too much."""
 
     def __init__(
-        self, *, program: str = PROGRAM, picture_seconds_max: float = PICTURE_SECONDS_MAX
+        self,
+        *,
+        memory_bytes_max: int = MEMORY_BYTES_MAX,
+        picture_seconds_max: float = PICTURE_SECONDS_MAX,
+        wait_seconds_max: float = WAIT_SECONDS_MAX,
     ) -> None:
-        self._program = program
-        self._picture_seconds_max = picture_seconds_max
+        self._limits = (str(memory_bytes_max), str(picture_seconds_max))
+        self._wait_seconds_max = wait_seconds_max
         self._alone = asyncio.Lock()
         self._process: Process | None = None
 
     async def shrink(self, content: AsyncIterator[bytes], size_bytes: int) -> Shrunk:
         async with self._alone:
             try:
-                async with asyncio.timeout(self._picture_seconds_max):
+                async with asyncio.timeout(self._wait_seconds_max):
                     process = await self._running()
                     await _send(process, content, size_bytes)
                     answer, made = await _receive(process)
             except TimeoutError:
                 await self._end()
-                raise ShrinkerFailedError("it took too long to be made small") from None
+                raise ShrinkerFailedError("it has waited too long to be made small") from None
             except (asyncio.IncompleteReadError, BrokenPipeError, ConnectionResetError):
                 await self._end()
-                raise ShrinkerFailedError("the process that made it small has died") from None
+                raise ShrinkerFailedError("the process has died of it, or was ended") from None
             except BaseException:  # in the middle of a picture: nobody could send another
                 await self._end()
                 raise
@@ -58,10 +66,13 @@ class ShrinkerProcess(Shrinker):
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                self._program,
+                PROGRAM,
+                *self._limits,
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=DEVNULL,
+                # What is shared among sessions is shared with it as with a stranger: see there.
+                start_new_session=True,
                 # Of what the service knows, secrets first of all, it is told nothing.
                 env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )

@@ -5,6 +5,8 @@ Source: https://github.com/woltapp/blurhash/blob/master/Algorithm.md
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
+from operator import mul
 from typing import Final
 
 _DIGITS: Final = (
@@ -16,13 +18,24 @@ _STEPS: Final = 9  # from the middle of 19 to either end
 Colour = tuple[float, float, float]
 
 
+def _linear(value: int) -> float:
+    share = value / 255
+    return share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
+
+
+_LINEAR: Final = [_linear(value) for value in range(256)]
+
+
 def encode(pixels: Sequence[tuple[int, int, int]], width: int, across: int, down: int) -> str:
     """The hash of a picture, given as sRGB pixels row by row.
 
     `across` x `down` waves (1 to 9 each) are kept; some 30 pixels a side are enough to find them.
     """
-    linear = [(_linear(red), _linear(green), _linear(blue)) for red, green, blue in pixels]
-    waves = [_wave(linear, width, x, y) for y in range(down) for x in range(across)]
+    colours = [
+        _waves([_LINEAR[value] for value in each], width, across, down)
+        for each in zip(*pixels, strict=True)
+    ]
+    waves: list[Colour] = list(zip(*colours, strict=True))
     average, details = waves[0], waves[1:]
     largest = max((abs(each) for wave in details for each in wave), default=0.0)
     step = max(0, min(_MAXIMUM_STEPS, math.floor(largest * 166 - 0.5)))
@@ -35,22 +48,29 @@ def encode(pixels: Sequence[tuple[int, int, int]], width: int, across: int, down
     return "".join(parts + [_digits(_detail(wave, maximum), 2) for wave in details])
 
 
-def _wave(linear: Sequence[Colour], width: int, x: int, y: int) -> Colour:
-    """How much of one cosine wave is in each of the colours."""
-    height = len(linear) // width
-    columns = [math.cos(math.pi * x * column / width) for column in range(width)]
-    red = green = blue = 0.0
-    for row in range(height):
-        in_row = math.cos(math.pi * y * row / height)
-        for place, (each_red, each_green, each_blue) in zip(
-            columns, linear[row * width : (row + 1) * width], strict=True
-        ):
-            weight = place * in_row
-            red += weight * each_red
-            green += weight * each_green
-            blue += weight * each_blue
-    scale = (1 if x == 0 and y == 0 else 2) / len(linear)
-    return red * scale, green * scale, blue * scale
+def _waves(colour: Sequence[float], width: int, across: int, down: int) -> list[float]:
+    """How much of each cosine wave is in one of the colours.
+
+    Each is a wave across times a wave down: so the rows are summed up first, then their sums.
+    """
+    rows = [colour[start : start + width] for start in range(0, len(colour), width)]
+    by_row = [[_sum(row, _cosines(x, width)) for row in rows] for x in range(across)]
+    found = [
+        _sum(by_row[x], _cosines(y, len(rows))) * 2 / len(colour)
+        for y in range(down)
+        for x in range(across)
+    ]
+    found[0] /= 2
+    return found
+
+
+def _sum(values: Sequence[float], weights: Sequence[float]) -> float:
+    return sum(map(mul, values, weights))
+
+
+@lru_cache(maxsize=64)
+def _cosines(wave: int, size: int) -> list[float]:
+    return [math.cos(math.pi * wave * place / size) for place in range(size)]
 
 
 def _average(colour: Colour) -> int:
@@ -66,11 +86,6 @@ def _detail(colour: Colour, maximum: float) -> int:
 def _quantised(share: float) -> int:
     root = math.copysign(math.sqrt(abs(share)), share)
     return max(0, min(2 * _STEPS, math.floor(root * _STEPS + _STEPS + 0.5)))
-
-
-def _linear(value: int) -> float:
-    share = value / 255
-    return share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
 
 
 def _srgb(share: float) -> int:

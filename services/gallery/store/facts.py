@@ -79,7 +79,7 @@ FIND_STANDING = """
            LEFT JOIN item_like ON item_like.item_id = item.id AND item_like.user_id = $2
      WHERE item.id = $1
 """
-LOCK_ITEM = "SELECT FROM item WHERE id = $1 FOR UPDATE"
+LOCK_ITEMS = "SELECT FROM item WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
 FIND_BY_KEY = """
     SELECT id FROM item WHERE asset_key = $1 AND user_id = $2 ORDER BY created_at DESC, id DESC
      LIMIT 1
@@ -141,14 +141,19 @@ async def settle(connection: Connection, item_ids: Sequence[UUID]) -> list[str]:
 
 async def find_standing(connection: Connection, item_id: UUID, viewer_id: UUID) -> Standing | None:
     """A picture as somebody sees it now. In a transaction nobody else changes it until the end."""
-    await lock_item(connection, item_id)  # apart: the next statement sees what it waited for
+    await lock_items(connection, [item_id])  # apart: the next statement sees what it waited for
     row = await connection.fetchrow(FIND_STANDING, item_id, viewer_id)
     return None if row is None else Standing(**row)
 
 
-async def lock_item(connection: Connection, item_id: UUID) -> None:
-    """Nobody else changes a picture until the end of the transaction. Before its asset's lock."""
-    await connection.execute(LOCK_ITEM, item_id)
+async def lock_items(connection: Connection, item_ids: Sequence[UUID]) -> None:
+    """Nobody else changes pictures until the end of the transaction. Before their assets' locks."""
+    await connection.execute(LOCK_ITEMS, item_ids)
+
+
+async def lock_assets(connection: Connection, keys: Sequence[str]) -> None:
+    """Whoever is about to free one of the objects waits until the commit."""
+    await connection.execute(LOCK_ASSETS, keys)
 
 
 async def find_by_key(connection: Connection, key: str, user_id: UUID) -> UUID | None:
@@ -176,7 +181,7 @@ async def _remove(connection: Connection, items: Sequence[tuple[UUID, str]]) -> 
     if not items:
         return []
     keys = sorted({key for _, key in items})
-    await connection.execute(LOCK_ASSETS, keys)
+    await lock_assets(connection, keys)
     await connection.execute(DELETE_ITEMS, [item_id for item_id, _ in items])
     freed = [row["key"] for row in await connection.fetch(REMOVE_ASSETS, keys)]
     return freed + await remove_thumbnails_of(connection, freed)

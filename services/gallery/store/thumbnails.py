@@ -47,33 +47,49 @@ LIST_LACKING = """
                 AS is_lacking
       FROM asset WHERE key > $1 ORDER BY key LIMIT $2
 """
-NEXT = """
-    SELECT asset_key, attempts, object_key FROM thumbnail_work
-     WHERE next_at <= $1
-     ORDER BY next_at, asset_key LIMIT 1 FOR UPDATE SKIP LOCKED
-"""
-LEASE = """
-    UPDATE thumbnail_work SET attempts = attempts + 1, object_key = $2, next_at = $3
-     WHERE asset_key = $1
+# The object of the attempt before is deleted: whoever made it, or is about to, may not finish.
+CLAIM = """
+    WITH next AS (
+        SELECT asset_key, attempts + 1 AS attempts, object_key AS abandoned_key FROM thumbnail_work
+         WHERE next_at <= $2
+         ORDER BY next_at, wanted_at, asset_key LIMIT 1 FOR UPDATE SKIP LOCKED
+    ), claimed AS (
+        UPDATE thumbnail_work SET attempts = next.attempts, object_key = $1, next_at = $3
+          FROM next WHERE thumbnail_work.asset_key = next.asset_key
+    ), doomed AS (
+        INSERT INTO doomed_object (key)
+        SELECT abandoned_key FROM next WHERE abandoned_key IS NOT NULL
+        ON CONFLICT DO NOTHING
+    )
+    SELECT asset_key, attempts, $1 AS object_key, abandoned_key FROM next
 """
 POSTPONE = """
-    UPDATE thumbnail_work SET next_at = $3, attempts = attempts - $4
-     WHERE asset_key = $1 AND object_key = $2
+    UPDATE thumbnail_work SET next_at = $3, attempts = $4 WHERE asset_key = $1 AND object_key = $2
 """
 GIVE_UP = """
     UPDATE thumbnail_work SET next_at = NULL, reason = $3 WHERE asset_key = $1 AND object_key = $2
 """
-FINISH = "DELETE FROM thumbnail_work WHERE asset_key = $1 AND object_key = $2 RETURNING asset_key"
+FINISH = """
+    DELETE FROM thumbnail_work
+     WHERE (asset_key, object_key) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+    RETURNING asset_key
+"""
 FORGET = "DELETE FROM thumbnail_work WHERE asset_key = $1"
 FORGET_UNSHOWN = """
     DELETE FROM thumbnail_work
      WHERE next_at IS NULL AND asset_key > $1 AND asset_key <= $2
        AND NOT EXISTS (SELECT FROM asset WHERE asset.key = asset_key)
 """
-FIND_SHOWER = """
-    SELECT id AS item_id, account_id FROM item WHERE asset_key = $1 ORDER BY created_at, id LIMIT 1
+FIND_SHOWERS = """
+    SELECT DISTINCT ON (asset_key) asset_key, id AS item_id, account_id FROM item
+     WHERE asset_key = ANY($1::text[]) ORDER BY asset_key, created_at, id
 """
-LOCK_ASSET = "SELECT FROM asset WHERE key = $1 FOR UPDATE"
+MEASURE = """
+    SELECT (SELECT count(*) FROM (SELECT FROM thumbnail_work WHERE next_at IS NOT NULL LIMIT $2)
+                AS row_) AS waiting,
+           (SELECT wanted_at FROM thumbnail_work WHERE next_at <= $1
+             ORDER BY next_at, wanted_at, asset_key LIMIT 1) AS next_since
+"""
 
 THUMBNAILS_CHANNEL = "thumbnails"
 """Wake-ups: there are thumbnails to be made."""
@@ -84,6 +100,13 @@ class Shower(Struct, frozen=True, kw_only=True, gc=False):
 
     item_id: UUID
     account_id: UUID
+
+
+class ThumbnailWork(Struct, frozen=True, kw_only=True, gc=False):
+    """What is to be done, and since when the next of it is wanted that is due."""
+
+    waiting: int
+    next_since: datetime | None
 
 
 class Claim(Struct, frozen=True, kw_only=True, gc=False):
@@ -136,29 +159,28 @@ async def want_lacking_thumbnails(
     return last, len(lacking)
 
 
+async def measure_thumbnail_work(
+    connection: Connection, now: datetime, limit: int
+) -> ThumbnailWork:
+    """How much is to be done, counted up to a limit."""
+    row = await connection.fetchrow(MEASURE, now, limit)
+    assert row is not None  # noqa: S101  # there is always one
+    return ThumbnailWork(**row)
+
+
 async def claim_thumbnail(
     connection: Connection, object_key: str, now: datetime, until: datetime
 ) -> Claim | None:
     """Take the next object that is due, until then."""
-    row = await connection.fetchrow(NEXT, now)
-    if row is None:
-        return None
-    await connection.execute(LEASE, row["asset_key"], object_key, until)
-    return Claim(
-        asset_key=row["asset_key"],
-        attempts=row["attempts"] + 1,
-        object_key=object_key,
-        abandoned_key=row["object_key"],
-    )
+    row = await connection.fetchrow(CLAIM, object_key, now, until)
+    return None if row is None else Claim(**row)
 
 
 async def postpone_thumbnail(
-    connection: Connection, claim: Claim, until: datetime, *, is_counted: bool
+    connection: Connection, claim: Claim, until: datetime, *, attempts: int
 ) -> None:
-    """Try it again later; an attempt that could not even begin is not counted."""
-    await connection.execute(
-        POSTPONE, claim.asset_key, claim.object_key, until, 0 if is_counted else 1
-    )
+    """Try it again later; `attempts` is how many count from now on."""
+    await connection.execute(POSTPONE, claim.asset_key, claim.object_key, until, attempts)
 
 
 async def give_up_thumbnail(connection: Connection, claim: Claim, reason: str) -> None:
@@ -166,10 +188,11 @@ async def give_up_thumbnail(connection: Connection, claim: Claim, reason: str) -
     await connection.execute(GIVE_UP, claim.asset_key, claim.object_key, reason)
 
 
-async def finish_thumbnail(connection: Connection, claim: Claim) -> bool:
-    """Take an attempt's work out of the queue; False if another attempt has taken it over."""
-    done = await connection.fetchval(FINISH, claim.asset_key, claim.object_key)
-    return done is not None
+async def finish_thumbnails(connection: Connection, claims: Sequence[Claim]) -> set[str]:
+    """Take work out of the queue; answers of which objects: others have been taken over."""
+    keys = [(claim.asset_key, claim.object_key) for claim in claims]
+    rows = await connection.fetch(FINISH, *map(list, zip(*keys, strict=True))) if keys else []
+    return {row["asset_key"] for row in rows}
 
 
 async def forget_thumbnail_work(connection: Connection, asset_key: str) -> None:
@@ -177,12 +200,10 @@ async def forget_thumbnail_work(connection: Connection, asset_key: str) -> None:
     await connection.execute(FORGET, asset_key)
 
 
-async def find_shower(connection: Connection, asset_key: str) -> Shower | None:
-    """The first picture that shows an object."""
-    row = await connection.fetchrow(FIND_SHOWER, asset_key)
-    return None if row is None else Shower(**row)
-
-
-async def lock_asset(connection: Connection, asset_key: str) -> None:
-    """Whoever is about to free the object waits until the commit."""
-    await connection.execute(LOCK_ASSET, asset_key)
+async def find_showers(connection: Connection, asset_keys: Sequence[str]) -> dict[str, Shower]:
+    """The first picture that shows each of some objects, if any does."""
+    rows = await connection.fetch(FIND_SHOWERS, asset_keys)
+    return {
+        row["asset_key"]: Shower(item_id=row["item_id"], account_id=row["account_id"])
+        for row in rows
+    }

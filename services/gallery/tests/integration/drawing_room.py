@@ -114,11 +114,13 @@ class Hand(Shrinker):
 
     def __init__(self) -> None:
         self.made = 0
+        self.given: list[bytes] = []
         self.before: Callable[[], Awaitable[None]] | None = None
 
     async def shrink(self, content: AsyncIterator[bytes], size_bytes: int) -> Shrunk:
         self.made += 1
-        made = b"%d small of " % self.made + b"".join([chunk async for chunk in content])
+        self.given.append(b"".join([chunk async for chunk in content]))
+        made = b"%d small of " % self.made + self.given[-1]
         if self.before is not None:
             await self.before()
         return Shrunk(content=made, width=4, height=3, blur_hash="LEHV6nWB2yk8pyo0adR*.7kCMdnj")

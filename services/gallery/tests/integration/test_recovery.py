@@ -10,7 +10,7 @@ import pytest
 from asyncpg import Record
 
 from libs.events.bus import KafkaBus
-from libs.events.gallery import GalleryItemUploaded
+from libs.events.gallery import GalleryItemUploaded, GalleryThumbnailMade
 from libs.events.identity import AccountErased
 from libs.events.names import Service
 from libs.events.registry import REGISTRY
@@ -158,6 +158,32 @@ async def test_what_people_have_done_may_be_told_again_and_in_any_order(
             for each in said:
                 await store.follow(transaction.connection, [each])
     assert await tables(streams, without=("doomed_object",)) == whole
+
+
+async def test_a_thumbnail_that_is_told_after_its_pictures_deletion_stays_forgotten(
+    streams: Streams, emptied: Streams, bus: KafkaBus
+) -> None:
+    """Order holds for each account alone, and two accounts may show one object."""
+    user = UUID(int=7)
+    await upload(streams, user)
+    await make_small(streams)
+    ((item_id, _),) = await pictures(streams)
+    await Items(streams.database).delete(
+        Principal(user_id=user, role="USER", account_id=user), item_id
+    )
+    said = [REGISTRY.decode(encoded) for event_id, encoded in await streams.published() if event_id]
+    late = [each for each in said if isinstance(each.data, GalleryThumbnailMade)]
+    before = [each for each in said if each not in late]
+    for events in (before, late):
+        async with emptied.database.transaction() as transaction:
+            await consumers.remember(transaction, events)
+    for table in ("item", "asset", "thumbnail", "thumbnail_work"):
+        assert (await tables(emptied, without=()))[table] == [], table
+    async with emptied.database.read() as connection:
+        doomed = {row["key"] for row in await connection.fetch("SELECT key FROM doomed_object")}
+    (made,) = [each.data.thumbnail for each in late]
+    assert made is not None
+    assert doomed == {f"uploads/{item_id}.png", made.key}
 
 
 async def test_what_came_while_it_was_away_is_confirmed_once(

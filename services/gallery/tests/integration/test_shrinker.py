@@ -2,9 +2,11 @@
 
 import asyncio
 import io
+import os
 import struct
 import zlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,11 +144,41 @@ async def test_the_event_loop_goes_on_while_a_large_picture_is_made_small(
     assert sorted(lags)[len(lags) * 9 // 10] < 0.05, lags
 
 
-async def test_one_that_takes_too_long_is_ended_and_the_next_is_made() -> None:
-    shrinker = ShrinkerProcess(picture_seconds_max=0.001)
+async def test_one_that_waits_too_long_is_ended() -> None:
+    shrinker = ShrinkerProcess(wait_seconds_max=0.001)
     with pytest.raises(ShrinkerFailedError):
         await shrink(shrinker, png(2_000, 2_000))
     await shrinker.close()
+
+
+async def test_one_that_takes_a_processor_for_too_long_ends_its_process_and_the_next_is_made() -> (
+    None
+):
+    shrinker = ShrinkerProcess(picture_seconds_max=0.1)
+    with pytest.raises(ShrinkerFailedError):
+        await shrink(shrinker, png(9_900, 9_900, kind=6))
+    assert (await shrink(shrinker, png(8, 8))).width == 8
+    await shrinker.close()
+
+
+async def test_one_that_takes_too_much_memory_is_refused_and_the_next_is_made() -> None:
+    shrinker = ShrinkerProcess(memory_bytes_max=400 * 1024 * 1024)
+    with pytest.raises(UnshrinkableError, match="MemoryError"):
+        await shrink(shrinker, png(9_900, 9_900))
+    assert (await shrink(shrinker, png(8, 8))).width == 8
+    await shrinker.close()
+
+
+async def test_it_runs_when_nothing_else_would(shrinker: ShrinkerProcess) -> None:
+    await shrink(shrinker, png(8, 8))
+    assert shrinker._process is not None
+    pid = shrinker._process.pid
+    assert os.sched_getscheduler(pid) == os.SCHED_IDLE
+    assert os.getsid(pid) == pid
+    # Or it would be the last in its own session alone.
+    with suppress(FileNotFoundError):  # where the kernel does not share among sessions
+        shares = await asyncio.to_thread(Path(f"/proc/{pid}/autogroup").read_text)
+        assert shares.split()[1:] == ["nice", "19"]
 
 
 async def test_one_whose_process_dies_fails_and_the_next_is_made(

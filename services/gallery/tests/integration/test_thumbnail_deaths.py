@@ -1,12 +1,14 @@
 """Whatever dies or comes twice while a thumbnail is made, there is exactly one in the end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import random
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from libs.runtime import erasure
 from libs.runtime.auth import Principal
@@ -14,12 +16,18 @@ from libs.runtime.db import Connection
 from libs.runtime.objects import StorageUnavailable
 from libs.runtime.testing import Streams
 from services.gallery import store
+from services.gallery.domain.facts import Changes
 from services.gallery.handlers.items import Items
-from services.gallery.handlers.thumbnails import ATTEMPTS_MAX
-from services.gallery.ports import ShrinkerFailedError
+from services.gallery.handlers.thumbnail_watch import ThumbnailWatch
+from services.gallery.handlers.thumbnails import ATTEMPTS_MAX, REST
+from services.gallery.ports import ShrinkerFailedError, UnshrinkableError
 from services.gallery.tests.integration.drawing_room import Died, Hand, Room
 
 LATER = timedelta(minutes=3)  # a lease is over
+WAITING_FOR_LOCKS = """
+    SELECT count(*) FROM pg_stat_activity
+     WHERE application_name = 'daygen-gallery' AND wait_event_type = 'Lock'
+"""
 
 
 @pytest.fixture
@@ -154,20 +162,20 @@ def at(
 ) -> None:
     """Have something done once: when the object is stored, or when it is about to be locked."""
     due = [action]
-    lock_item = store.lock_item
+    lock_items = store.lock_items
 
     async def act() -> None:
         while due:
             await due.pop()()
 
-    async def lock(connection: Connection, item_id: UUID) -> None:
+    async def lock(connection: Connection, item_ids: Sequence[UUID]) -> None:
         await act()
-        await lock_item(connection, item_id)
+        await lock_items(connection, item_ids)
 
     if moment == "stored":
         room.bucket.after_put = act
     else:
-        monkeypatch.setattr(store, "lock_item", lock)
+        monkeypatch.setattr(store, "lock_items", lock)
 
 
 MOMENTS = pytest.mark.parametrize("moment", ["stored", "locked"])
@@ -274,9 +282,10 @@ async def test_an_outage_of_storage_counts_as_no_attempt(room: Room) -> None:
 
 
 @pytest.mark.parametrize("fault", [ShrinkerFailedError("died"), Died()])
-async def test_a_picture_that_nothing_lives_through_is_given_up(
+async def test_a_picture_that_nothing_lives_through_is_tried_again_every_day(
     room: Room, fault: BaseException
 ) -> None:
+    """What fails may pass: storage that is slow, a machine without memory, a decoder of ours."""
     await room.upload(uuid4())
     hand = Hand()
 
@@ -289,8 +298,115 @@ async def test_a_picture_that_nothing_lives_through_is_given_up(
             await room.worker(hand).work()
         room.clock.ahead += LATER
     assert hand.made == ATTEMPTS_MAX
+    room.clock.ahead += REST
+    with suppress(Died):
+        await room.worker(hand).work()
+    assert hand.made == ATTEMPTS_MAX + 1
+    room.clock.ahead += LATER
+    await done(room)
+    await room.assert_exactly_one()
+
+
+async def test_a_picture_that_is_none_is_never_tried_again(room: Room) -> None:
+    await room.upload(uuid4())
+    hand = Hand()
+
+    async def refuse() -> None:
+        raise UnshrinkableError("no picture")
+
+    hand.before = refuse
+    for _ in range(3):
+        await room.worker(hand).work()
+        room.clock.ahead += REST
+        assert await room.custody().complete() == 0
+    assert hand.made == 1
     assert await room.count("SELECT count(*) FROM thumbnail_work WHERE next_at IS NULL") == 1
-    assert await room.custody().complete() == 0
+
+
+async def test_one_that_fails_spoils_none_that_are_told_with_it(room: Room) -> None:
+    for _ in range(3):
+        await room.upload(uuid4())
+    hand = Hand()
+
+    async def fail_second() -> None:
+        if hand.made == 2:
+            raise StorageUnavailable("away")
+
+    hand.before = fail_second
+    with pytest.raises(StorageUnavailable):
+        await room.worker(hand).work()
+    assert len(await room.told()) == 1
+    room.clock.ahead = LATER
+    await done(room)
+    assert len(await room.told()) == len(await room.noted()) == len(room.bucket.small) == 3
+
+
+async def test_they_are_made_in_the_order_in_which_they_are_wanted(room: Room) -> None:
+    """And many are told in one transaction."""
+    item_ids = [await room.upload(uuid4()) for _ in range(8)]
+    random.Random(5).shuffle(item_ids)
+    async with room.streams.database.transaction() as transaction:
+        await transaction.connection.execute(
+            """
+            UPDATE thumbnail_work SET wanted_at = wanted_at + place * interval '1 minute'
+              FROM unnest($1::text[]) WITH ORDINALITY AS wanted (key, place) WHERE asset_key = key
+            """,
+            [f"uploads/{item_id}.png" for item_id in item_ids],
+        )
+    hand = Hand()
+    worker = room.worker(hand)
+    await worker.work()
+    assert hand.given == [b"picture %d" % item_id.int for item_id in item_ids]
+    async with room.streams.database.read() as connection:
+        assert await connection.fetchval("SELECT count(DISTINCT xmin::text) FROM thumbnail") == 1
+
+
+async def test_what_waits_is_counted_and_how_long_the_next_has_waited(room: Room) -> None:
+    registry = CollectorRegistry()
+    watch = ThumbnailWatch(database=room.streams.database, clock=room.clock, registry=registry)
+
+    async def figures() -> tuple[float | None, float | None]:
+        await watch.measure()
+        rows, age = (f"daygen_gallery_thumbnail_queue_{each}" for each in ("rows", "age_seconds"))
+        return registry.get_sample_value(rows), registry.get_sample_value(age)
+
+    assert await figures() == (0, 0)
+    for _ in range(2):
+        await room.upload(uuid4())
+    room.clock.ahead = LATER
+    rows, age = await figures()
+    assert rows == 2
+    assert age is not None
+    assert age >= LATER.total_seconds()
+    await done(room)
+    assert await figures() == (0, 0)
+
+
+async def test_a_thumbnail_and_a_deletion_take_their_locks_in_one_order(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The picture's row before its object's: or each of the two would hold what the other needs."""
+    me = uuid4()
+    item_id = await room.upload(me)
+    items = Items(room.streams.database)
+    await items.change(owner(me), item_id, Changes(title="dusk"))  # so a thumbnail touches its row
+    lock_assets = store.lock_assets
+    deleting: list[asyncio.Task[None]] = []
+
+    async def lock(connection: Connection, keys: Sequence[str]) -> None:
+        await lock_assets(connection, keys)
+        deleting.append(asyncio.create_task(items.delete(owner(me), item_id)))
+        async with asyncio.timeout(10):
+            while await room.count(WAITING_FOR_LOCKS) == 0:
+                await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(store, "lock_assets", lock)
+    await room.worker().work()
+    (deletion,) = deleting
+    await deletion
+    await room.swept()
+    assert len(await room.told()) == 1
+    assert (room.bucket.objects, await room.noted()) == ({}, {})
 
 
 async def test_what_nobody_is_about_to_make_is_found(room: Room) -> None:
