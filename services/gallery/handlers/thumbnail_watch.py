@@ -34,7 +34,7 @@ class ThumbnailWatch(Collector):
             return
         figures = (
             ("rows", "Pictures whose thumbnail is to be made.", measured.waiting),
-            ("age_seconds", "Since the next that is due was wanted.", self._age(measured)),
+            ("age_seconds", "Since the picture came whose turn it is.", self._age(measured)),
         )
         for name, text, value in figures:
             yield GaugeMetricFamily(f"daygen_gallery_thumbnail_queue_{name}", text, value)

@@ -34,8 +34,8 @@ REMOVE_LATE = """
 """
 
 WANT = """
-    INSERT INTO thumbnail_work (asset_key)
-    SELECT key FROM asset WHERE key = ANY($1::text[]) AND content_type = ANY($2::text[])
+    INSERT INTO thumbnail_work (asset_key, stored_at)
+    SELECT key, stored_at FROM asset WHERE key = ANY($1::text[]) AND content_type = ANY($2::text[])
        AND NOT EXISTS (SELECT FROM thumbnail WHERE thumbnail.asset_key = asset.key)
     ON CONFLICT DO NOTHING
 """
@@ -52,7 +52,7 @@ CLAIM = """
     WITH next AS (
         SELECT asset_key, attempts + 1 AS attempts, object_key AS abandoned_key FROM thumbnail_work
          WHERE next_at <= $2
-         ORDER BY next_at, wanted_at, asset_key LIMIT 1 FOR UPDATE SKIP LOCKED
+         ORDER BY next_at, stored_at, asset_key LIMIT 1 FOR UPDATE SKIP LOCKED
     ), claimed AS (
         UPDATE thumbnail_work SET attempts = next.attempts, object_key = $1, next_at = $3
           FROM next WHERE thumbnail_work.asset_key = next.asset_key
@@ -87,8 +87,8 @@ FIND_SHOWERS = """
 MEASURE = """
     SELECT (SELECT count(*) FROM (SELECT FROM thumbnail_work WHERE next_at IS NOT NULL LIMIT $2)
                 AS row_) AS waiting,
-           (SELECT wanted_at FROM thumbnail_work WHERE next_at <= $1
-             ORDER BY next_at, wanted_at, asset_key LIMIT 1) AS next_since
+           (SELECT stored_at FROM thumbnail_work WHERE next_at <= $1
+             ORDER BY next_at, stored_at, asset_key LIMIT 1) AS next_since
 """
 
 THUMBNAILS_CHANNEL = "thumbnails"
@@ -103,7 +103,7 @@ class Shower(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ThumbnailWork(Struct, frozen=True, kw_only=True, gc=False):
-    """What is to be done, and since when the next of it is wanted that is due."""
+    """What is to be done, and how old the next picture is that is due."""
 
     waiting: int
     next_since: datetime | None
