@@ -63,21 +63,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         registry=runtime.registry,
     )
     runtime.background("custody", custody.run)
-    thumbnails = Thumbnails(
-        database=runtime.database,
-        source=storage,
-        sink=storage,
-        shrinker=ShrinkerProcess(),
-        wakeups=runtime.wakeups,
-        clock=runtime.clock,
-        ids=runtime.ids,
-        registry=runtime.registry,
-    )
-    runtime.background("thumbnails", thumbnails.run)
-    watch = ThumbnailWatch(
-        database=runtime.database, clock=runtime.clock, registry=runtime.registry
-    )
-    runtime.background("thumbnail-watch", watch.run)
+    _make_thumbnails(runtime, storage)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -96,6 +82,24 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         deadletters_http.create_router(letters, require_principal(_verifier(settings, runtime)))
     )
     return app
+
+
+def _make_thumbnails(runtime: Runtime, storage: S3Assets) -> None:
+    thumbnails = Thumbnails(
+        database=runtime.database,
+        source=storage,
+        sink=storage,
+        shrinker=ShrinkerProcess(),
+        wakeups=runtime.wakeups,
+        clock=runtime.clock,
+        ids=runtime.ids,
+        registry=runtime.registry,
+    )
+    runtime.background("thumbnails", thumbnails.run)
+    watch = ThumbnailWatch(
+        database=runtime.database, clock=runtime.clock, registry=runtime.registry
+    )
+    runtime.background("thumbnail-watch", watch.run)
 
 
 def _verifier(settings: Settings, runtime: Runtime) -> Verify:

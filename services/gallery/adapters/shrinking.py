@@ -28,6 +28,7 @@ from services.gallery.domain.thumbnails import SIDE_PIXELS_MAX, SOURCE_PIXELS_MA
 
 SIZE_BYTES: Final = 8
 ANSWER_SIZE_BYTES: Final = 4
+SESSION_NICE: Final = 10
 QUALITY: Final = 80
 METHOD: Final = 2  # of 0 to 6: more takes far longer and saves few bytes
 _FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF")
@@ -95,24 +96,24 @@ def _blur_hash(small: Image.Image) -> str:
     return blurhash.encode(pixels, on.width, *_WAVES)
 
 
-def _yield_to_all() -> None:
-    """Have a processor only while nobody else wants it, as far as the system knows such a thing."""
+def _yield_to_others() -> None:
+    """Have a processor while nobody else wants it, and next to nothing otherwise."""
     os.nice(19)
     with suppress(AttributeError, OSError):  # Linux alone knows it, and may forbid it
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     # Linux may share the processors among sessions first, and ours is one of its own: without this
-    # it had as much as each of the services.
+    # it had as much as each of the services. A tenth of that keeps it going on a busy machine.
     with suppress(OSError):
-        Path("/proc/self/autogroup").write_text("19")
+        Path("/proc/self/autogroup").write_text(str(SESSION_NICE))
 
 
 def main(memory_bytes_max: int, picture_seconds_max: float) -> None:
     """Answer until the input ends."""
-    _yield_to_all()
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes_max, memory_bytes_max))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     Image.MAX_IMAGE_PIXELS = SOURCE_PIXELS_MAX
     Image.preinit()
+    _yield_to_others()  # now that it has started: that alone would take long
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     while len(head := source.read(SIZE_BYTES)) == SIZE_BYTES:
         size_bytes = int.from_bytes(head, "big")

@@ -65,7 +65,8 @@ def _waves(colour: Sequence[float], width: int, across: int, down: int) -> list[
 
 
 def _sum(values: Sequence[float], weights: Sequence[float]) -> float:
-    return sum(map(mul, values, weights))
+    total: float = sum(map(mul, values, weights))
+    return total
 
 
 @lru_cache(maxsize=64)

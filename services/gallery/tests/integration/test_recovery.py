@@ -181,9 +181,9 @@ async def test_a_thumbnail_that_is_told_after_its_pictures_deletion_stays_forgot
         assert (await tables(emptied, without=()))[table] == [], table
     async with emptied.database.read() as connection:
         doomed = {row["key"] for row in await connection.fetch("SELECT key FROM doomed_object")}
-    (made,) = [each.data.thumbnail for each in late]
-    assert made is not None
-    assert doomed == {f"uploads/{item_id}.png", made.key}
+    (made,) = await Room(streams).told()
+    assert made.thumbnail is not None
+    assert doomed == {f"uploads/{item_id}.png", made.thumbnail.key}
 
 
 async def test_what_came_while_it_was_away_is_confirmed_once(

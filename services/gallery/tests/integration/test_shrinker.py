@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from services.gallery.adapters.shrinker import ShrinkerProcess
+from services.gallery.adapters.shrinking import SESSION_NICE
 from services.gallery.domain.thumbnails import SIDE_PIXELS_MAX, Shrunk
 from services.gallery.ports import ShrinkerFailedError, UnshrinkableError
 
@@ -178,7 +179,7 @@ async def test_it_runs_when_nothing_else_would(shrinker: ShrinkerProcess) -> Non
     # Or it would be the last in its own session alone.
     with suppress(FileNotFoundError):  # where the kernel does not share among sessions
         shares = await asyncio.to_thread(Path(f"/proc/{pid}/autogroup").read_text)
-        assert shares.split()[1:] == ["nice", "19"]
+        assert shares.split()[1:] == ["nice", str(SESSION_NICE)]
 
 
 async def test_one_whose_process_dies_fails_and_the_next_is_made(
