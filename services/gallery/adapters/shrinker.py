@@ -18,6 +18,7 @@ PICTURE_SECONDS_MAX: Final = 30.0  # of a processor
 # By the clock, reading the picture included: it is kept waiting by whatever else runs. Less than
 # the lease.
 WAIT_SECONDS_MAX: Final = 90.0
+SESSION_NICE: Final = 10  # a tenth of a service's share; 0: it steps back before nobody
 PROGRAM: Final = "services.gallery.adapters.shrinking"
 
 
@@ -30,8 +31,9 @@ class ShrinkerProcess(Shrinker):
         memory_bytes_max: int = MEMORY_BYTES_MAX,
         picture_seconds_max: float = PICTURE_SECONDS_MAX,
         wait_seconds_max: float = WAIT_SECONDS_MAX,
+        session_nice: int = SESSION_NICE,
     ) -> None:
-        self._limits = (str(memory_bytes_max), str(picture_seconds_max))
+        self._arguments = (str(memory_bytes_max), str(picture_seconds_max), str(session_nice))
         self._wait_seconds_max = wait_seconds_max
         self._alone = asyncio.Lock()
         self._process: Process | None = None
@@ -67,7 +69,7 @@ class ShrinkerProcess(Shrinker):
                 sys.executable,
                 "-m",
                 PROGRAM,
-                *self._limits,
+                *self._arguments,
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=DEVNULL,

@@ -4,7 +4,8 @@ It is given strangers' bytes, so it is started without the service's environment
 so much memory and take so much of a processor for one picture. It runs when nothing else would. It
 ends with its input, as when the service dies.
 
-Arguments: the bytes of memory that it may have, and the seconds of a processor.
+Arguments: the bytes of memory that it may have, the seconds of a processor, and how far it steps
+back (as `nice`, 0 to 19).
 
 In: eight bytes with the picture's size, and the picture. Out: four bytes with the size of an
 `Answer` as JSON, and that; then as many bytes as it says.
@@ -28,7 +29,6 @@ from services.gallery.domain.thumbnails import SIDE_PIXELS_MAX, SOURCE_PIXELS_MA
 
 SIZE_BYTES: Final = 8
 ANSWER_SIZE_BYTES: Final = 4
-SESSION_NICE: Final = 10
 QUALITY: Final = 80
 METHOD: Final = 2  # of 0 to 6: more takes far longer and saves few bytes
 _FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF")
@@ -96,24 +96,26 @@ def _blur_hash(small: Image.Image) -> str:
     return blurhash.encode(pixels, on.width, *_WAVES)
 
 
-def _yield_to_others() -> None:
+def _yield_to_others(session_nice: int) -> None:
     """Have a processor while nobody else wants it, and next to nothing otherwise."""
+    if not session_nice:
+        return
     os.nice(19)
     with suppress(AttributeError, OSError):  # Linux alone knows it, and may forbid it
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     # Linux may share the processors among sessions first, and ours is one of its own: without this
-    # it had as much as each of the services. A tenth of that keeps it going on a busy machine.
+    # it had as much as each of the services. A part of that keeps it going on a busy machine.
     with suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(SESSION_NICE))
+        Path("/proc/self/autogroup").write_text(str(session_nice))
 
 
-def main(memory_bytes_max: int, picture_seconds_max: float) -> None:
+def main(memory_bytes_max: int, picture_seconds_max: float, session_nice: int) -> None:
     """Answer until the input ends."""
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes_max, memory_bytes_max))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     Image.MAX_IMAGE_PIXELS = SOURCE_PIXELS_MAX
     Image.preinit()
-    _yield_to_others()  # now that it has started: that alone would take long
+    _yield_to_others(session_nice)  # now that it has started: that alone would take long
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     while len(head := source.read(SIZE_BYTES)) == SIZE_BYTES:
         size_bytes = int.from_bytes(head, "big")
@@ -132,4 +134,4 @@ def main(memory_bytes_max: int, picture_seconds_max: float) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]))
+    main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))
