@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 import structlog
 from fastapi.dependencies import models as fastapi_models
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -27,6 +28,10 @@ KINDS = ("unit", "integration", "e2e")
 # Copied for each test: schemas without tables, and those of the services with all of theirs.
 EMPTY = "daygen_empty"
 MIGRATED = "daygen_migrated"
+
+# How long an example takes is a matter of what else runs.
+settings.register_profile("daygen", deadline=None)
+settings.load_profile("daygen")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
