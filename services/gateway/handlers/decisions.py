@@ -122,8 +122,10 @@ class Decisions:
     async def at_once(self, batch: Sequence[Waiting]) -> Outcomes | None:
         """Admit requests as they stand. None: one of them is not, and nothing was written."""
         terms = self._forecast.terms()
-        offers = terms and plain_offers([each.request for each in batch], terms.book)
-        if terms is None or offers is None:
+        if terms is None:
+            return None
+        offers = plain_offers([each.request for each in batch], terms.book)
+        if offers is None:
             return None
         try:
             async with self._database.statement() as transaction:
