@@ -180,8 +180,8 @@ class Decisions:
         outcomes: Outcomes = {}
         written: list[Written] = []
         # Under the locks it is certain what has become of what may have been admitted before.
-        repeats = {each.request.job_id: each.request.job_id for each, _ in ready if each.lost}
-        there = await store.statuses(transaction.connection, list(repeats)) if repeats else {}
+        lost = [each.request.job_id for each, _ in ready if each.lost is not None]
+        there = await store.statuses(transaction.connection, lost) if lost else ()
         repeats = {job_id: job_id for job_id in there}
         for waiting, standing in ready:
             request = waiting.request
