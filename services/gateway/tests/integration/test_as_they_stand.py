@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from libs.events.generation import RequestFacts
 from libs.runtime.db import Connection
 from libs.runtime.testing import Streams
-from services.gateway.domain.admission import Admitted, Counter, Payer, Request
+from services.gateway.domain.admission import Admitted, Counter, Payer, Request, offered
 from services.gateway.domain.limits import Allowance, Kind, Policy
 from services.gateway.domain.orders import Order
 from services.gateway.domain.pricing import PricedOperation
@@ -204,6 +204,43 @@ async def test_the_statement_says_yes_exactly_where_the_domain_does(
             admitted += await compared(connection, world.requests)
             await attempt.rollback()  # nothing of a world is kept
     assert STATES / 10 < admitted < STATES * 9 / 10  # the worlds are neither rich nor poor
+
+
+@pytest.mark.parametrize(
+    ("away", "is_admitted"),
+    [(timedelta(0), True), (timedelta(minutes=1), False), (timedelta(minutes=-1), False)],
+)
+async def test_a_time_that_is_not_the_databases_admits_nothing(
+    streams: Streams, away: timedelta, is_admitted: bool
+) -> None:
+    person = uuid4()
+    order = Order(
+        operation="image",
+        provider="local",
+        model="local-sketch",
+        prompt="a fox",
+        options={},
+        units=1,
+    )
+    request = Request(
+        job_id=uuid4(),
+        payer=Payer(user_id=person, account_id=person),
+        order=order,
+        fingerprint=order.fingerprint(),
+        route=ROUTE,
+    )
+    async with streams.database.read() as connection:
+        await connection.execute(ADD_PERSON, person, None, 0, 5, 0, 0, ROUTE, None)
+        now = await connection.fetchval("SELECT clock_timestamp()")
+        scene = await store.look(connection, [request], Locking.NONE)
+        assert scene.book is not None
+        offer = offered(order, scene.book)
+        assert isinstance(offer, Admitted)
+        facts = facts_of(request, offer, now + away)
+        written = Written(request=request, facts=facts, tokens=offer.tokens)
+        left = await store.admit(connection, [written], [], DEFAULTS)
+        assert (left is not None) == is_admitted
+        assert await connection.fetchval("SELECT count(*) FROM job") == is_admitted
 
 
 async def test_what_can_be_admitted_as_it_stands_takes_one_statement(
