@@ -10,13 +10,12 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from libs.events.generation import RequestFacts
+from libs.events.generation import Operation, RequestFacts
 from libs.runtime.db import Connection
 from libs.runtime.testing import Streams
 from services.gateway.domain.admission import Admitted, Counter, Payer, Request, offered
 from services.gateway.domain.limits import Allowance, Kind, Policy
 from services.gateway.domain.orders import Order
-from services.gateway.domain.pricing import PricedOperation
 from services.gateway.store import admission as store
 from services.gateway.store.admission import Locking, Written
 from services.gateway.tests.integration.conftest import RunningGateway
@@ -264,7 +263,7 @@ async def test_a_book_that_comes_into_force_prices_the_very_next_request(
 ) -> None:
     admin, ada = await gateway.admin(), await gateway.sign_up()
     await ada.start_job()
-    prices = dict.fromkeys((each.value for each in PricedOperation), 3)
+    prices = dict.fromkeys((each.value for each in Operation), 3)
     answer = await admin.post("/api/admin/price-books", {"operations": prices})
     assert answer.status_code in {200, 201}, answer.text
     facts = await gateway.facts(await ada.start_job())
