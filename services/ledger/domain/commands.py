@@ -224,7 +224,7 @@ def _payment(data: PaymentReceived, at: datetime) -> GrantCredits:
     return GrantCredits(
         transaction_id=ids.payment_id(data.provider, data.payment_id),
         account_id=data.account_id,
-        credits=checked(data.credits, least=1),
+        credits=checked(data.credits, least=0 if data.is_renewal else 1),  # it may end a plan
         wallet=data.wallet,
         source=data.provider,
         reference=data.payment_id,
