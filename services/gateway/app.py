@@ -386,12 +386,7 @@ def _default_limits(settings: Settings) -> dict[Kind, Policy]:
     )
     of_key = Policy(per_minute=settings.rate_limit_per_minute)
     of_provider = Policy(per_minute=settings.provider_rate_limit_per_minute)
-    return {
-        Kind.USER: usual,
-        Kind.WORKSPACE: usual,
-        Kind.KEY: of_key,
-        Kind.PROVIDER: of_provider,
-    }
+    return {Kind.USER: usual, Kind.WORKSPACE: usual, Kind.KEY: of_key, Kind.PROVIDER: of_provider}
 
 
 async def _ensure_admin(settings: Settings, accounts: Accounts) -> None:
