@@ -44,10 +44,10 @@ from services.gateway.domain.catalogue import RETIRED
 from services.gateway.domain.limits import Kind, Limit, Policy
 from services.gateway.handlers import discards
 from services.gateway.handlers.accounts import Accounts
+from services.gateway.handlers.admissions import Admissions
 from services.gateway.handlers.api_keys import ApiKeys, KeyUse
 from services.gateway.handlers.copies import Copies
 from services.gateway.handlers.credentials import LogIns
-from services.gateway.handlers.decisions import Decisions
 from services.gateway.handlers.deductions import Deductions
 from services.gateway.handlers.flood import FloodGate
 from services.gateway.handlers.generations import Generations
@@ -278,11 +278,8 @@ def _add_routes(
         ids=runtime.ids,
         clock=runtime.clock,
         wakeups=runtime.wakeups,
-        decisions=Decisions(
-            database=runtime.database,
-            defaults=defaults,
-            deadline=settings.job_deadline,
-            clock=runtime.clock,
+        admissions=Admissions(
+            database=runtime.database, defaults=defaults, deadline=settings.job_deadline
         ),
     )
     desk = generations_api.Desk(
@@ -386,7 +383,12 @@ def _default_limits(settings: Settings) -> dict[Kind, Policy]:
     )
     of_key = Policy(per_minute=settings.rate_limit_per_minute)
     of_provider = Policy(per_minute=settings.provider_rate_limit_per_minute)
-    return {Kind.USER: usual, Kind.WORKSPACE: usual, Kind.KEY: of_key, Kind.PROVIDER: of_provider}
+    return {
+        Kind.USER: usual,
+        Kind.WORKSPACE: usual,
+        Kind.KEY: of_key,
+        Kind.PROVIDER: of_provider,
+    }
 
 
 async def _ensure_admin(settings: Settings, accounts: Accounts) -> None:
