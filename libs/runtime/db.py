@@ -242,6 +242,21 @@ class Database:
             transaction.committed(self._wakeups)
 
     @asynccontextmanager
+    async def statement(self) -> AsyncIterator[Transaction]:
+        """A transaction of one statement, which begins and commits it: no trips for these.
+
+        The statement itself writes what is published (`Transaction.take_outbox`).
+
+        Raises:
+            DatabaseUnavailable: there is no connection.
+            asyncpg.PostgresConnectionError: it was lost in the statement, which may have happened.
+        """
+        async with self._acquired() as connection:
+            transaction = Transaction(connection, self._emitter)
+            yield transaction
+            transaction.committed(self._wakeups)
+
+    @asynccontextmanager
     async def _acquired(self) -> AsyncIterator[Connection]:
         try:
             pool = self._connected()

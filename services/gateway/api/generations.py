@@ -23,8 +23,8 @@ from services.gateway.domain.admission import Payer
 from services.gateway.domain.catalogue import ELSEWHERE, PROVIDERS
 from services.gateway.domain.orders import Draft, Placed, place
 from services.gateway.domain.text import InvalidRequestError
-from services.gateway.handlers.admissions import Accepted
 from services.gateway.handlers.assets import inline
+from services.gateway.handlers.decisions import Accepted
 from services.gateway.handlers.errors import (
     AnswerUnavailable,
     InvalidRequest,

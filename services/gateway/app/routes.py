@@ -25,9 +25,9 @@ from services.gateway.app.people import People, add_people, create_door
 from services.gateway.domain.catalogue import RETIRED
 from services.gateway.domain.limits import Kind, Limit, Policy
 from services.gateway.handlers import discards
-from services.gateway.handlers.admissions import Admissions
 from services.gateway.handlers.api_keys import ApiKeys
 from services.gateway.handlers.copies import Copies
+from services.gateway.handlers.decisions import Decisions
 from services.gateway.handlers.deductions import Deductions
 from services.gateway.handlers.flood import FloodGate
 from services.gateway.handlers.forecasts import Forecasts
@@ -62,8 +62,11 @@ def add_routes(
         ids=runtime.ids,
         clock=runtime.clock,
         wakeups=runtime.wakeups,
-        admissions=Admissions(
-            database=runtime.database, defaults=defaults, deadline=settings.job_deadline
+        decisions=Decisions(
+            database=runtime.database,
+            defaults=defaults,
+            deadline=settings.job_deadline,
+            clock=runtime.clock,
         ),
     )
     desk = generations_api.Desk(

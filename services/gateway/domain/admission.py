@@ -3,7 +3,7 @@
 The order is fixed: user, ban, repeat, price, credit, limit.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
@@ -191,6 +191,25 @@ def offered(order: Order, in_force: BookInForce | None) -> Admitted | NotPriced:
     )
 
 
+def plain_offers(requests: Sequence[Request], in_force: BookInForce) -> list[Admitted] | None:
+    """What requests cost, if credits, limits and standing alone can still speak against them.
+
+    None: one of them takes a closer look, as a request for another book's prices does.
+    """
+    names = [(each.payer.user_id, each.route, each.key) for each in requests if each.key]
+    if len(set(names)) < len(names):  # one of them is the other's repeat
+        return None
+    offers: list[Admitted] = []
+    for each in requests:
+        offer = offered(each.order, in_force)
+        if isinstance(offer, NotPriced) or each.order.inputs:
+            return None
+        if each.book_version not in {None, offer.book_version}:
+            return None
+        offers.append(offer)
+    return offers
+
+
 class Counter:
     """Decides requests one after the other: each sees what those before it have taken."""
 
@@ -238,10 +257,6 @@ class Counter:
         if request.key is not None:
             name = (request.payer.user_id, request.route, request.key)
             self._accepted[name] = Earlier(job_id=request.job_id, fingerprint=request.fingerprint)
-
-    def changed_accounts(self) -> Mapping[UUID, AccountCopy]:
-        """The accounts that holds were taken on, as they are after that."""
-        return self._accounts
 
     def allowances_of(self, requests: Iterable[Request]) -> list[Allowance]:
         """What is left to the subjects of these requests, in the order of their locks."""

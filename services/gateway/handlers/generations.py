@@ -27,7 +27,8 @@ from services.gateway.domain.admission import (
 from services.gateway.domain.jobs import Status
 from services.gateway.domain.limits import Allowance
 from services.gateway.domain.orders import Order
-from services.gateway.handlers.admissions import Accepted, Admissions
+from services.gateway.handlers.admissions import Admissions
+from services.gateway.handlers.decisions import Accepted, Decisions
 from services.gateway.handlers.errors import (
     JobNotFound,
     StillRunning,
@@ -63,13 +64,14 @@ class Generations:
         ids: Ids,
         clock: Clock,
         wakeups: Wakeups,
-        admissions: Admissions,
+        decisions: Decisions,
     ) -> None:
         self._database = database
         self._ids = ids
         self._clock = clock
         self._wakeups = wakeups
-        self._admissions = admissions
+        self._decisions = decisions
+        self._admissions = Admissions(decisions)
 
     async def submit(
         self,
@@ -95,7 +97,7 @@ class Generations:
             DomainError: it would be refused; of a repeat that is told once its pictures are known.
         """
         request = self._request(payer, order, route=route, key=key, book_version=None)
-        view = await self._admissions.look(request)
+        view = await self._decisions.look(request)
         if not isinstance(view.decision, Admitted | Repeated | KeyReused | PriceChanged):
             raise refusal_of(view.decision, view.at)
 
@@ -106,7 +108,7 @@ class Generations:
             DomainError: nobody can say what it costs, or who asks is nobody.
         """
         request = self._request(payer, order, route="", key=None, book_version=book_version)
-        view = await self._admissions.look(request)
+        view = await self._decisions.look(request)
         if isinstance(view.decision, NotKnown) or view.standing is None:
             raise UnknownUser
         if isinstance(view.offer, NotPriced):

@@ -1,6 +1,6 @@
 """What admissions read under their locks, and what they leave behind: sets of requests at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -11,13 +11,14 @@ from asyncpg import Record
 from msgspec import Struct
 
 from libs.events.generation import RequestFacts
-from libs.runtime.db import Connection, Transaction
-from libs.runtime.outbox import columns
-from services.gateway.domain.admission import BookInForce, Counter, Earlier, Request, Standing
+from libs.runtime.db import Connection
+from libs.runtime.outbox import OutboxRow, columns
+from services.gateway.domain.admission import BookInForce, Earlier, Request, Standing
 from services.gateway.domain.credits import AccountCopy
 from services.gateway.domain.jobs import Status
+from services.gateway.domain.limits import Kind, Policy, Subject
 from services.gateway.domain.pricing import read_book
-from services.gateway.store import inputs, limits
+from services.gateway.store import limits
 
 REMEMBERED: Final = timedelta(hours=24)
 
@@ -32,41 +33,15 @@ SELECT_STANDINGS = """
       LEFT JOIN users u ON u.user_id = l.user_id
      ORDER BY place
 """
-# Accounts and allowances are locked since they were read, so absolute figures are safe to write.
-INSERT_ADMITTED = """
-    WITH held AS (
-        UPDATE credit_account a SET held = new.held
-          FROM unnest($1::uuid[], $2::bigint[]) AS new (account_id, held)
-         WHERE a.account_id = new.account_id
-    ), taken AS (
-        UPDATE allowance a SET drained_at = new.drained_at, day = new.day,
-               credits = new.credits, tokens = new.tokens
-          FROM unnest($23::text[], $24::text[], $25::timestamptz[], $26::date[], $27::bigint[],
-                      $28::bigint[]) AS new (kind, subject, drained_at, day, credits, tokens)
-         WHERE a.kind = new.kind AND a.subject = new.subject
-    ), accepted AS (
-        INSERT INTO job (job_id, account_id, user_id, workspace_id, api_key_id, operation, provider,
-                         model, prompt, options, units, unit_credits, tokens_estimated,
-                         webhook_url, price_book_version, created_at, metered_on, deadline_at)
-        SELECT j.*, $17::bigint, $18::timestamptz, ($18::timestamptz AT TIME ZONE 'UTC')::date,
-               $19::timestamptz
-          FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::text[],
-                      $9::text[], $10::text[], $11::text[], $12::jsonb[], $13::integer[],
-                      $14::bigint[], $15::bigint[], $34::text[]) AS j
-    ), opened AS (
-        INSERT INTO hold (subject_id, account_id, credits, opened_at)
-        SELECT j.*, $18 FROM unnest($3::uuid[], $4::uuid[], $16::bigint[]) AS j
-    ), remembered AS (
-        INSERT INTO idempotency (principal_id, route, key, fingerprint, job_id, accepted_at)
-        SELECT i.user_id, i.route, i.key, i.fingerprint, i.job_id, $18
-          FROM unnest($5::uuid[], $20::text[], $21::text[], $22::bytea[], $3::uuid[])
-               AS i (user_id, route, key, fingerprint, job_id)
-         WHERE i.key IS NOT NULL
-        ON CONFLICT (principal_id, route, key) DO UPDATE
-           SET fingerprint = excluded.fingerprint, job_id = excluded.job_id,
-               accepted_at = excluded.accepted_at
-    )
-    SELECT append_to_outbox($29::uuid[], $30::text[], $31::bytea[], $32::jsonb[], $33::bytea[])
+ADMIT = """
+    SELECT * FROM admit($1, $2, $3, $4::uuid[], $5::bigint[], $6::text[], $7::text[], $8::integer[],
+                        $9::bigint[], $10::bigint[], $11::integer[], $12::bigint[], $13::bigint[],
+                        $14::uuid[], $15::uuid[], $16::uuid[], $17::integer[], $18::uuid[],
+                        $19::uuid[], $20::text[], $21::text[], $22::text[], $23::text[],
+                        $24::jsonb[], $25::integer[], $26::bigint[], $27::bigint[],
+                        $28::timestamptz[], $29::text[], $30::text[], $31::bytea[], $32::uuid[],
+                        $33::text[], $34::bytea[], $35::jsonb[], $36::bytea[],
+                        $37::text[])
 """
 SELECT_STATUSES = "SELECT job_id, status FROM job WHERE job_id = ANY($1::uuid[])"
 
@@ -98,6 +73,13 @@ class Written(Struct, frozen=True, kw_only=True):
     request: Request
     facts: RequestFacts
     tokens: int
+
+
+class Left(Struct, frozen=True, kw_only=True):
+    """When requests were admitted by the database's clock, and what their limits leave."""
+
+    at: datetime
+    rows: Sequence[limits.Row]
 
 
 async def look(connection: Connection, requests: Sequence[Request], locking: Locking) -> Scene:
@@ -144,19 +126,36 @@ def _standing(row: Record) -> Standing | None:
     )
 
 
-async def write(transaction: Transaction, written: Sequence[Written], counter: Counter) -> None:
-    """Write admitted requests: jobs, holds, keys, what accounts hold, meters, and their events."""
-    facts = [each.facts for each in written]
-    requests = [each.request for each in written]
-    accounts, allowances = counter.changed_accounts(), counter.allowances_of(requests)
-    await inputs.refer(transaction.connection, facts)
-    await transaction.connection.execute(
-        INSERT_ADMITTED,
-        list(accounts),
-        [account.held for account in accounts.values()],
+async def admit(
+    connection: Connection,
+    written: Sequence[Written],
+    outbox: Sequence[OutboxRow],
+    defaults: Mapping[Kind, Policy],
+) -> Left | None:
+    """Write requests of one instant and book, and their events, if they may all be admitted.
+
+    None: one of them may not, and nothing was written.
+    """
+    facts, requests = [each.facts for each in written], [each.request for each in written]
+    payers, demands = _demands(written)
+    policies = [defaults[subject.kind] for subject in demands]
+    row = await connection.fetchrow(
+        ADMIT,
+        facts[0].requested_at,
+        facts[0].price_book_version,
+        REMEMBERED,
+        list(payers),
+        list(payers.values()),
+        [each.kind.value for each in demands],
+        [each.id for each in demands],
+        [each.per_minute for each in policies],
+        [each.credits_per_day for each in policies],
+        [each.tokens_per_day for each in policies],
+        *map(list, zip(*demands.values(), strict=True)),
         [each.job_id for each in facts],
         [each.account_id for each in facts],
         [each.user_id for each in facts],
+        [each.payer.session_epoch for each in requests],
         [each.workspace_id for each in facts],
         [each.payer.api_key_id for each in requests],
         [each.operation for each in facts],
@@ -167,22 +166,32 @@ async def write(transaction: Transaction, written: Sequence[Written], counter: C
         [each.units for each in facts],
         [each.unit_credits for each in facts],
         [each.tokens for each in written],
-        [each.credits_held for each in facts],
-        facts[0].price_book_version,  # one instant, one book
-        counter.now,
-        facts[0].deadline_at,
+        [each.deadline_at for each in facts],
         [each.route for each in requests],
         [each.key for each in requests],
         [each.fingerprint for each in requests],
-        [each.subject.kind.value for each in allowances],
-        [each.subject.id for each in allowances],
-        [each.meter.drained_at for each in allowances],
-        [each.meter.day for each in allowances],
-        [each.meter.credits for each in allowances],
-        [each.meter.tokens for each in allowances],
-        *columns(transaction.take_outbox()),
+        *columns(outbox),
         [each.order.webhook_url for each in requests],
     )
+    if row is None or not row["is_admitted"]:
+        return None
+    return Left(at=row["moment"], rows=[limits.row_of(each) for each in row["left_over"]])
+
+
+def _demands(
+    written: Sequence[Written],
+) -> tuple[dict[UUID, int], dict[Subject, tuple[int, int, int]]]:
+    """What payers pay, and how many requests, credits and tokens are asked of whom limits bind."""
+    payers: dict[UUID, int] = {}
+    demands: dict[Subject, tuple[int, int, int]] = {}
+    for each in written:
+        cost, account_id = each.facts.credits_held, each.facts.account_id
+        payers[account_id] = payers.get(account_id, 0) + cost
+        for subject in each.request.subjects:
+            before = demands.get(subject, (0, 0, 0))
+            demands[subject] = (before[0] + 1, before[1] + cost, before[2] + each.tokens)
+    in_order = sorted(demands, key=lambda subject: subject.lock_order)
+    return payers, {subject: demands[subject] for subject in in_order}
 
 
 async def statuses(connection: Connection, job_ids: Sequence[UUID]) -> dict[UUID, Status]:

@@ -51,6 +51,13 @@ class EndsInThePast(BadRequest):
         super().__init__("expiresAt has passed: give a time to come, or none.")
 
 
+class TopUpEnds(BadRequest):
+    code = "ledger_invalid_input"
+
+    def __init__(self) -> None:
+        super().__init__("A top-up never ends: leave expiresAt out, or grant to the promo wallet.")
+
+
 class Ordered(Struct, frozen=True):
     """What an order has in common with all others."""
 
@@ -81,6 +88,8 @@ class GrantBody(OrderBody):
     def command(self, ordered: Ordered) -> KeyedCommand:
         if self.expires_at is not None and self.expires_at <= ordered.at:
             raise EndsInThePast
+        if self.expires_at is not None and self.wallet is Wallet.TOPUP:
+            raise TopUpEnds
         return GrantCredits(
             transaction_id=ordered.transaction_id,
             account_id=ordered.account_id,

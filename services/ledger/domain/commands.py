@@ -219,10 +219,12 @@ def _deduction(data: DeductionRequested) -> DeductCredits:
 def _payment(data: PaymentReceived, at: datetime) -> GrantCredits:
     if data.is_renewal and data.wallet is not Wallet.SUBSCRIPTION:
         raise InvalidInputError(f"Payment {data.payment_id} renews a wallet that is never renewed.")
+    if data.wallet is Wallet.TOPUP and data.expires_at is not None:
+        raise InvalidInputError(f"Payment {data.payment_id} is a top-up, which never ends.")
     return GrantCredits(
         transaction_id=ids.payment_id(data.provider, data.payment_id),
         account_id=data.account_id,
-        credits=checked(data.credits),
+        credits=checked(data.credits, least=0 if data.is_renewal else 1),  # it may end a plan
         wallet=data.wallet,
         source=data.provider,
         reference=data.payment_id,
@@ -236,7 +238,7 @@ def _refund(data: PaymentRefunded, at: datetime) -> DebitCredits:
     return DebitCredits(
         transaction_id=ids.refund_id(data.provider, data.refund_id),
         account_id=data.account_id,
-        credits=checked(data.credits),
+        credits=checked(data.credits, least=1),
         source=data.kind.value,
         reference=data.refund_id,
         at=at,

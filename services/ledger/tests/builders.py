@@ -85,7 +85,7 @@ def published(data: CreditsEvent) -> Event[CreditsEvent]:
 
 
 def paid(account_id: UUID, credits_: int, payment_id: str | None = None, **changes: Any) -> Payload:
-    """A paid top-up, or with `is_renewal` a paid period of a subscription."""
+    """A paid top-up, promoted credits if they end, or with `is_renewal` a subscription's period."""
     payment = PaymentReceived(
         payment_id=payment_id or f"pi_{uuid4()}",
         account_id=account_id,
@@ -93,7 +93,7 @@ def paid(account_id: UUID, credits_: int, payment_id: str | None = None, **chang
         credits=credits_,
         amount_minor=100,
         currency="usd",
-        wallet=Wallet.TOPUP,
+        wallet=Wallet.PROMO if changes.get("expires_at") else Wallet.TOPUP,
     )
     return replace(payment, **changes)
 

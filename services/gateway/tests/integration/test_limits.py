@@ -295,6 +295,27 @@ async def test_a_request_whose_account_is_locked_elsewhere_holds_nobody_up(
     assert await held(gateway, ada) == (3, 3)
 
 
+async def test_what_others_take_of_a_limit_meanwhile_is_seen(gateway: RunningGateway) -> None:
+    """A request that waits for a provider's row is decided by what it finds there then."""
+    ada = await gateway.sign_up()
+    await ada.start_job()
+    waits = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with gateway.streams.database.transaction() as transaction:
+        await transaction.connection.execute(
+            "UPDATE allowance SET drained_at = now() + interval '1 hour' WHERE kind = 'provider'"
+        )
+        waiting = asyncio.create_task(ada.post("/api/jobs", BODY))
+        async with asyncio.timeout(30):
+            while not await gateway.value(waits):
+                await asyncio.sleep(0.02)
+    refused = await waiting
+    assert (refused.status_code, refused.json()["limit"]) == (429, "provider")
+    assert await held(gateway, ada) == (1, 1)
+
+
 async def test_a_thousand_requests_on_two_replicas_against_ten_credits_give_ten(
     start_gateway: Start,
 ) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from libs.events.operations import PriceBookAdded
+from services.gateway.domain.pricing import read_book
 from services.gateway.tests.integration.conftest import Person, RunningGateway, Start
 from services.gateway.tests.integration.test_admission import BODY, assert_problem, held
 from services.gateway.tests.unit.test_pricing import BROKEN, PRICES, written
@@ -17,6 +18,12 @@ BOOKS = "/api/admin/price-books"
 async def add(admin: Person, body: bytes, start: datetime | None = None) -> Any:
     params = {} if start is None else {"effectiveFrom": start.isoformat()}
     return await admin.client.post(BOOKS, content=body, params=params, headers=admin.headers)
+
+
+async def test_the_first_book_has_a_default_for_every_operation(gateway: RunningGateway) -> None:
+    body = await gateway.value("SELECT body FROM price_book WHERE version = 1")
+    ones = ("image", "edit", "describe", "variate", "vectorise", "background")
+    assert read_book(body).operations == {**dict.fromkeys(ones, 1), "upscale": 2, "video": 5}
 
 
 async def test_a_book_is_added_told_and_in_force_for_the_next_request(

@@ -12,7 +12,7 @@ from libs.runtime.db import DatabaseUnavailable
 from libs.runtime.errors import DomainError, Kind
 from services.gateway.api.generations import Desk
 from services.gateway.domain.jobs import Status
-from services.gateway.handlers.admissions import Accepted
+from services.gateway.handlers.decisions import Accepted
 from services.gateway.handlers.errors import Flooded, JobNotFound, OwnerUnavailable
 
 JOB = uuid4()

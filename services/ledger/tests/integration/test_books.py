@@ -160,6 +160,7 @@ async def test_a_job_is_reserved_once_and_closed_once(ledger: Ledger, account_id
         "UPDATE lot SET remaining = -1",
         "UPDATE reservation SET captured_credits = credits + 1",
         "UPDATE reservation SET state = 'released'",
+        "UPDATE lot SET wallet = 'topup', expires_at = now()",
     ],
 )
 async def test_impossible_states_are_refused(

@@ -142,6 +142,10 @@ BAD_ORDERS: Final[list[tuple[str, Any]]] = [
     ("grants", {"credits": 1}),
     ("grants", {"credits": 1, "reason": "x", "expiresAt": "2001-01-01T00:00:00Z"}),
     ("grants", {"credits": 1, "reason": "x", "wallet": "subscription"}),
+    (
+        "grants",
+        {"credits": 1, "reason": "x", "wallet": "topup", "expiresAt": "2999-01-01T00:00:00Z"},
+    ),
     ("grants", {"credits": 1, "reason": "x", "more": 1}),
     ("adjustments", {"credits": 0, "reason": "x"}),
     ("adjustments", {"credits": -CREDITS_MAX - 1, "reason": "x"}),

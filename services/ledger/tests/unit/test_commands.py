@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
+from libs.events.credits import Wallet
 from libs.events.generation import GenerationCancelRequested
 from libs.events.payload import Payload
 from libs.events.testing import NOW, event
@@ -19,7 +20,16 @@ from services.ledger.domain.commands import (
     command_of,
 )
 from services.ledger.domain.errors import InvalidInputError
-from services.ledger.tests.builders import completed, facts, failed, registered, requested
+from services.ledger.tests.builders import (
+    completed,
+    deduction,
+    facts,
+    failed,
+    paid,
+    refunded,
+    registered,
+    requested,
+)
 
 ACCOUNT, JOB = uuid4(), uuid4()
 
@@ -62,6 +72,19 @@ def test_amounts_out_of_range_are_refused(amount: int) -> None:
     ):
         with pytest.raises(InvalidInputError):
             asked(data)
+
+
+@pytest.mark.parametrize("amount", [-1, 0, CREDITS_MAX + 1])
+def test_nothing_and_less_is_neither_paid_nor_refunded_nor_deducted(amount: int) -> None:
+    for data in (paid(ACCOUNT, amount), refunded(ACCOUNT, amount), deduction(ACCOUNT, amount)):
+        with pytest.raises(InvalidInputError, match="out of range"):
+            asked(data)
+
+
+def test_a_top_up_that_ends_is_refused() -> None:
+    ending = paid(ACCOUNT, 5, "pi_1", wallet=Wallet.TOPUP, expires_at=NOW + timedelta(days=9))
+    with pytest.raises(InvalidInputError, match="Payment pi_1 is a top-up, which never ends"):
+        asked(ending)
 
 
 def test_a_price_that_is_too_large_only_when_multiplied_is_refused() -> None:

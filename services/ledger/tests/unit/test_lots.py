@@ -172,6 +172,15 @@ def test_an_expiry_takes_only_what_is_not_reserved_and_late_releases_go_to_break
     assert story.expire("promo", NOW + 2 * DAY) == []
 
 
+def test_a_lot_ends_in_its_time_and_not_before() -> None:
+    story = Story()
+    story.tell(paid(ACCOUNT, 5, "promo", expires_at=NOW + DAY))
+    assert story.expire("promo", NOW + DAY - timedelta(microseconds=1)) == []
+    assert story.account.settled == 5
+    (gone,) = story.expire("promo", NOW + DAY)
+    assert (gone.settled_after, story.account.settled) == (0, 0)
+
+
 def test_a_lot_that_is_over_and_not_ended_yet_is_not_burnt_nor_given_back_to() -> None:
     story = Story()
     early, _, early_failed = job(2)
