@@ -25,7 +25,8 @@ from tests.e2e.front import (
 from tests.e2e.system import PASSWORD, System
 
 LOCAL: Final = "/api/image/local"
-NOBODY: Final = str(uuid4())
+# Of no job and no picture; fixed, because it stands in the names of tests.
+NOBODY: Final = "00000000-0000-7000-8000-000000000000"
 SESSION_WORDS: Final = ("unauthorized", "token expired", "session expired", "not authenticated")
 PLAN_WORDS: Final = ("quota", "plan limit", "out of credits", "insufficient credit")
 

@@ -389,6 +389,8 @@ def test_a_reversed_charge_comes_back_and_names_what_it_reverses_once() -> None:
         -3,
     )
     assert story.account.settled == 5
+    returned = next(each for each in story.account.lots if each.lot_id == reversal.lot_id)
+    assert (returned.wallet, returned.remaining, returned.expires_at) == (Wallet.PROMO, 3, None)
     with pytest.raises(AlreadyReversedError):
         story.order(reverse(charge))
 
