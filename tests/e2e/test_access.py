@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import secrets
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -29,8 +30,8 @@ NOT_THEIRS: Final = {
     "webhook_not_found",
 }
 # What stands in the place of a log-in.
-BODIES: Final[dict[str, Json]] = {
-    "POST /api/auth/oauth-callback": {"access_token": outside_token("anybody")}
+BODIES: Final[dict[str, Callable[[], Json]]] = {  # made when they are sent: a token ends
+    "POST /api/auth/oauth-callback": lambda: {"access_token": outside_token("anybody")}
 }
 ENDS_LOG_INS: Final = "POST /api/auth/signout-everywhere"
 
@@ -64,7 +65,7 @@ class Visit(Struct):
         headers = {}
         if token := self.tokens.get(caller):
             headers["Authorization"] = f"Bearer {token}"
-        body: Json | None = None if method == "GET" else BODIES.get(route, {})
+        body: Json | None = None if method == "GET" else BODIES.get(route, dict)()
         url = self.url + path
         async with self.session.request(method, url, json=body, headers=headers) as answer:
             if answer.status not in {401, 403, 404}:

@@ -83,7 +83,7 @@ async def hang_up(request: web.Request) -> web.Response:
 
 
 async def hang(_: web.Request) -> web.Response:
-    await asyncio.sleep(30)
+    await asyncio.sleep(5)
     return web.Response()
 
 
